@@ -1,0 +1,126 @@
+"""What a credential is: one account or key, as an immutable value.
+
+Identity and settings live here; what changes while the server runs lives elsewhere: tokens in the token table of the
+service (:class:`Token`, one per slot, versioned), cooldowns and counters in the runtime state of routing. A changed file
+or configuration entry makes a new :class:`Credential` with the same ``id``.
+
+``data`` is the whole credential file as it was read, unknown members included, so that saving one loses nothing.
+Providers read their own members out of it; nobody edits it.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import NewType
+
+from attrs import field, frozen
+
+from cliproxy.wire.jsontext import JsonValue
+from cliproxy.wire.secret import Secret
+
+CredentialId = NewType("CredentialId", str)
+
+
+def _frozen_map(values: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    return MappingProxyType(dict(values))
+
+
+def _frozen_text_map(values: Mapping[str, str]) -> Mapping[str, str]:
+    return MappingProxyType(dict(values))
+
+
+class CredentialKind(StrEnum):
+    """Where a credential comes from, which decides what may be done to it."""
+
+    ACCOUNT = "account"
+    """A file in the auth directory: can be refreshed, edited, deleted."""
+    KEY = "key"
+    """An entry of the configuration file."""
+    RUNTIME = "runtime"
+    """Present only while something is connected or installed."""
+
+
+class TokenSlot(StrEnum):
+    """The tokens one credential may hold at the same time."""
+
+    ACCOUNT = "account"
+    """The key, personal access token or OAuth access token itself."""
+    GATEWAY = "gateway"
+    """A short-lived token exchanged for the account token."""
+    AGENT_GATEWAY = "agent-gateway"
+    """A second such exchange with other rights (GitLab's agent platform)."""
+
+
+@frozen(kw_only=True)
+class Token:
+    """A token as it is used for a call. ``version`` grows with every replacement, so that a caller can say which failed."""
+
+    value: Secret
+    version: int = 0
+    expires_at: float | None = None
+    """Unix seconds; ``None`` when the issuer named no end."""
+    base_url: str = ""
+    """Where the issuer says this token is to be used; empty when it does not say."""
+    headers: Mapping[str, str] = field(factory=dict, converter=_frozen_text_map, repr=False)
+    """Headers the issuer wants to see with the token."""
+    data: Mapping[str, JsonValue] = field(factory=dict, converter=_frozen_map, repr=False)
+    """Further facts of the answer that brought the token, such as model details."""
+
+
+@frozen(kw_only=True)
+class ModelEntry:
+    """One line of a ``models:`` list: an upstream model and the name clients use for it."""
+
+    name: str
+    """The model's name at the upstream."""
+    alias: str = ""
+    """The client's name; empty means the same."""
+    fork: bool = False
+    """Keep serving the upstream name beside the alias."""
+    force_mapping: bool = False
+    """Show the alias, not the upstream name, as the model of the answer."""
+    thinking: Mapping[str, JsonValue] | None = None
+    """Thinking capabilities of the model, when the owner declares them."""
+
+    @property
+    def client_name(self) -> str:
+        """The name clients ask for."""
+        return self.alias or self.name
+
+
+@frozen(kw_only=True)
+class Credential:
+    """One account or key with its settings."""
+
+    id: CredentialId
+    """Stable over restarts and reloads: the file name, or section and key hash of a configuration entry."""
+    provider: str
+    """Key of the provider record."""
+    kind: CredentialKind
+    label: str = ""
+    """For people: an e-mail address, a user name, a masked key."""
+    api_key: Secret | None = None
+    """The key of a configuration entry; accounts hold their tokens in ``data``."""
+    base_url: str = ""
+    """Overrides the provider's own; without a trailing slash."""
+    proxy_url: Secret | None = None
+    """``None``: the global setting decides. ``direct`` or ``none``: no proxy at all."""
+    prefix: str = ""
+    """Models are also, or only, served as ``prefix/model``."""
+    priority: int = 0
+    """Credentials of the highest priority that are ready are used first."""
+    weight: int = 1
+    headers: Mapping[str, str] = field(factory=dict, converter=_frozen_text_map, repr=False)
+    """Extra request headers; a value ``$Name`` copies the client's header of that name."""
+    models: tuple[ModelEntry, ...] = field(default=(), converter=tuple)
+    excluded_models: tuple[str, ...] = field(default=(), converter=tuple)
+    """Wildcard patterns of client model names this credential must not serve."""
+    disabled: bool = False
+    note: str = ""
+    websockets: bool = False
+    source: str = ""
+    """File name in the auth directory or key path in the configuration, for messages."""
+    options: Mapping[str, JsonValue] = field(factory=dict, converter=_frozen_map)
+    """Settings of the configuration entry that only its provider understands."""
+    data: Mapping[str, JsonValue] = field(factory=dict, converter=_frozen_map, repr=False)
+    """The whole credential file; empty for configuration entries."""

@@ -1,0 +1,294 @@
+"""Every error the product knows, as values and as exceptions.
+
+The tree::
+
+    ProxyError(status, kind, message, …)        what a client may see
+    ├ BadRequest            decode failed, capability missing, validation
+    ├ Unauthorized          client key missing or wrong
+    ├ Forbidden
+    ├ NotFound              no such route or resource
+    ├ ModelNotFound         no credential serves the model
+    ├ NothingReady          every candidate is cooling down; carries the earliest time
+    ├ UpstreamError         final outcome of the attempts; keeps the list of failures
+    └ LimitExceeded         body, concurrency, queue, time
+    FrameError              malformed byte framing (sans-IO rooms)
+    DialectError            a body that a dialect cannot read (sans-IO rooms)
+    ConfigError             a configuration that cannot be used; a list of located problems
+    CredentialError         a credential file or entry that cannot be used
+    StoreError              a configuration or credential store failed
+    LoginError              a login or refresh flow ended without tokens
+
+``Failure`` is a value, not an exception: the classified result of one failed attempt. ``Kind`` is the closed vocabulary
+every dialect maps to its own error words; no other place maps a status to text.
+
+This module imports nothing of ours.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from attrs import field, frozen
+
+
+class Kind(StrEnum):
+    """What went wrong, independent of any dialect's vocabulary."""
+
+    INVALID_REQUEST = "invalid_request"
+    AUTHENTICATION = "authentication"
+    PERMISSION = "permission"
+    NOT_FOUND = "not_found"
+    TOO_LARGE = "too_large"
+    RATE_LIMIT = "rate_limit"
+    QUOTA = "quota"
+    OVERLOADED = "overloaded"
+    UNAVAILABLE = "unavailable"
+    TIMEOUT = "timeout"
+    UPSTREAM = "upstream"
+    INTERNAL = "internal"
+    CANCELLED = "cancelled"
+
+
+class Scope(StrEnum):
+    """How far a failure reaches, narrowest first: what must be avoided by the next attempt."""
+
+    REQUEST = "request"
+    """The request itself is at fault: no other credential would do better, nothing cools down."""
+    CONTRACT = "contract"
+    """This way of reaching the upstream is not available to the credential; its next contract may be."""
+    MODEL = "model"
+    """This upstream model on this credential."""
+    CREDENTIAL = "credential"
+    """Everything this credential serves."""
+    HOST = "host"
+    """The upstream host, for every credential that uses it."""
+
+
+STATUS_OF_KIND: dict[Kind, int] = {
+    Kind.INVALID_REQUEST: 400,
+    Kind.AUTHENTICATION: 401,
+    Kind.PERMISSION: 403,
+    Kind.NOT_FOUND: 404,
+    Kind.TOO_LARGE: 413,
+    Kind.RATE_LIMIT: 429,
+    Kind.QUOTA: 429,
+    Kind.OVERLOADED: 529,
+    Kind.UNAVAILABLE: 503,
+    Kind.TIMEOUT: 504,
+    Kind.UPSTREAM: 502,
+    Kind.INTERNAL: 500,
+    Kind.CANCELLED: 499,
+}
+
+KIND_OF_STATUS: dict[int, Kind] = {
+    400: Kind.INVALID_REQUEST,
+    401: Kind.AUTHENTICATION,
+    402: Kind.QUOTA,
+    403: Kind.PERMISSION,
+    404: Kind.NOT_FOUND,
+    408: Kind.TIMEOUT,
+    413: Kind.TOO_LARGE,
+    422: Kind.INVALID_REQUEST,
+    429: Kind.RATE_LIMIT,
+    499: Kind.CANCELLED,
+    500: Kind.UPSTREAM,
+    502: Kind.UPSTREAM,
+    503: Kind.UNAVAILABLE,
+    504: Kind.TIMEOUT,
+    529: Kind.OVERLOADED,
+}
+
+
+def kind_of_status(status: int) -> Kind:
+    """Return the kind an HTTP status of an upstream stands for when its body says nothing better."""
+    known = KIND_OF_STATUS.get(status)
+    if known is not None:
+        return known
+    return Kind.INVALID_REQUEST if 400 <= status < 500 else Kind.UPSTREAM
+
+
+@frozen
+class NativeBody:
+    """An error body exactly as an upstream sent it, and the dialect it is written in.
+
+    A client of the same dialect receives it unchanged.
+    """
+
+    dialect: str
+    body: bytes = field(repr=False)
+
+
+@frozen(kw_only=True)
+class Failure:
+    """One failed attempt, classified."""
+
+    kind: Kind
+    scope: Scope
+    message: str
+    """For people; never contains a secret."""
+    status: int = 0
+    """HTTP status of the upstream; 0 when there was no answer."""
+    retry_after: float | None = None
+    """Seconds after which the upstream says it can be asked again."""
+    code: str | None = None
+    """The upstream's own machine-readable code, when it gave one."""
+    native: NativeBody | None = None
+
+
+class ProxyError(Exception):
+    """An error that a client may see, rendered by the client's own dialect.
+
+    ``status`` is the HTTP status while the response head is not yet sent. ``message`` names the cause and, where there
+    is one, the state and the time; it never contains a secret. ``retry_after`` is in seconds. ``code`` and ``param``
+    fill the slots of those names in dialects that have them.
+    """
+
+    kind: Kind = Kind.INTERNAL
+
+    def __init__(  # noqa: PLR0913 - one slot for each field of the widest dialect's error object
+        self,
+        message: str,
+        *,
+        kind: Kind | None = None,
+        status: int | None = None,
+        retry_after: float | None = None,
+        code: str | None = None,
+        param: str | None = None,
+        detail: dict[str, object] | None = None,
+        native: NativeBody | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.kind = kind or type(self).kind
+        self.status = status or STATUS_OF_KIND[self.kind]
+        self.retry_after = retry_after
+        self.code = code
+        self.param = param
+        self.detail = detail or {}
+        self.native = native
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.status} {self.kind}: {self.message})"
+
+
+class BadRequest(ProxyError):
+    """The request cannot be understood or carried; repeating it unchanged is useless."""
+
+    kind = Kind.INVALID_REQUEST
+
+
+class Unauthorized(ProxyError):
+    """The client key is missing or wrong."""
+
+    kind = Kind.AUTHENTICATION
+
+
+class Forbidden(ProxyError):
+    """The client is known and not allowed."""
+
+    kind = Kind.PERMISSION
+
+
+class NotFound(ProxyError):
+    """There is no such route or resource."""
+
+    kind = Kind.NOT_FOUND
+
+
+class ModelNotFound(NotFound):
+    """No configured credential serves the requested model."""
+
+    def __init__(self, model: str, hint: str = "") -> None:
+        message = f"The model `{model}` does not exist or no configured account serves it."
+        super().__init__(f"{message} {hint}".rstrip(), code="model_not_found", param="model")
+
+
+class NothingReady(ProxyError):
+    """Candidates exist and none can be used now."""
+
+    kind = Kind.UNAVAILABLE
+
+
+class UpstreamError(ProxyError):
+    """The last word of the attempts: what the upstreams answered."""
+
+    kind = Kind.UPSTREAM
+
+    def __init__(self, failures: Sequence[Failure], message: str | None = None) -> None:
+        last = failures[-1]
+        super().__init__(
+            message or last.message,
+            kind=last.kind,
+            status=last.status if 400 <= last.status < 600 else None,
+            retry_after=last.retry_after,
+            code=last.code,
+            native=last.native,
+        )
+        self.failures = tuple(failures)
+
+
+class LimitExceeded(ProxyError):
+    """A limit of this server was reached: body size, concurrency, queue or time."""
+
+    kind = Kind.TOO_LARGE
+
+
+class FrameError(ValueError):
+    """Bytes that are not a legal frame of their transport format, or a frame over the size limit."""
+
+
+class DialectError(ValueError):
+    """A body that a dialect cannot read. ``param`` names the field, in the dialect's own spelling."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+
+@frozen
+class Problem:
+    """One located finding in a configuration: where, what, and whether it stops the program."""
+
+    message: str
+    path: str = ""
+    """Key path such as ``gitlab-api-key[0].base-url``; empty for the whole file."""
+    line: int | None = None
+    """1-based line in the file."""
+    fatal: bool = True
+
+    def __str__(self) -> str:
+        where = f"line {self.line}: " if self.line is not None else ""
+        what = f"{self.path}: " if self.path else ""
+        return f"{where}{what}{self.message}"
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; ``problems`` says where and why."""
+
+    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"{source}: {problem}" for problem in self.problems))
+
+
+class CredentialError(Exception):
+    """A credential file or entry that cannot be used; the message names it and says why."""
+
+
+class StoreError(Exception):
+    """A store of configuration or credentials failed; the message names the path and the reason."""
+
+
+class LoginError(Exception):
+    """A login or refresh ended without tokens.
+
+    ``code`` is stable (``denied``, ``timeout``, ``state_mismatch``, ``port_in_use``, ``invalid_grant``,
+    ``missing_scope``, ``no_seat``, ``unreachable``, ``bad_answer``, …); ``hint`` says what the owner can do.
+    """
+
+    def __init__(self, message: str, *, code: str, hint: str = "", status: int = 0) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.hint = hint
+        self.status = status

@@ -1,0 +1,3 @@
+"""Byte formats: server-sent events, HTTP values, JSON text, secrets. Knows nothing about language models."""
+
+__all__ = ["http", "jsontext", "secret", "sse"]
