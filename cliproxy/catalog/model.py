@@ -1,0 +1,33 @@
+"""What is known about a model, as a sparse record.
+
+``ModelInfo`` comes from bundled data, from an upstream's own list, or from the owner's configuration; later sources override
+the members they name. Nothing in the program asks for a model's name to learn what it can do: it asks this record.
+"""
+
+from attrs import field, frozen
+
+from cliproxy.ir.request import Family
+from cliproxy.ir.thinking import ThinkingSupport
+
+
+@frozen(kw_only=True)
+class ModelInfo:
+    """Facts about one upstream model."""
+
+    id: str
+    """The name the upstream wants."""
+    display_name: str = ""
+    owned_by: str = ""
+    created: int = 0
+    """Unix seconds."""
+    description: str = ""
+    context_tokens: int | None = None
+    output_tokens: int | None = None
+    family: Family = Family.UNKNOWN
+    """Whose reasoning signatures the model verifies."""
+    thinking: ThinkingSupport | None = None
+    """``None``: nothing is known; the client's wish is passed on as it is."""
+    input_modalities: tuple[str, ...] = field(default=("text",), converter=tuple)
+    output_modalities: tuple[str, ...] = field(default=("text",), converter=tuple)
+    demo: bool = False
+    """A built-in model that imitates; labelled as such wherever it is listed."""

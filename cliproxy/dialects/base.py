@@ -1,0 +1,159 @@
+"""The contract of a dialect: one API shape on the wire.
+
+A dialect knows its wire and the intermediate representation, never another dialect, a provider, a clock or a socket. It is
+declared as one :class:`Dialect` record whose functions are pure; streams are handled by two kinds of *transducers*:
+
+* a **stream decoder** takes frames in any cutting and returns events. ``finish`` is called once at the end of the transport
+  and makes sure that the sequence ended with :class:`~cliproxy.ir.events.End` or
+  :class:`~cliproxy.ir.events.StreamError` (an end without the dialect's terminal event gives ``End(clean=False)``). After an
+  error or the terminal event it returns nothing more. Odd content is tolerated; unknown events are ignored.
+* a **stream encoder** takes events and returns frames of its own grammar. It keeps the open or closed state of blocks itself,
+  closes everything in ``finish`` (idempotent: called after ``End`` or instead of it), writes the dialect's terminator exactly
+  once, and never trusts the decoder to be orderly. ``error`` closes nothing and writes the dialect's error frame; nothing
+  may follow it.
+
+Both live for one exchange, receive its :class:`~cliproxy.ir.context.ExchangeContext`, and never see a client object.
+
+Request decoders raise :class:`~cliproxy.errors.DialectError` for bodies that cannot be understood and for nothing else.
+Encoders of requests raise it for what their dialect cannot carry and must not lose (naming the field); losses that are
+acceptable are noted in the context.
+
+**Pass-through.** When client and upstream speak the same dialect nothing is decoded. ``inspect`` then looks at a frame just
+far enough to see usage, the end, or an error; ``patch_model`` says which top-level members of the raw body carry the model.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Protocol
+
+from attrs import field, frozen
+
+from cliproxy.errors import ProxyError
+from cliproxy.ir.context import ExchangeContext
+from cliproxy.ir.events import Event, StreamError
+from cliproxy.ir.request import IRRequest, Reasoning
+from cliproxy.ir.response import IRResponse, Usage
+from cliproxy.ir.rules import TargetRules
+from cliproxy.wire.jsontext import Document, JsonObject, JsonValue
+from cliproxy.wire.sse import Frame
+
+
+class Action(StrEnum):
+    """What a client wants of a model."""
+
+    GENERATE = "generate"
+    COUNT = "count"
+    COMPACT = "compact"
+    FILL_IN_THE_MIDDLE = "fill-in-the-middle"
+    EMBED = "embed"
+    IMAGE = "image"
+
+
+class Framing(StrEnum):
+    """How a streamed answer is cut into messages."""
+
+    SSE = "sse"
+    JSON_ARRAY = "json-array"
+    """Gemini without ``alt=sse``: one JSON array, an element at a time."""
+    WEBSOCKET = "websocket"
+
+
+class StreamDecoder(Protocol):
+    """Frames of an upstream's answer → events."""
+
+    def feed(self, frame: Frame) -> list[Event]: ...
+
+    def finish(self) -> list[Event]: ...
+
+
+class StreamEncoder(Protocol):
+    """Events → frames for the client."""
+
+    def encode(self, event: Event) -> list[Frame]: ...
+
+    def finish(self) -> list[Frame]: ...
+
+    def error(self, error: ProxyError) -> list[Frame]: ...
+
+
+@frozen(kw_only=True)
+class Glimpse:
+    """What a pass-through stream's frame, or a whole answer, reveals without being decoded."""
+
+    usage: Usage | None = None
+    has_content: bool = True
+    """Whether the client learns something from it; a bare opening or a ping is no content."""
+    is_terminal: bool = False
+    error: StreamError | None = None
+
+
+@frozen(kw_only=True)
+class ClientRequest:
+    """A request as a client sent it, read just far enough to be routed."""
+
+    dialect: str
+    action: Action
+    model: str
+    """As the client wrote it, thinking suffix included."""
+    stream: bool
+    document: Document = field(repr=False)
+    """The body, parsed once."""
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
+    """Client headers in lower case, credentials removed."""
+    query: Mapping[str, str] = field(factory=dict, repr=False)
+    framing: Framing = Framing.SSE
+    request_id: str = ""
+    client: str = ""
+    """Masked name of the client key, for records."""
+
+
+@frozen(kw_only=True)
+class PathFacts:
+    """What the URL says: path arguments, query and (lower-case) headers."""
+
+    args: Mapping[str, str] = field(factory=dict)
+    query: Mapping[str, str] = field(factory=dict)
+    headers: Mapping[str, str] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class Endpoint:
+    """A client-facing route of a dialect.
+
+    ``path`` uses ``{name}`` for one path segment and ``{name:path}`` for the rest. ``read`` makes the request out of the
+    parsed body; it raises :class:`~cliproxy.errors.BadRequest` or :class:`~cliproxy.errors.NotFound`.
+    """
+
+    path: str
+    read: Callable[[Document, PathFacts], ClientRequest]
+    method: str = "POST"
+    response_dialect: str = ""
+    """Set where the answer has another shape than the request's dialect; empty: the same."""
+
+
+@frozen(kw_only=True)
+class Dialect:
+    """One wire shape, in functions. See the module's theory of operation."""
+
+    id: str
+    endpoints: tuple[Endpoint, ...] = ()
+    decode_request: Callable[[JsonObject, ExchangeContext], IRRequest]
+    encode_request: Callable[[IRRequest, ExchangeContext], JsonObject]
+    decode_response: Callable[[JsonObject, ExchangeContext], IRResponse]
+    encode_response: Callable[[IRResponse, ExchangeContext], JsonObject]
+    stream_decoder: Callable[[ExchangeContext], StreamDecoder]
+    stream_encoder: Callable[[ExchangeContext], StreamEncoder]
+    encode_error: Callable[[ProxyError], JsonObject]
+    decode_error: Callable[[int, JsonObject], StreamError]
+    """(status, error body) → what it says; never raises."""
+    inspect: Callable[[Frame], Glimpse]
+    inspect_response: Callable[[JsonObject], Glimpse]
+    patch_model: Callable[[str], Mapping[str, JsonValue]]
+    """Top-level members that name the model in a raw body; empty where the URL does."""
+    patch_reasoning: Callable[[Reasoning, JsonObject], Mapping[str, JsonValue]]
+    """(normalised wish, raw body) → top-level members to replace, for a thinking suffix on a passed-through request."""
+    encode_count: Callable[[int], JsonObject] | None = None
+    """The dialect's answer to a token count request."""
+    rules: TargetRules = field(factory=TargetRules)
+    keepalive: bytes = b": keep-alive\n\n"
+    """What is written while the upstream is silent, after the head is committed."""

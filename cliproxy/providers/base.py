@@ -1,0 +1,159 @@
+"""The contract of a provider: an upstream family as a record of declarations.
+
+A provider module says, in this order: what the wire looks like, its constants, its login flow, its contracts, where its models
+come from, its quirks, and at the end ``PROVIDER = Provider(…)``. It does no I/O and knows no clock: requests are *prepared*
+here and sent elsewhere; logins, token renewals and model discovery are flows of :mod:`cliproxy.login.steps`.
+
+A **contract** is one way of reaching the upstream: URL, headers, dialect, token slot. A credential may have several for one
+model, in order of preference; a failure of scope ``contract`` moves on to the next one of the same credential.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from attrs import field, frozen
+
+from cliproxy.catalog.model import ModelInfo
+from cliproxy.config.sections import Section
+from cliproxy.credentials.files import CredentialCodec
+from cliproxy.credentials.model import Credential, Token, TokenSlot
+from cliproxy.dialects.base import Action, Framing
+from cliproxy.errors import Failure
+from cliproxy.ir.context import ExchangeContext
+from cliproxy.ir.request import IRRequest
+from cliproxy.login.steps import Flow
+from cliproxy.wire.http import Headers, UpstreamCall
+from cliproxy.wire.jsontext import JsonValue
+
+Pass = Callable[[IRRequest, ExchangeContext], IRRequest]
+
+
+@frozen(kw_only=True)
+class Call:
+    """One attempt, ready to be turned into a request."""
+
+    credential: Credential
+    token: Token | None
+    """The token of the slot the contract needs; ``None`` when the contract needs none."""
+    model: str
+    """Upstream model name."""
+    action: Action
+    body: bytes = field(repr=False)
+    """Already in the contract's dialect."""
+    stream: bool
+    client_headers: Mapping[str, str] = field(factory=dict, repr=False)
+    """Lower-case names; credentials removed."""
+    request_id: str = ""
+    user_agent: str = ""
+
+
+class Contract(Protocol):
+    """One way of reaching an upstream."""
+
+    @property
+    def id(self) -> str:
+        """Short stable name for status displays, such as ``anthropic-gateway``."""
+        ...
+
+    @property
+    def dialect(self) -> str:
+        """Id of the dialect the upstream speaks here."""
+        ...
+
+    @property
+    def framing(self) -> Framing: ...
+
+    @property
+    def needs(self) -> TokenSlot | None: ...
+
+    @property
+    def streams_only(self) -> bool:
+        """The upstream only streams; one-body answers are collected from the stream."""
+        ...
+
+    def supports(self, action: Action) -> bool: ...
+
+    def prepare(self, call: Call) -> UpstreamCall: ...
+
+    def read_failure(self, status: int, headers: Headers, body: bytes) -> Failure | None:
+        """Read an error answer the generic table would misjudge; ``None`` lets the table decide."""
+        ...
+
+
+@frozen(kw_only=True)
+class SlotPolicy:
+    """How the token of one slot comes to be and is renewed."""
+
+    initial: Callable[[Credential], Token | None]
+    """The token the credential already has, from its file or configuration entry."""
+    renew: Callable[[Credential, Mapping[TokenSlot, Token]], Flow[Token]] | None = None
+    """Make a new one; receives the current tokens of the other slots. ``None``: cannot be renewed."""
+    depends_on: TokenSlot | None = None
+    """A slot that must be fresh first."""
+    lead_s: float = 300.0
+    """Renew this long before the end."""
+    background: bool = False
+    """Renew in the background when due, rather than on first use after that."""
+
+
+@frozen(kw_only=True)
+class Login:
+    """A way to log in, with the command-line flag that starts it."""
+
+    flag: str
+    """Without dashes: ``gitlab-login``."""
+    summary: str
+    flow: Callable[["LoginInputs"], Flow["LoginResult"]]
+    callback_port: int | None = None
+    name: str = ""
+    """Name in ``login <provider> --method NAME`` when a provider has several; the first is the default."""
+
+
+@frozen(kw_only=True)
+class LoginInputs:
+    """What a login flow gets from its caller: explicit settings and sources of chance and time."""
+
+    options: Mapping[str, str] = field(factory=dict)
+    """Such as ``gitlab-url`` or ``project_id``; absent keys are asked for."""
+    random_token: Callable[[], str] = field(repr=False)
+    """A fresh URL-safe random text of at least 256 bits."""
+    now: Callable[[], float]
+    """Unix seconds."""
+    oauth_clients: Mapping[str, Mapping[str, str]] = field(factory=dict, repr=False)
+
+
+@frozen(kw_only=True)
+class LoginResult:
+    """A finished login: the credential file to write."""
+
+    file_name: str
+    data: Mapping[str, JsonValue] = field(repr=False)
+    label: str = ""
+    notes: tuple[str, ...] = ()
+    """Things the owner should know, such as a tier that is not available."""
+
+
+@frozen(kw_only=True)
+class Provider:
+    """An upstream family. Everything else about it is derived from this record."""
+
+    key: str
+    label: str
+    contracts_for: Callable[[Credential, str, Action], tuple[Contract, ...]]
+    """(credential, upstream model, action) → contracts in order of preference."""
+    static_models: Callable[[Credential], tuple[ModelInfo, ...]]
+    """Models known without asking; used until, and merged with, what discovery finds."""
+    discover: Callable[[Credential, Mapping[TokenSlot, Token]], Flow[tuple[ModelInfo, ...]]] | None = None
+    discover_needs: TokenSlot | None = None
+    slots: Mapping[TokenSlot, SlotPolicy] = field(factory=dict)
+    logins: tuple[Login, ...] = ()
+    codec: CredentialCodec | None = None
+    """How its credential files are read; ``None``: it has none."""
+    sections: tuple[Section, ...] = ()
+    """Configuration lists it owns."""
+    api_hosts: tuple[str, ...] = ()
+    """Hosts its tokens may be sent to besides the credential's own base URL."""
+    quirks: tuple[Pass, ...] = ()
+    """Repairs the upstream needs, applied before encoding."""
+    summary: str = ""
+    """One line for the table of providers."""
