@@ -11,6 +11,8 @@ The tree::
     ├ NothingReady          every candidate is cooling down; carries the earliest time
     ├ UpstreamError         final outcome of the attempts; keeps the list of failures
     └ LimitExceeded         body, concurrency, queue, time
+    AttemptFailed(failure)  one attempt ended without an answer; caught by the attempt loop
+    TransportError          the connection to an upstream failed; becomes a Failure by ``routing.classify``
     FrameError              malformed byte framing (sans-IO rooms)
     DialectError            a body that a dialect cannot read (sans-IO rooms)
     ConfigError             a configuration that cannot be used; a list of located problems
@@ -230,6 +232,27 @@ class LimitExceeded(ProxyError):
     """A limit of this server was reached: body size, concurrency, queue or time."""
 
     kind = Kind.TOO_LARGE
+
+
+class AttemptFailed(Exception):
+    """One attempt on one credential failed before anything reached the client."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class TransportError(Exception):
+    """The connection to an upstream failed: no complete answer, no status.
+
+    ``phase`` is ``connect``, ``send``, ``head`` or ``body``; ``kind`` tells a time-out from a refusal.
+    """
+
+    def __init__(self, message: str, *, kind: Kind, phase: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.kind = kind
+        self.phase = phase
 
 
 class FrameError(ValueError):

@@ -34,7 +34,7 @@ from cliproxy.ir.events import Event, StreamError
 from cliproxy.ir.request import IRRequest, Reasoning
 from cliproxy.ir.response import IRResponse, Usage
 from cliproxy.ir.rules import TargetRules
-from cliproxy.wire.jsontext import Document, JsonObject, JsonValue
+from cliproxy.wire.jsontext import Changes, Document, JsonObject
 from cliproxy.wire.sse import Frame
 
 
@@ -85,6 +85,8 @@ class Glimpse:
     """Whether the client learns something from it; a bare opening or a ping is no content."""
     is_terminal: bool = False
     error: StreamError | None = None
+    is_usage_only: bool = False
+    """A frame that exists only because usage was asked for; not forwarded to a client that did not ask."""
 
 
 @frozen(kw_only=True)
@@ -148,10 +150,14 @@ class Dialect:
     """(status, error body) → what it says; never raises."""
     inspect: Callable[[Frame], Glimpse]
     inspect_response: Callable[[JsonObject], Glimpse]
-    patch_model: Callable[[str], Mapping[str, JsonValue]]
+    patch_model: Callable[[str], Changes]
     """Top-level members that name the model in a raw body; empty where the URL does."""
-    patch_reasoning: Callable[[Reasoning, JsonObject], Mapping[str, JsonValue]]
+    patch_reasoning: Callable[[Reasoning, JsonObject], Changes]
     """(normalised wish, raw body) → top-level members to replace, for a thinking suffix on a passed-through request."""
+    patch_stream: Callable[[JsonObject], Changes] | None = None
+    """Raw body → members to replace so that a passed-through stream reports usage."""
+    decode_count: Callable[[JsonObject], int | None] | None = None
+    """The dialect's own answer to a token count request → the count."""
     encode_count: Callable[[int], JsonObject] | None = None
     """The dialect's answer to a token count request."""
     rules: TargetRules = field(factory=TargetRules)

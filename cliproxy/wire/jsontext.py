@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from json.decoder import scanstring
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
 JsonObject: TypeAlias = dict[str, JsonValue]
@@ -27,13 +27,19 @@ class JsonError(ValueError):
     """Text that is not JSON, or more deeply nested than :data:`MAX_DEPTH`."""
 
 
-class _Delete:
+class Delete:
+    """The type of :data:`DELETE`."""
+
     def __repr__(self) -> str:
         return "DELETE"
 
 
-DELETE: Final = _Delete()
+DELETE: Final = Delete()
 """Marks a member to be removed by :meth:`Document.patch`."""
+
+Change: TypeAlias = "JsonValue | Delete"
+Changes: TypeAlias = Mapping[str, Change]
+"""Top-level members and what they become."""
 
 
 def _refuse_constant(name: str) -> JsonValue:
@@ -116,12 +122,6 @@ def literal(value: str) -> bytes:
     return dumps(value)
 
 
-class SupportsPatch(Protocol):
-    """What the pass-through plan needs of a request body."""
-
-    def patch(self, changes: Mapping[str, "JsonValue | _Delete"]) -> bytes: ...
-
-
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 
 
@@ -201,7 +201,7 @@ class Document:
         """The text as received (without a byte order mark)."""
         return self._source.encode("utf-8")
 
-    def patch(self, changes: Mapping[str, "JsonValue | _Delete"]) -> bytes:
+    def patch(self, changes: Changes) -> bytes:
         """Return the text with some top-level members replaced, added or, with :data:`DELETE`, removed.
 
         Members that are not named keep their bytes and their place; new ones go to the end.
@@ -215,10 +215,10 @@ class Document:
                 members.append(self._source[key_start:end])
                 continue
             change = changes[key]
-            if not isinstance(change, _Delete) and last[key] == index:
+            if not isinstance(change, Delete) and last[key] == index:
                 members.append(self._source[key_start:value_start] + dumps_text(change))
         for key, change in changes.items():
-            if key not in last and not isinstance(change, _Delete):
+            if key not in last and not isinstance(change, Delete):
                 members.append(f"{dumps_text(key)}:{dumps_text(change)}")
         return ("{" + ",".join(members) + "}").encode("utf-8")
 

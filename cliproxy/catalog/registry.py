@@ -1,0 +1,169 @@
+"""Which credential serves which model name now: a frozen index, rebuilt when configuration, credentials or discovery change.
+
+For every credential the same three steps, whatever its provider:
+
+1. **exclude**: models matching one of its patterns are gone;
+2. **alias**: a list of entries on the credential replaces the provider's own list; an owner's alias adds a client name for an
+   upstream model, and hides the upstream name unless the alias is a fork;
+3. **prefix**: ``prefix/name`` is served besides ``name``, or instead of it where prefixes are forced.
+
+Lookups by name are one dictionary access; the listing is sorted by id and comes from the same index, so a model that is
+listed can be asked for.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Final
+
+from attrs import evolve, field, frozen
+
+from cliproxy.catalog.model import ModelInfo
+from cliproxy.credentials.model import Credential, CredentialId, ModelEntry
+
+PROVIDER_MARK: Final = "://"
+
+
+@frozen(kw_only=True)
+class Candidate:
+    """One way to serve a client's model name: a credential and the upstream's name of the model."""
+
+    credential: Credential
+    model: str
+    """The upstream's name."""
+    client_name: str
+    info: ModelInfo
+    shown_model: str = ""
+    """The name to show in answers; empty: whatever the upstream says."""
+
+
+@frozen(kw_only=True)
+class Offer:
+    """A credential and the models it was found to have."""
+
+    credential: Credential
+    models: tuple[ModelInfo, ...] = field(converter=tuple)
+    aliases: tuple[ModelEntry, ...] = field(default=(), converter=tuple)
+    """Owner-wide aliases for this credential's provider."""
+    excluded: tuple[str, ...] = field(default=(), converter=tuple)
+    """Owner-wide exclusions for this credential's provider."""
+
+
+@frozen(kw_only=True)
+class Listing:
+    """One model as clients see it in a list."""
+
+    name: str
+    info: ModelInfo
+    providers: tuple[str, ...]
+
+
+class Registry:
+    """The index. Build with :func:`build`."""
+
+    def __init__(self, by_name: Mapping[str, tuple[Candidate, ...]]) -> None:
+        self._by_name = MappingProxyType(dict(by_name))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def candidates(self, name: str) -> tuple[Candidate, ...]:
+        """Return who serves a client's model name; empty for an unknown name. ``provider://name`` restricts to a provider."""
+        found = self._by_name.get(name)
+        if found is not None:
+            return found
+        provider, mark, rest = name.partition(PROVIDER_MARK)
+        if not mark:
+            return ()
+        return tuple(c for c in self._by_name.get(rest, ()) if c.credential.provider == provider)
+
+    def names(self) -> list[str]:
+        """Return every client name, sorted."""
+        return sorted(self._by_name)
+
+    def listing(self, usable: Callable[[Candidate], bool] = lambda _: True) -> list[Listing]:
+        """Return the models that at least one usable credential serves, sorted by name."""
+        shown: list[Listing] = []
+        for name in self.names():
+            candidates = [candidate for candidate in self._by_name[name] if usable(candidate)]
+            if candidates:
+                providers = tuple(sorted({candidate.credential.provider for candidate in candidates}))
+                shown.append(Listing(name=name, info=candidates[0].info, providers=providers))
+        return shown
+
+    def credentials(self) -> frozenset[CredentialId]:
+        """Return the ids of all credentials that serve something."""
+        return frozenset(c.credential.id for candidates in self._by_name.values() for c in candidates)
+
+
+def build(offers: Iterable[Offer], *, force_prefix: bool = False) -> Registry:
+    """Index the offers. Disabled credentials serve nothing."""
+    by_name: dict[str, dict[CredentialId, Candidate]] = defaultdict(dict)
+    for offer in offers:
+        if offer.credential.disabled:
+            continue
+        for candidate in _served(offer):
+            for name in _with_prefix(candidate.client_name, offer.credential.prefix, force_prefix):
+                by_name[name].setdefault(offer.credential.id, evolve(candidate, client_name=name))
+    return Registry({name: _ordered(found.values()) for name, found in by_name.items()})
+
+
+def _ordered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    return tuple(sorted(candidates, key=lambda c: (-c.credential.priority, c.credential.provider, c.credential.id)))
+
+
+def _served(offer: Offer) -> list[Candidate]:
+    credential = offer.credential
+    known = {model.id: model for model in offer.models}
+    entries = _entries(credential.models) or [ModelEntry(name=model.id) for model in offer.models]
+    entries = _aliased(entries, offer.aliases)
+    patterns = (*credential.excluded_models, *offer.excluded)
+    served: list[Candidate] = []
+    for entry in entries:
+        if _matches(entry.client_name, patterns) or _matches(entry.name, patterns):
+            continue
+        info = known.get(entry.name) or ModelInfo(id=entry.name, owned_by=credential.provider)
+        shown = entry.client_name if entry.force_mapping else ""
+        served.append(
+            Candidate(
+                credential=credential, model=entry.name, client_name=entry.client_name, info=info, shown_model=shown
+            )
+        )
+    return served
+
+
+def _entries(declared: Sequence[ModelEntry]) -> list[ModelEntry]:
+    """Expand the entries of a credential: a fork serves the upstream's name too."""
+    entries: list[ModelEntry] = []
+    for entry in declared:
+        entries.append(entry)
+        if entry.fork and entry.alias:
+            entries.append(ModelEntry(name=entry.name))
+    return entries
+
+
+def _aliased(entries: Sequence[ModelEntry], aliases: Sequence[ModelEntry]) -> list[ModelEntry]:
+    by_upstream: dict[str, list[ModelEntry]] = defaultdict(list)
+    for alias in aliases:
+        by_upstream[alias.name.lower()].append(alias)
+    result: list[ModelEntry] = []
+    for entry in entries:
+        renamed = by_upstream.get(entry.client_name.lower(), [])
+        if not renamed or any(alias.fork for alias in renamed):
+            result.append(entry)
+        result.extend(evolve(alias, name=entry.name, alias=alias.client_name) for alias in renamed)
+    return result
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
+
+
+def _with_prefix(name: str, prefix: str, force: bool) -> tuple[str, ...]:
+    if not prefix:
+        return (name,)
+    return (f"{prefix}/{name}",) if force else (name, f"{prefix}/{name}")

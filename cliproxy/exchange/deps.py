@@ -1,0 +1,65 @@
+"""What an exchange sees of the running process: a small record of values and callables, easily made from fakes."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from random import Random
+from typing import Protocol
+
+from attrs import field, frozen
+
+from cliproxy.catalog.registry import Registry
+from cliproxy.config.model import Config
+from cliproxy.credentials.model import Credential, Token, TokenSlot
+from cliproxy.exchange.record import ExchangeRecord
+from cliproxy.net.http import UpstreamStream
+from cliproxy.providers.base import Provider
+from cliproxy.routing.select import RuntimeTable
+from cliproxy.wire.http import UpstreamCall
+
+
+@frozen(kw_only=True)
+class Snapshot:
+    """Everything that is configured, at one moment. An exchange keeps the one it started with."""
+
+    config: Config
+    registry: Registry
+    providers: Mapping[str, Provider]
+    credentials: tuple[Credential, ...] = field(default=(), converter=tuple)
+
+
+class UpstreamOpener(Protocol):
+    """Carries out calls; see :class:`cliproxy.net.http.Upstreams`."""
+
+    def open(self, call: UpstreamCall) -> AbstractAsyncContextManager[UpstreamStream]: ...
+
+
+class TokenSource(Protocol):
+    """Hands out tokens that are good now. Both methods raise :class:`~cliproxy.errors.LoginError`."""
+
+    async def ensure_fresh(self, credential: Credential, slot: TokenSlot) -> Token:
+        """Return the slot's token, renewed first if it is about to end. Waiters share one renewal."""
+        ...
+
+    async def refresh(self, credential: Credential, slot: TokenSlot, failed_version: int) -> Token:
+        """Return a newer token than the version that an upstream refused."""
+        ...
+
+
+@frozen(kw_only=True, eq=False)
+class Deps:
+    """The world of an exchange."""
+
+    snapshot: Callable[[], Snapshot]
+    upstreams: UpstreamOpener
+    tokens: TokenSource
+    runtime: RuntimeTable
+    record: Callable[[ExchangeRecord], None]
+    """Takes the one record of a finished exchange; never waits."""
+    wall: Callable[[], float]
+    """Unix seconds."""
+    monotonic: Callable[[], float]
+    rng: Random
+
+    def random_hex(self, digits: int) -> str:
+        """Return random hex digits for ids that are shown, not for secrets."""
+        return f"{self.rng.getrandbits(4 * digits):0{digits}x}"

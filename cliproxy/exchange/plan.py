@@ -1,0 +1,171 @@
+"""How one attempt carries a request: passed through, or translated; and the request that results.
+
+**Pass through** when client and upstream speak the same dialect, no quirk of the provider must change the request, and the
+upstream may answer in the form the client wants. The body keeps its bytes; only the top-level members that name the model,
+carry a thinking suffix, or ask for usage in the stream are replaced.
+
+**Translate** otherwise: decode once for the whole exchange, then for each attempt the ordered passes below, then encode.
+
+====  ==========================  ===================================================================
+step  pass                        why in this place
+====  ==========================  ===================================================================
+1     thinking                    the wish becomes what the model supports, before budgets are used
+2     normalise                   pairing, merging, ids, names: what the target dialect demands
+3     schemas                     after names are final, before encoding
+4     quirks of the provider      last word about the request
+====  ==========================  ===================================================================
+"""
+
+from attrs import define, evolve, field, frozen
+
+from cliproxy.dialects import by_id
+from cliproxy.dialects.base import Action, ClientRequest, Dialect
+from cliproxy.errors import BadRequest, DialectError
+from cliproxy.exchange.deps import Deps, Snapshot
+from cliproxy.ir.context import ExchangeContext
+from cliproxy.ir.request import Family, IRRequest, Reasoning
+from cliproxy.ir.repair import normalise
+from cliproxy.ir.schema import clean_schemas
+from cliproxy.ir.signatures import family_of_model
+from cliproxy.ir.thinking import apply_thinking
+from cliproxy.providers.base import Contract, Provider
+from cliproxy.catalog.registry import Candidate
+from cliproxy.routing.resolve import Resolution
+from cliproxy.wire.jsontext import DELETE, dumps
+
+
+@frozen(kw_only=True)
+class Plan:
+    """One attempt, decided."""
+
+    client: Dialect
+    upstream: Dialect
+    contract: Contract
+    passes_through: bool
+    body: bytes = field(repr=False)
+    stream: bool
+    """Whether the upstream is asked to stream; always so for upstreams that only stream."""
+    context: ExchangeContext = field(repr=False)
+
+
+@define(eq=False)
+class Planner:
+    """Makes the plans of one exchange; the request is decoded at most once."""
+
+    request: ClientRequest
+    resolution: Resolution
+    deps: Deps
+    snapshot: Snapshot
+    _decoded: tuple[IRRequest, ExchangeContext] | None = field(default=None, init=False)
+
+    def plan(self, candidate: Candidate, contract: Contract) -> Plan:
+        """Decide how to carry the request over a contract. Raises :class:`~cliproxy.errors.BadRequest`."""
+        client = by_id(self.request.dialect)
+        upstream = by_id(contract.dialect)
+        provider = self.snapshot.providers[candidate.credential.provider]
+        context = self._context(candidate, upstream)
+        stream = self._upstream_streams(contract)
+        try:
+            if self._passes_through(client, upstream, contract, provider):
+                body = self._patched(candidate, client)
+                return Plan(
+                    client=client,
+                    upstream=upstream,
+                    contract=contract,
+                    passes_through=True,
+                    body=body,
+                    stream=stream,
+                    context=context,
+                )
+            body = self._translated(candidate, upstream, provider, context, stream=stream)
+        except DialectError as exc:
+            raise BadRequest(exc.message, param=exc.param) from exc
+        return Plan(
+            client=client,
+            upstream=upstream,
+            contract=contract,
+            passes_through=False,
+            body=body,
+            stream=stream,
+            context=context,
+        )
+
+    def _upstream_streams(self, contract: Contract) -> bool:
+        if self.request.action is not Action.GENERATE:
+            return self.request.stream
+        return self.request.stream or contract.streams_only
+
+    def _passes_through(self, client: Dialect, upstream: Dialect, contract: Contract, provider: Provider) -> bool:
+        same = client.id == upstream.id and not provider.quirks
+        return same and (self.request.stream or not contract.streams_only)
+
+    def _patched(self, candidate: Candidate, dialect: Dialect) -> bytes:
+        document = self.request.document
+        changes = dict(dialect.patch_model(candidate.model))
+        if self.resolution.reasoning is not None:
+            wish = IRRequest(model=candidate.model, messages=[], reasoning=self.resolution.reasoning)
+            reasoning = apply_thinking(wish, candidate.info.thinking, dialect.id).reasoning
+            if reasoning is not None:
+                changes.update(dialect.patch_reasoning(reasoning, document.value))
+        if self.request.stream and dialect.patch_stream is not None:
+            changes.update(dialect.patch_stream(document.value))
+        unchanged = [key for key, value in changes.items() if value is not DELETE and document.value.get(key) == value]
+        for key in unchanged:
+            del changes[key]
+        return document.patch(changes)
+
+    def _translated(
+        self, candidate: Candidate, upstream: Dialect, provider: Provider, context: ExchangeContext, *, stream: bool
+    ) -> bytes:
+        request = evolve(self._decode(context), model=candidate.model, stream=stream)
+        if self.resolution.reasoning is not None:
+            request = evolve(request, reasoning=_suffix_wins(self.resolution.reasoning, request.reasoning))
+        request = apply_thinking(request, candidate.info.thinking, upstream.id)
+        request = normalise(request, upstream.rules, context)
+        request = clean_schemas(request, upstream.rules.schemas, context)
+        for quirk in provider.quirks:
+            request = quirk(request, context)
+        return dumps(upstream.encode_request(request, context))
+
+    def _decode(self, context: ExchangeContext) -> IRRequest:
+        """Decode the body, once; what decoding learned goes into the context of every attempt."""
+        if self._decoded is None:
+            first = self._new_context()
+            request = by_id(self.request.dialect).decode_request(self.request.document.value, first)
+            self._decoded = (request, first)
+        request, learned = self._decoded
+        context.original = request
+        context.include_usage = learned.include_usage
+        context.want_thoughts = learned.want_thoughts
+        context.custom_tools = set(learned.custom_tools)
+        context.namespaces = dict(learned.namespaces)
+        context.notes = list(learned.notes)
+        return request
+
+    def _context(self, candidate: Candidate, upstream: Dialect) -> ExchangeContext:
+        context = self._new_context()
+        family = candidate.info.family
+        context.upstream_dialect = upstream.id
+        context.upstream_model = candidate.model
+        context.shown_model = candidate.shown_model
+        context.upstream_family = family_of_model(candidate.model) if family is Family.UNKNOWN else family
+        return context
+
+    def _new_context(self) -> ExchangeContext:
+        return ExchangeContext(
+            client_dialect=self.request.dialect,
+            upstream_dialect="",
+            requested_model=self.resolution.name,
+            upstream_model="",
+            now=self.deps.wall(),
+            random_hex=self.deps.random_hex,
+            stream=self.request.stream,
+            original_body=self.request.document.value,
+        )
+
+
+def _suffix_wins(suffix: Reasoning, said: Reasoning | None) -> Reasoning:
+    """A wish in the model's name overrides the amount in the body, not the visibility."""
+    if said is None:
+        return suffix
+    return evolve(suffix, visible=said.visible, summary=said.summary)

@@ -1,0 +1,231 @@
+"""HTTP towards upstreams: the only module that names the HTTP library.
+
+:class:`Upstreams` owns one client for each proxy setting, because a client's pool and proxy go together; all clients share one
+TLS context (the system's trust store, and ``SSL_CERT_FILE`` where it is set). Three decisions deserve their reasons:
+
+* the pool is unlimited and keeps few idle connections. Concurrency is limited in front of the pool, by the credential; a
+  bounded pool would queue requests invisibly, and every idle connection makes each later request a little slower;
+* time limits other than connecting and writing are not the library's: it measures per read. First byte, idle and total limits
+  are cancel scopes around these calls;
+* redirects are never followed. They would carry credentials to a host nobody configured.
+
+Library exceptions leave this module as :class:`~cliproxy.errors.TransportError`, by the table below.
+"""
+
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final, Protocol
+
+import httpx2 as httpx
+import trio
+
+from cliproxy import __version__
+from cliproxy.errors import Kind, TransportError
+from cliproxy.net.memory import MemoryUpstream, answer_from
+from cliproxy.wire.http import Headers, HttpAnswer, HttpCall, MemoryCall, UpstreamCall
+from cliproxy.wire.secret import Secret
+
+USER_AGENT: Final = f"cliproxy/{__version__}"
+NO_PROXY_WORDS: Final = frozenset({"", "direct", "none"})
+PROXY_SCHEMES: Final = frozenset({"http", "https", "socks5", "socks5h"})
+WRITE_LIMIT_S: Final = 60.0
+MAX_IDLE_CONNECTIONS: Final = 20
+KEEPALIVE_S: Final = 90.0
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+CLOSE_LIMIT_S: Final = 2.0
+
+_FAULTS: Final[tuple[tuple[type[Exception], Kind, str, str], ...]] = (
+    (httpx.ConnectTimeout, Kind.TIMEOUT, "connect", "connecting took too long"),
+    (httpx.PoolTimeout, Kind.TIMEOUT, "connect", "no connection became free"),
+    (httpx.WriteTimeout, Kind.TIMEOUT, "send", "sending the request took too long"),
+    (httpx.ReadTimeout, Kind.TIMEOUT, "body", "reading took too long"),
+    (httpx.ProxyError, Kind.UNAVAILABLE, "connect", "the proxy refused or failed"),
+    (httpx.ConnectError, Kind.UNAVAILABLE, "connect", "the connection failed"),
+    (httpx.WriteError, Kind.UNAVAILABLE, "send", "the connection broke while sending"),
+    (httpx.ReadError, Kind.UNAVAILABLE, "body", "the connection broke while reading"),
+    (httpx.RemoteProtocolError, Kind.UPSTREAM, "body", "the upstream broke the HTTP protocol or closed early"),
+    (httpx.LocalProtocolError, Kind.INTERNAL, "send", "the request is not legal HTTP"),
+    (httpx.DecodingError, Kind.UPSTREAM, "body", "the body's compression is broken"),
+    (httpx.UnsupportedProtocol, Kind.INVALID_REQUEST, "connect", "the URL's scheme is not supported"),
+    (httpx.InvalidURL, Kind.INVALID_REQUEST, "connect", "the URL is not valid"),
+    (httpx.HTTPError, Kind.UNAVAILABLE, "body", "the HTTP exchange failed"),
+)
+
+
+class UpstreamStream(Protocol):
+    """An upstream's answer whose head has arrived. After a cancelled ``read`` the stream is dead."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Headers: ...
+
+    async def read(self) -> bytes:
+        """Return what came next, decompressed; empty at the end. Raises :class:`~cliproxy.errors.TransportError`."""
+        ...
+
+    async def read_all(self, limit: int) -> bytes:
+        """Return the rest of the body, at most ``limit`` bytes of it or :class:`~cliproxy.errors.TransportError`."""
+        ...
+
+
+def _fault(exc: Exception, host: str) -> TransportError:
+    for kind_of_exception, kind, phase, text in _FAULTS:
+        if isinstance(exc, kind_of_exception):
+            reason = str(exc).split("\n", 1)[0]
+            detail = f" ({reason})" if reason and "://" not in reason else ""
+            return TransportError(f"{host}: {text}{detail}", kind=kind, phase=phase)
+    raise exc
+
+
+class HttpStream:
+    """One response of the HTTP library, read as it arrives."""
+
+    def __init__(self, response: httpx.Response, host: str) -> None:
+        self.status = response.status_code
+        self.headers = Headers(response.headers.multi_items())
+        self._host = host
+        self._body: AsyncGenerator[bytes, None] = (
+            response.aiter_bytes() if response.headers.get("content-encoding") else response.aiter_raw()
+        )
+
+    async def read(self) -> bytes:
+        """Return the next piece of the body; see :class:`UpstreamStream`."""
+        try:
+            while True:
+                data = await anext(self._body, b"")
+                # A decompressor may have nothing to give yet; only the exhausted body ends the stream.
+                if data or self._body.ag_frame is None:
+                    return data
+        except (httpx.HTTPError, httpx.StreamError) as exc:
+            raise _fault(exc, self._host) from exc
+
+    async def read_all(self, limit: int) -> bytes:
+        """Return the rest of the body; see :class:`UpstreamStream`."""
+        pieces: list[bytes] = []
+        size = 0
+        while data := await self.read():
+            size += len(data)
+            if size > limit:
+                raise TransportError(f"{self._host}: the answer exceeds {limit} bytes", kind=Kind.UPSTREAM, phase="body")
+            pieces.append(data)
+        return b"".join(pieces)
+
+    async def aclose(self) -> None:
+        """Close the body's generators now rather than whenever the garbage collector finds them."""
+        await self._body.aclose()
+
+
+class Upstreams:
+    """Opens calls of every kind. Use as an async context manager; leaving it closes all connections."""
+
+    def __init__(self, memory: Mapping[str, MemoryUpstream] | None = None, proxy_url: Secret | None = None) -> None:
+        self._memory = dict(memory or {})
+        self._default_proxy = proxy_url
+        self._clients: dict[str | None, httpx.AsyncClient] = {}
+        self._tls: ssl.SSLContext | None = None
+
+    async def __aenter__(self) -> "Upstreams":
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        with trio.move_on_after(CLOSE_LIMIT_S, shield=True):
+            for client in self._clients.values():
+                await client.aclose()
+        self._clients.clear()
+
+    def use_proxy(self, proxy_url: Secret | None) -> None:
+        """Set the proxy of calls that name none; running calls keep theirs."""
+        self._default_proxy = proxy_url
+
+    def open(self, call: UpstreamCall) -> AbstractAsyncContextManager[UpstreamStream]:
+        """Send a call and enter with the head of its answer; leaving closes the connection unless it was read to the end.
+
+        Entering raises :class:`~cliproxy.errors.TransportError`, also when the first-byte limit passes.
+        """
+        if isinstance(call, MemoryCall):
+            return self._open_memory(call)
+        return self._open_http(call)
+
+    @asynccontextmanager
+    async def _open_memory(self, call: MemoryCall) -> AsyncIterator[UpstreamStream]:
+        yield answer_from(self._memory, call)
+
+    @asynccontextmanager
+    async def _open_http(self, call: HttpCall) -> AsyncIterator[UpstreamStream]:
+        client = self._client(call)
+        host = httpx.URL(call.url).host
+        response = await self._send(client, call, host)
+        stream = HttpStream(response, host)
+        try:
+            yield stream
+        finally:
+            with trio.move_on_after(CLOSE_LIMIT_S, shield=True):
+                await stream.aclose()
+                await response.aclose()
+
+    async def _send(self, client: httpx.AsyncClient, call: HttpCall, host: str) -> httpx.Response:
+        limits = httpx.Timeout(None, connect=call.limits.connect, write=WRITE_LIMIT_S)
+        fields = [("User-Agent", USER_AGENT)] if "user-agent" not in call.headers else []
+        if call.stream:
+            # Compression would hold events back until its window is full.
+            fields.append(("Accept-Encoding", "identity"))
+        try:
+            request = client.build_request(
+                call.method, call.url, headers=[*fields, *call.headers], content=call.body or None, timeout=limits
+            )
+            first_byte = call.limits.first_byte
+            with trio.move_on_after(first_byte if first_byte is not None else float("inf")):
+                return await client.send(request, stream=True, follow_redirects=False)
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise _fault(exc, host) from exc
+        raise TransportError(f"{host}: no answer within {first_byte:g} s", kind=Kind.TIMEOUT, phase="head")
+
+    async def fetch(self, call: HttpCall) -> HttpAnswer:
+        """Send a call and return the whole answer, whatever its status. Raises :class:`~cliproxy.errors.TransportError`."""
+        async with self.open(call) as stream:
+            body = await stream.read_all(MAX_ANSWER_BYTES)
+            return HttpAnswer(status=stream.status, headers=stream.headers, body=body)
+
+    def _client(self, call: HttpCall) -> httpx.AsyncClient:
+        secret = call.proxy_url if call.proxy_url is not None else self._default_proxy
+        proxy = None if secret is None else secret.reveal().strip()
+        client = self._clients.get(proxy)
+        if client is None:
+            client = self._clients[proxy] = self._new_client(proxy)
+        return client
+
+    def _new_client(self, proxy: str | None) -> httpx.AsyncClient:
+        if self._tls is None:
+            self._tls = httpx.create_ssl_context()
+        explicit = proxy is not None and proxy.lower() not in NO_PROXY_WORDS
+        if explicit and proxy is not None:
+            check_proxy_url(proxy)
+        return httpx.AsyncClient(
+            verify=self._tls,
+            proxy=proxy if explicit else None,
+            trust_env=proxy is None,
+            limits=httpx.Limits(
+                max_connections=None,
+                max_keepalive_connections=MAX_IDLE_CONNECTIONS,
+                keepalive_expiry=KEEPALIVE_S,
+            ),
+            headers={"Accept-Encoding": "gzip, deflate"},
+            follow_redirects=False,
+        )
+
+
+def check_proxy_url(proxy: str) -> None:
+    """Raise :class:`~cliproxy.errors.TransportError` for a proxy URL that cannot work: never fall back to a direct connection."""
+    try:
+        url = httpx.URL(proxy)
+    except httpx.InvalidURL as exc:
+        raise TransportError("the proxy URL is not valid", kind=Kind.UNAVAILABLE, phase="connect") from exc
+    if url.scheme not in PROXY_SCHEMES or not url.host:
+        raise TransportError(
+            f"the proxy URL must start with one of {', '.join(sorted(PROXY_SCHEMES))}, followed by ://host",
+            kind=Kind.UNAVAILABLE,
+            phase="connect",
+        )

@@ -1,0 +1,66 @@
+"""Upstreams inside this process: the built-in demo model, and scripted ones in tests.
+
+A memory upstream is a function from a request to a :class:`MemoryAnswer`: status, headers, and the pieces of the body with
+the pause before each. It is read through the same interface as an HTTP response, pauses and all, so that the exchange
+cannot tell the difference.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import trio
+
+from cliproxy.errors import Kind, TransportError
+from cliproxy.wire.http import Headers, MemoryCall
+
+
+class MemoryAnswer(Protocol):
+    """What a memory upstream answers: pairs of (seconds to wait, bytes) make up the body."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Headers: ...
+
+    @property
+    def chunks(self) -> Sequence[tuple[float, bytes]]: ...
+
+
+MemoryUpstream = Callable[[MemoryCall], MemoryAnswer]
+
+
+class MemoryStream:
+    """The answer of a memory upstream, read piece by piece."""
+
+    def __init__(self, answer: MemoryAnswer) -> None:
+        self.status = answer.status
+        self.headers = answer.headers
+        self._chunks = deque(answer.chunks)
+
+    async def read(self) -> bytes:
+        """Return the next piece after its pause; empty at the end."""
+        if not self._chunks:
+            await trio.lowlevel.checkpoint()
+            return b""
+        pause, data = self._chunks[0]
+        await trio.sleep(pause)
+        self._chunks.popleft()
+        return data
+
+    async def read_all(self, limit: int) -> bytes:
+        """Return the rest. Raises :class:`~cliproxy.errors.TransportError` when it exceeds the limit."""
+        pieces: list[bytes] = []
+        size = 0
+        while data := await self.read():
+            size += len(data)
+            if size > limit:
+                raise TransportError(f"the answer exceeds {limit} bytes", kind=Kind.UPSTREAM, phase="body")
+            pieces.append(data)
+        return b"".join(pieces)
+
+
+def answer_from(upstreams: Mapping[str, MemoryUpstream], call: MemoryCall) -> MemoryStream:
+    """Ask a memory upstream by name."""
+    return MemoryStream(upstreams[call.target](call))

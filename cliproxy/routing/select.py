@@ -1,0 +1,119 @@
+"""Pick the next route among the candidates.
+
+Candidates of the highest priority that are ready come first; among equals the strategy decides. Round robin remembers the
+*id* of the last pick rather than a position, so that credentials may come and go without resetting or skewing the turn.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from attrs import define, field, frozen
+
+from cliproxy.catalog.registry import Candidate
+from cliproxy.credentials.model import CredentialId
+from cliproxy.routing.cooldown import RuntimeState
+
+MAX_CURSORS: Final = 4096
+MAX_STATES: Final = 65536
+
+
+@define(eq=False)
+class RuntimeTable:
+    """The mutable part of routing: runtime states by place, and round-robin cursors by model. Bounded."""
+
+    _states: OrderedDict[tuple[str, str], RuntimeState] = field(factory=OrderedDict, init=False)
+    _cursors: OrderedDict[str, CredentialId] = field(factory=OrderedDict, init=False)
+
+    def state(self, place: tuple[str, str]) -> RuntimeState:
+        """Return what is known about a place; a clear state for an unknown one."""
+        return self._states.get(place, _NOTHING)
+
+    def put(self, place: tuple[str, str], state: RuntimeState) -> None:
+        """Replace what is known about a place."""
+        if state.failures == 0:
+            self._states.pop(place, None)
+            return
+        self._states[place] = state
+        self._states.move_to_end(place)
+        while len(self._states) > MAX_STATES:
+            self._states.popitem(last=False)
+
+    def cursor(self, model: str) -> CredentialId | None:
+        """Return who served a model last."""
+        return self._cursors.get(model)
+
+    def advance(self, model: str, picked: CredentialId) -> None:
+        """Remember who serves a model now."""
+        self._cursors[model] = picked
+        self._cursors.move_to_end(model)
+        while len(self._cursors) > MAX_CURSORS:
+            self._cursors.popitem(last=False)
+
+    def forget(self, keep: Iterable[CredentialId]) -> None:
+        """Drop the states of credentials that no longer exist."""
+        alive = set(keep)
+        for place in [p for p in self._states if p[0] not in alive and not p[0].startswith(HOST_MARK)]:
+            del self._states[place]
+
+    def statistics(self) -> dict[str, int]:
+        """Return sizes, for displays and tests."""
+        return {"states": len(self._states), "cursors": len(self._cursors)}
+
+
+_NOTHING: Final = RuntimeState()
+HOST_MARK: Final = "host:"
+
+
+def model_place(candidate: Candidate) -> tuple[str, str]:
+    """The place of a credential's upstream model."""
+    return (candidate.credential.id, candidate.model)
+
+
+def credential_place(credential_id: CredentialId) -> tuple[str, str]:
+    """The place of a credential as a whole."""
+    return (credential_id, "")
+
+
+def host_place(host: str) -> tuple[str, str]:
+    """The place of an upstream host."""
+    return (HOST_MARK + host, "")
+
+
+@frozen
+class Earliest:
+    """Nobody is ready. ``until`` is when the first one will be, on the monotonic clock; ``states`` says why, for each."""
+
+    until: float
+    states: tuple[tuple[Candidate, RuntimeState], ...]
+
+
+def blocking_state(candidate: Candidate, table: RuntimeTable, now: float) -> RuntimeState | None:
+    """Return the state that keeps a candidate from being used now: the one that lasts longest."""
+    states = (table.state(model_place(candidate)), table.state(credential_place(candidate.credential.id)))
+    blocking = [state for state in states if state.is_open(now)]
+    return max(blocking, key=lambda state: state.until) if blocking else None
+
+
+def pick(
+    candidates: Sequence[Candidate], table: RuntimeTable, now: float, *, tried: frozenset[CredentialId] = frozenset()
+) -> Candidate | Earliest | None:
+    """Return the next candidate by round robin, or when one will be ready, or ``None`` when all have been tried."""
+    remaining = [c for c in candidates if c.credential.id not in tried]
+    if not remaining:
+        return None
+    ready: list[Candidate] = []
+    blocked: list[tuple[Candidate, RuntimeState]] = []
+    for candidate in remaining:
+        state = blocking_state(candidate, table, now)
+        if state is None:
+            ready.append(candidate)
+        else:
+            blocked.append((candidate, state))
+    if not ready:
+        return Earliest(min(state.until for _, state in blocked), tuple(blocked))
+    top = max(c.credential.priority for c in ready)
+    equals = sorted((c for c in ready if c.credential.priority == top), key=lambda c: c.credential.id)
+    last = table.cursor(candidates[0].client_name)
+    following = [c for c in equals if last is None or c.credential.id > last]
+    return (following or equals)[0]
