@@ -1,0 +1,23 @@
+"""The configuration file: its keys, reading it with located messages, and changing it without losing a
+comment.
+
+Text goes in and values come out; files are the business of the stores.
+"""
+
+__all__ = [
+    "clean",
+    "data",
+    "edit",
+    "entries",
+    "environment",
+    "example",
+    "groups",
+    "keys",
+    "legacy",
+    "load",
+    "model",
+    "nodes",
+    "read",
+    "render",
+    "sections",
+]

@@ -1,0 +1,186 @@
+"""The items of the lists in the configuration: provider keys, model names, aliases, payload rules.
+
+All lists of single keys (``gemini-api-key``, ``claude-api-key``, …) share :class:`KeyEntry`. A key that only
+some lists know names them in ``only``; elsewhere it is an unknown key.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from attrs import frozen
+
+from cliproxy.config.keys import place, setting
+from cliproxy.wire.jsontext import JsonValue
+from cliproxy.wire.secret import Secret
+
+_ALIASES_ONLY: Final = frozenset({"oauth-model-alias"})
+_CODEX_ONLY: Final = frozenset({"codex-api-key"})
+_CLAUDE_ONLY: Final = frozenset({"claude-api-key"})
+
+ERROR_ACTIONS: Final[Mapping[str, str]] = {
+    action: action for action in ("stop", "stop-and-cooldown", "continue", "continue-and-cooldown")
+}
+
+
+@frozen(kw_only=True)
+class ModelName:
+    """A model and the name clients use for it."""
+
+    name: str = setting("", "Name of the model at the upstream.", active=True)
+    alias: str = setting("", "Name clients use; empty: the same name.", active=True)
+    fork: bool = setting(
+        False, "Keep serving the original name beside the alias.", active=True, only=_ALIASES_ONLY
+    )
+    force_mapping: bool = setting(False, "Show the alias as the model name of answers, too.", active=True)
+    thinking: Mapping[str, JsonValue] | None = setting(
+        None, "Thinking the model can do, such as {levels: [low, high]}; empty: as known.", active=True
+    )
+    display_name: str = setting("", "Name shown in model lists.")
+    max_context_length: int = setting(0, "Context window in tokens; 0: as known.", minimum=0, below=0)
+    is_compat: bool = setting(False, "Treat the model as one of a merely compatible server.")
+    image: bool = setting(False, "The model makes images.")
+    input_modalities: tuple[str, ...] = setting((), "What the model reads, such as [text, image].")
+    output_modalities: tuple[str, ...] = setting((), "What the model writes.")
+
+
+@frozen(kw_only=True)
+class ScopedError:
+    """An upstream error that the owner wants treated in a certain way."""
+
+    status: int = setting(0, "Status the rule is about; 0: every error status.", minimum=0)
+    match: tuple[str, ...] = setting((), "Texts, one of which the error body contains.")
+    match_regexr: tuple[str, ...] = setting((), "Regular expressions, one of which the error body matches.")
+    action: str = setting(
+        "stop",
+        "stop, stop-and-cooldown, continue or continue-and-cooldown: whether other credentials are tried.",
+        words=ERROR_ACTIONS,
+    )
+
+
+@frozen(kw_only=True)
+class KeyEntry:
+    """One key of one upstream account, with its settings."""
+
+    place: str = place()
+    api_key: Secret = setting(Secret(""), "The key or token.", active=True)
+    note: str = setting("", "Free text for yourself.", active=True)
+    disabled: bool = setting(False, "Keep the entry and do not use it.", active=True)
+    base_url: str = setting("", "Address of the API; empty: the provider's own.", active=True)
+    proxy_url: Secret = setting(
+        Secret(""), 'Proxy for this key alone; empty: the global one; "direct": no proxy.', active=True
+    )
+    prefix: str = setting("", "Serve the models as prefix/model as well.", active=True)
+    priority: int = setting(0, "Keys of the highest priority that are usable are used first.", active=True)
+    weight: int = setting(1, "Share under weighted-round-robin; 0 or less: not used.", maximum=1_000_000)
+    headers: Mapping[str, str] = setting(
+        {},
+        'Extra request headers; a value "$Name" copies that header of the client.',
+        active=True,
+        shown=False,
+    )
+    models: tuple[ModelName, ...] = setting(
+        (), "The models this key serves, in place of the known ones: {name, alias}.", active=True
+    )
+    excluded_models: tuple[str, ...] = setting(
+        (), 'Models this key must not serve; "*" stands for anything.', active=True
+    )
+    websockets: bool = setting(False, "Reach the upstream over a websocket.", only=_CODEX_ONLY)
+    alpha_search: bool = setting(False, "Offer the upstream's own search.", only=_CODEX_ONLY)
+    rebuild_mid_system_message: bool = setting(
+        False, "Move system messages from inside the conversation to its head.", only=_CLAUDE_ONLY
+    )
+    disable_cooling: bool | None = setting(None, "Overrides the global disable-cooling.")
+    request_retry: int | None = setting(None, "Overrides the global request-retry; negative: does not.")
+    request_scoped_errors: tuple[ScopedError, ...] = setting(
+        (), "How certain errors are treated: {status, match, action}."
+    )
+
+
+@frozen(kw_only=True)
+class CompatibleKey:
+    """One key of an OpenAI-compatible upstream."""
+
+    place: str = place()
+    api_key: Secret = setting(Secret(""), "The key; empty: the upstream wants none.", active=True)
+    proxy_url: Secret = setting(Secret(""), 'Proxy for this key alone; "direct": no proxy.', active=True)
+    weight: int = setting(1, "Share under weighted-round-robin; 0 or less: not used.", maximum=1_000_000)
+
+
+@frozen(kw_only=True)
+class CompatibleEntry:
+    """An OpenAI-compatible upstream with its keys and models."""
+
+    place: str = place()
+    name: str = setting("", "Name of the upstream; clients may ask for name://model.", active=True)
+    note: str = setting("", "Free text for yourself.", active=True)
+    disabled: bool = setting(False, "Keep the entry and do not use it.", active=True)
+    base_url: str = setting("", "Address of the API, up to and including /v1.", active=True)
+    api_key_entries: tuple[CompatibleKey, ...] = setting(
+        (), "The keys: {api-key, proxy-url}; none: the upstream is used without one.", active=True
+    )
+    models: tuple[ModelName, ...] = setting(
+        (), "The models it serves: {name, alias}. One alias with several names makes a pool.", active=True
+    )
+    excluded_models: tuple[str, ...] = setting(
+        (), 'Models it must not serve; "*" stands for anything.', active=True
+    )
+    prefix: str = setting("", "Serve the models as prefix/model as well.", active=True)
+    priority: int = setting(
+        0, "Upstreams of the highest priority that are usable are used first.", active=True
+    )
+    headers: Mapping[str, str] = setting(
+        {},
+        'Extra request headers; a value "$Name" copies that header of the client.',
+        active=True,
+        shown=False,
+    )
+    support_prompt_cache_key: bool = setting(False, "The upstream understands prompt_cache_key.")
+    disable_cooling: bool | None = setting(None, "Overrides the global disable-cooling.")
+    request_retry: int | None = setting(None, "Overrides the global request-retry; negative: does not.")
+    request_scoped_errors: tuple[ScopedError, ...] = setting(
+        (), "How certain errors are treated: {status, match, action}."
+    )
+
+
+@frozen(kw_only=True)
+class PayloadModel:
+    """Which requests a payload rule is about; all given conditions must hold."""
+
+    name: str = setting("", 'Upstream model; "*" stands for anything.')
+    protocol: str = setting(
+        "", "Protocol towards the upstream: openai, openai-response, codex, claude, gemini."
+    )
+    from_protocol: str = setting("", "Protocol of the client: openai, responses, claude, gemini.")
+    headers: Mapping[str, str] = setting(
+        {}, "Headers of the client's request and what they must look like.", shown=False
+    )
+    match: tuple[Mapping[str, JsonValue], ...] = setting(
+        (), "Paths of the request and the values they must have."
+    )
+    not_match: tuple[Mapping[str, JsonValue], ...] = setting((), "Paths and the values they must not have.")
+    exist: tuple[str, ...] = setting((), "Paths that must be there.")
+    not_exist: tuple[str, ...] = setting((), "Paths that must not be there.")
+
+
+@frozen(kw_only=True)
+class PayloadRule:
+    """Values to be set in requests of certain models."""
+
+    models: tuple[PayloadModel, ...] = setting((), "Which requests: {name, protocol}.")
+    params: Mapping[str, JsonValue] = setting({}, 'Paths such as "reasoning.effort" and their values.')
+
+
+@frozen(kw_only=True)
+class PayloadFilter:
+    """Paths to be removed from requests of certain models."""
+
+    models: tuple[PayloadModel, ...] = setting((), "Which requests: {name, protocol}.")
+    params: tuple[str, ...] = setting((), "The paths.")
+
+
+@frozen(kw_only=True)
+class OAuthClient:
+    """An OAuth application of the owner's."""
+
+    client_id: str = setting("", "Application id.")
+    client_secret: Secret = setting(Secret(""), "Application secret, where the application has one.")
