@@ -307,11 +307,15 @@ class LoginError(Exception):
 
     ``code`` is stable (``denied``, ``timeout``, ``state_mismatch``, ``port_in_use``, ``invalid_grant``,
     ``missing_scope``, ``no_seat``, ``unreachable``, ``bad_answer``, …); ``hint`` says what the owner can do.
+    ``retry_after`` is the number of seconds in which asking again is pointless, where that is known.
     """
 
-    def __init__(self, message: str, *, code: str, hint: str = "", status: int = 0) -> None:
+    def __init__(
+        self, message: str, *, code: str, hint: str = "", status: int = 0, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
         self.hint = hint
         self.status = status
+        self.retry_after = retry_after

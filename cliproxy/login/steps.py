@@ -98,7 +98,12 @@ class Note:
     text: str
 
 
-Step: TypeAlias = Send | Show | OpenCallback | AwaitCallback | Pause | Ask | Persist | Note
+@frozen
+class Now:
+    """Ask for the time, to turn a lifetime an issuer names into an end. Result: Unix seconds."""
+
+
+Step: TypeAlias = Send | Show | OpenCallback | AwaitCallback | Pause | Ask | Persist | Note | Now
 
 T = TypeVar("T")
 
