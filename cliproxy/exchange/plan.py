@@ -31,7 +31,7 @@ from cliproxy.ir.thinking import apply_thinking
 from cliproxy.providers.base import Contract, Provider
 from cliproxy.catalog.registry import Candidate
 from cliproxy.routing.resolve import Resolution
-from cliproxy.wire.jsontext import DELETE, dumps
+from cliproxy.wire.jsontext import Changes, dumps
 
 
 @frozen(kw_only=True)
@@ -46,6 +46,8 @@ class Plan:
     stream: bool
     """Whether the upstream is asked to stream; always so for upstreams that only stream."""
     context: ExchangeContext = field(repr=False)
+    hides_usage: bool = False
+    """Usage was asked for by us, not by the client: frames that carry nothing else are not forwarded."""
 
 
 @define(eq=False)
@@ -65,29 +67,24 @@ class Planner:
         provider = self.snapshot.providers[candidate.credential.provider]
         context = self._context(candidate, upstream)
         stream = self._upstream_streams(contract)
+        passes = self._passes_through(client, upstream, contract, provider)
+        usage = client.patch_stream(self.request.document.value) if passes and stream and client.patch_stream else {}
         try:
-            if self._passes_through(client, upstream, contract, provider):
-                body = self._patched(candidate, client)
-                return Plan(
-                    client=client,
-                    upstream=upstream,
-                    contract=contract,
-                    passes_through=True,
-                    body=body,
-                    stream=stream,
-                    context=context,
-                )
-            body = self._translated(candidate, upstream, provider, context, stream=stream)
+            if passes:
+                body = self._patched(candidate, client, usage)
+            else:
+                body = self._translated(candidate, upstream, provider, context, stream=stream)
         except DialectError as exc:
             raise BadRequest(exc.message, param=exc.param) from exc
         return Plan(
             client=client,
             upstream=upstream,
             contract=contract,
-            passes_through=False,
+            passes_through=passes,
             body=body,
             stream=stream,
             context=context,
+            hides_usage=bool(usage),
         )
 
     def _upstream_streams(self, contract: Contract) -> bool:
@@ -99,20 +96,15 @@ class Planner:
         same = client.id == upstream.id and not provider.quirks
         return same and (self.request.stream or not contract.streams_only)
 
-    def _patched(self, candidate: Candidate, dialect: Dialect) -> bytes:
+    def _patched(self, candidate: Candidate, dialect: Dialect, usage: Changes) -> bytes:
         document = self.request.document
-        changes = dict(dialect.patch_model(candidate.model))
+        changes = {**dialect.patch_model(candidate.model), **usage}
         if self.resolution.reasoning is not None:
             wish = IRRequest(model=candidate.model, messages=[], reasoning=self.resolution.reasoning)
             reasoning = apply_thinking(wish, candidate.info.thinking, dialect.id).reasoning
             if reasoning is not None:
                 changes.update(dialect.patch_reasoning(reasoning, document.value))
-        if self.request.stream and dialect.patch_stream is not None:
-            changes.update(dialect.patch_stream(document.value))
-        unchanged = [key for key, value in changes.items() if value is not DELETE and document.value.get(key) == value]
-        for key in unchanged:
-            del changes[key]
-        return document.patch(changes)
+        return document.patch({key: value for key, value in changes.items() if document.value.get(key) != value})
 
     def _translated(
         self, candidate: Candidate, upstream: Dialect, provider: Provider, context: ExchangeContext, *, stream: bool
@@ -127,13 +119,19 @@ class Planner:
             request = quirk(request, context)
         return dumps(upstream.encode_request(request, context))
 
-    def _decode(self, context: ExchangeContext) -> IRRequest:
-        """Decode the body, once; what decoding learned goes into the context of every attempt."""
+    def decode(self) -> IRRequest:
+        """Return the request as decoded, once. Raises :class:`~cliproxy.errors.DialectError`."""
         if self._decoded is None:
-            first = self._new_context()
-            request = by_id(self.request.dialect).decode_request(self.request.document.value, first)
-            self._decoded = (request, first)
-        request, learned = self._decoded
+            learned = self._new_context()
+            request = by_id(self.request.dialect).decode_request(self.request.document.value, learned)
+            self._decoded = (request, learned)
+        return self._decoded[0]
+
+    def _decode(self, context: ExchangeContext) -> IRRequest:
+        """Return the decoded request; what decoding learned goes into the context of every attempt."""
+        request = self.decode()
+        assert self._decoded is not None
+        learned = self._decoded[1]
         context.original = request
         context.include_usage = learned.include_usage
         context.want_thoughts = learned.want_thoughts

@@ -72,6 +72,16 @@ class Collector:
         self._blocks: dict[int, _Block] = {}
         self._endings: dict[int, Ending] = {}
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether a finish reason was seen."""
+        return bool(self._endings)
+
+    @property
+    def ended_for_a_reason(self) -> bool:
+        """Whether some choice ended otherwise than by a plain stop, so that an empty answer explains itself."""
+        return any(ending.reason is not FinishReason.STOP for ending in self._endings.values())
+
     def feed(self, event: Event) -> None:
         """Take one event. Raises :class:`~cliproxy.errors.UpstreamError` for an error inside the stream."""
         match event:

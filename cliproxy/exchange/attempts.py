@@ -1,0 +1,349 @@
+"""Resolve, pick, send, classify, record, and go on or give up: the loop around every upstream call.
+
+Three loops are nested, widest first:
+
+* **rounds**: when nobody is ready, wait for the first cooldown to end, if that is soon enough, and start over;
+* **candidates**: within a round every ready credential is tried at most once, in the order :func:`routing.select.pick` gives;
+* **contracts**: within a credential, its ways of reaching the upstream in order of preference. A refused token is renewed
+  once, and the same contract tried again, before anything is held against the credential.
+
+A fault of the request ends all three at once. What an attempt does with the open answer is the caller's business
+(:data:`Serve`): collect it, or pump it to the client. It raises :class:`~cliproxy.errors.AttemptFailed` as long as nothing
+has reached the client.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, Generic, TypeVar
+from urllib.parse import urlsplit
+
+import trio
+from attrs import define, evolve, field
+
+from cliproxy.catalog.registry import Candidate
+from cliproxy.credentials.model import CredentialId, Token
+from cliproxy.dialects.base import ClientRequest
+from cliproxy.errors import (
+    AttemptFailed,
+    Failure,
+    Kind,
+    LoginError,
+    ModelNotFound,
+    NativeBody,
+    NothingReady,
+    ProxyError,
+    Scope,
+    TransportError,
+    UpstreamError,
+)
+from cliproxy.exchange.deps import Deps, Snapshot
+from cliproxy.exchange.plan import Plan, Planner
+from cliproxy.exchange.record import AttemptNote, Recorder
+from cliproxy.ir.events import StreamError
+from cliproxy.ir.request import IRRequest
+from cliproxy.net.http import UpstreamStream
+from cliproxy.providers.base import Call, Contract
+from cliproxy.routing.classify import failure_from_answer, failure_from_transport, most_useful, with_source
+from cliproxy.routing.cooldown import after_failure, after_success
+from cliproxy.routing.resolve import Resolution, resolve
+from cliproxy.routing.select import Earliest, credential_place, host_place, model_place, pick
+from cliproxy.wire.http import HttpCall, Limits, UpstreamCall
+from cliproxy.wire.jsontext import JsonError, loads_object
+
+T = TypeVar("T")
+Serve = Callable[[UpstreamStream, Plan], Awaitable[T]]
+
+MAX_ERROR_BYTES: Final = 1024 * 1024
+CONTRACT_PAUSE_S: Final = 1500.0
+"""How long an unavailable contract is left alone: the usual life of a gateway token."""
+_TOKEN_FAULTS: Final[dict[str, tuple[Kind, Scope]]] = {
+    "unreachable": (Kind.UNAVAILABLE, Scope.HOST),
+    "timeout": (Kind.TIMEOUT, Scope.HOST),
+    "rate_limited": (Kind.RATE_LIMIT, Scope.CREDENTIAL),
+    "not_available": (Kind.PERMISSION, Scope.CONTRACT),
+    "no_seat": (Kind.PERMISSION, Scope.CONTRACT),
+    "disabled": (Kind.PERMISSION, Scope.CONTRACT),
+    "bad_answer": (Kind.UPSTREAM, Scope.CREDENTIAL),
+}
+
+
+def failure_from_login(error: LoginError) -> Failure:
+    """Classify a token that could not be had."""
+    kind, scope = _TOKEN_FAULTS.get(error.code, (Kind.AUTHENTICATION, Scope.CREDENTIAL))
+    message = f"{error.message} {error.hint}".strip()
+    return Failure(kind=kind, scope=scope, message=message, status=error.status, code=error.code)
+
+
+@define(eq=False)
+class Attempts(Generic[T]):
+    """The attempts of one exchange."""
+
+    request: ClientRequest
+    deps: Deps
+    recorder: Recorder
+    serve: Serve[T]
+    _snapshot: Snapshot = field(init=False)
+    _planner: Planner = field(init=False)
+    _resolution: Resolution = field(init=False)
+    _failures: list[Failure] = field(factory=list, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._snapshot = self.deps.snapshot()
+        resolution = resolve(self._snapshot.registry, self.request.model)
+        if resolution is None:
+            raise ModelNotFound(self.request.model)
+        self._resolution = resolution
+        self._planner = Planner(self.request, resolution, self.deps, self._snapshot)
+
+    def is_supported(self) -> bool:
+        """Whether any candidate has a contract for the action."""
+        return any(self._contracts(candidate) for candidate in self._resolution.candidates)
+
+    def decoded(self) -> IRRequest:
+        """Return the decoded request. Raises :class:`~cliproxy.errors.DialectError`."""
+        return self._planner.decode()
+
+    async def run(self) -> T:
+        """Try until one attempt succeeds. Raises :class:`~cliproxy.errors.ProxyError`."""
+        config = self._snapshot.config
+        waits = config.request_retry
+        while True:
+            done, result, earliest = await self._round()
+            if done:
+                return result  # type: ignore[return-value]  # set whenever done is
+            wait = self._wait_for(earliest)
+            if waits <= 0 or wait is None or wait > config.max_retry_interval:
+                raise self._final(earliest)
+            waits -= 1
+            await trio.sleep(wait)
+
+    async def _round(self) -> tuple[bool, T | None, Earliest | None]:
+        tried: frozenset[CredentialId] = frozenset()
+        candidates = self._resolution.candidates
+        runtime = self.deps.runtime
+        while True:
+            choice = pick(candidates, runtime, self.deps.monotonic(), tried=tried)
+            if not isinstance(choice, Candidate):
+                return False, None, choice or self._earliest()
+            tried |= {choice.credential.id}
+            runtime.advance(candidates[0].client_name, choice.credential.id)
+            try:
+                return True, await self._on_candidate(choice), None
+            except AttemptFailed as exc:
+                self._failures.append(exc.failure)
+                if exc.failure.scope is Scope.REQUEST:
+                    raise UpstreamError([*self._failures]) from exc
+
+    def _earliest(self) -> Earliest | None:
+        """Return when the first of the candidates that were all tried will be ready again."""
+        choice = pick(self._resolution.candidates, self.deps.runtime, self.deps.monotonic())
+        return choice if isinstance(choice, Earliest) else None
+
+    def _wait_for(self, earliest: Earliest | None) -> float | None:
+        """Return the seconds to wait before another round, or ``None`` when waiting is useless."""
+        if earliest is not None:
+            return max(earliest.until - self.deps.monotonic(), 0.0)
+        last = self._failures[-1] if self._failures else None
+        return 0.0 if last is not None and last.scope is Scope.HOST else None
+
+    async def _on_candidate(self, candidate: Candidate) -> T:
+        failure: Failure | None = None
+        for contract in self._contracts(candidate):
+            try:
+                return await self._on_contract(candidate, contract)
+            except AttemptFailed as exc:
+                failure = exc.failure
+                if failure.scope is not Scope.CONTRACT:
+                    break
+        if failure is None:
+            message = f"no way to do `{self.request.action}` with model `{candidate.model}` is available"
+            failure = Failure(kind=Kind.INVALID_REQUEST, scope=Scope.MODEL, message=message, status=400)
+        if failure.scope is Scope.CONTRACT:
+            failure = evolve(failure, scope=Scope.MODEL)
+            self._settle(candidate, None, failure)
+        raise AttemptFailed(with_source(failure, self._source(candidate)))
+
+    def _contracts(self, candidate: Candidate) -> list[Contract]:
+        provider = self._snapshot.providers[candidate.credential.provider]
+        contracts = provider.contracts_for(candidate.credential, candidate.model, self.request.action)
+        now = self.deps.monotonic()
+        return [
+            contract
+            for contract in contracts
+            if contract.supports(self.request.action)
+            and not self.deps.runtime.state(_contract_place(candidate, contract)).is_open(now)
+        ]
+
+    async def _on_contract(self, candidate: Candidate, contract: Contract) -> T:
+        """Try one contract; once more with a renewed token if the first was refused."""
+        token: Token | None = None
+        try:
+            token = await self._token(candidate, contract)
+            result = await self._send(candidate, contract, token)
+        except AttemptFailed as exc:
+            renewed = await self._renewed(candidate, contract, token, exc.failure)
+            if renewed is None:
+                self._settle(candidate, contract, exc.failure)
+                raise
+            try:
+                result = await self._send(candidate, contract, renewed)
+            except AttemptFailed as second:
+                self._settle(candidate, contract, second.failure)
+                raise
+        self._settle(candidate, contract, None)
+        return result
+
+    async def _token(self, candidate: Candidate, contract: Contract) -> Token | None:
+        if contract.needs is None:
+            return None
+        try:
+            return await self.deps.tokens.ensure_fresh(candidate.credential, contract.needs)
+        except LoginError as exc:
+            raise AttemptFailed(failure_from_login(exc)) from exc
+
+    async def _renewed(
+        self, candidate: Candidate, contract: Contract, token: Token | None, failure: Failure
+    ) -> Token | None:
+        """Return a newer token when the failure was about the token and there is one to be had."""
+        if failure.kind is not Kind.AUTHENTICATION or token is None or contract.needs is None:
+            return None
+        try:
+            return await self.deps.tokens.refresh(candidate.credential, contract.needs, token.version)
+        except LoginError:
+            # The refusal itself tells the client more than the renewal that was not possible.
+            return None
+
+    async def _send(self, candidate: Candidate, contract: Contract, token: Token | None) -> T:
+        plan = self._planner.plan(candidate, contract)
+        self.recorder.notes[:] = plan.context.notes
+        call = self._prepared(candidate, contract, token, plan)
+        host = urlsplit(call.url).hostname or "" if isinstance(call, HttpCall) else ""
+        state = self.deps.runtime.state(host_place(host))
+        if host and state.is_open(self.deps.monotonic()):
+            message = f"{host} could not be reached a moment ago: {state.cause}"
+            raise AttemptFailed(Failure(kind=state.kind or Kind.UNAVAILABLE, scope=Scope.HOST, message=message))
+        try:
+            async with self.deps.upstreams.open(call) as stream:
+                if not 200 <= stream.status < 300:
+                    raise AttemptFailed(await self._refusal(stream, contract, plan))
+                return await self.serve(stream, plan)
+        except TransportError as exc:
+            failure = failure_from_transport(exc)
+            if failure.scope is Scope.HOST and host:
+                place = host_place(host)
+                now = self.deps.monotonic()
+                self.deps.runtime.put(place, after_failure(state, failure, now, self.deps.rng))
+            raise AttemptFailed(failure) from exc
+
+    def _prepared(
+        self, candidate: Candidate, contract: Contract, token: Token | None, plan: Plan
+    ) -> UpstreamCall:
+        call = contract.prepare(
+            Call(
+                credential=candidate.credential,
+                token=token,
+                model=candidate.model,
+                action=self.request.action,
+                body=plan.body,
+                stream=plan.stream,
+                client_headers=self.request.headers,
+                request_id=self.request.request_id,
+            )
+        )
+        times = self._snapshot.config.timeouts
+        limits = Limits(
+            connect=times.connect_seconds,
+            first_byte=times.first_byte_seconds,
+            idle=times.idle_seconds,
+            total=times.total_seconds or None,
+        )
+        if isinstance(call, HttpCall):
+            return evolve(call, limits=limits, proxy_url=candidate.credential.proxy_url)
+        return evolve(call, limits=limits)
+
+    async def _refusal(self, stream: UpstreamStream, contract: Contract, plan: Plan) -> Failure:
+        """Read and classify an error answer."""
+        body = await stream.read_all(MAX_ERROR_BYTES)
+        specific = contract.read_failure(stream.status, stream.headers, body)
+        try:
+            error = plan.upstream.decode_error(stream.status, loads_object(body))
+        except JsonError:
+            text = body[:300].decode("utf-8", "replace").strip() if not body.lstrip().startswith(b"<") else ""
+            error = StreamError(Kind.UPSTREAM, text)
+        failure = specific or failure_from_answer(stream.status, stream.headers, error, self.deps.wall())
+        if plan.upstream.id == plan.client.id and body.lstrip().startswith(b"{"):
+            failure = evolve(failure, native=NativeBody(plan.upstream.id, body))
+        return failure
+
+    def _settle(self, candidate: Candidate, contract: Contract | None, failure: Failure | None) -> None:
+        """Record an attempt and let it count for or against its place."""
+        note = AttemptNote(
+            provider=candidate.credential.provider,
+            credential=candidate.credential.id,
+            contract=contract.id if contract is not None else "",
+            model=candidate.model,
+            failure=failure,
+        )
+        self.recorder.attempts.append(note)
+        runtime, now = self.deps.runtime, self.deps.monotonic()
+        places = {
+            Scope.MODEL: model_place(candidate),
+            Scope.CREDENTIAL: credential_place(candidate.credential.id),
+        }
+        if failure is None:
+            for place in places.values():
+                runtime.put(place, after_success(runtime.state(place)))
+            return
+        if failure.scope is Scope.CONTRACT and contract is not None:
+            place = _contract_place(candidate, contract)
+            asked = evolve(failure, retry_after=failure.retry_after or CONTRACT_PAUSE_S)
+            runtime.put(place, after_failure(runtime.state(place), asked, now, self.deps.rng))
+        elif failure.scope in places:
+            place = places[failure.scope]
+            runtime.put(place, after_failure(runtime.state(place), failure, now, self.deps.rng))
+
+    def _source(self, candidate: Candidate) -> str:
+        return candidate.credential.provider
+
+    def _final(self, earliest: Earliest | None) -> ProxyError:
+        """Say what became of the request."""
+        if self._failures:
+            best = most_useful(self._failures)
+            error = UpstreamError([*(f for f in self._failures if f is not best), best])
+            if error.retry_after is None and earliest is not None and best.kind in _PASSING:
+                error.retry_after = max(earliest.until - self.deps.monotonic(), 0.0)
+            return error
+        return nothing_ready(self.request.model, earliest, self.deps.monotonic())
+
+
+_PASSING: Final = frozenset({Kind.RATE_LIMIT, Kind.QUOTA, Kind.OVERLOADED, Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.UPSTREAM})
+
+
+def nothing_ready(model: str, earliest: Earliest | None, now: float) -> NothingReady:
+    """Explain why no candidate can be used: who waits for what, and until when."""
+    if earliest is None:
+        return NothingReady(f"No account is available for model `{model}`.", code="no_account")
+    wait = max(earliest.until - now, 0.0)
+    kinds = {state.kind for _, state in earliest.states}
+    quota = kinds <= {Kind.RATE_LIMIT, Kind.QUOTA}
+    detail = [
+        {
+            "provider": candidate.credential.provider,
+            "model": candidate.model,
+            "state": str(state.kind),
+            "seconds": round(max(state.until - now, 0.0), 1),
+        }
+        for candidate, state in earliest.states
+    ]
+    causes = "; ".join(sorted({f"{candidate.credential.provider}: {state.cause}" for candidate, state in earliest.states}))
+    return NothingReady(
+        f"All {len(earliest.states)} account(s) for model `{model}` are cooling down; the first is ready in "
+        f"{wait:.0f} s. ({causes})",
+        kind=Kind.RATE_LIMIT if quota else Kind.UNAVAILABLE,
+        code="model_cooldown",
+        retry_after=wait,
+        detail={"accounts": detail},
+    )
+
+
+def _contract_place(candidate: Candidate, contract: Contract) -> tuple[str, str]:
+    return (candidate.credential.id, f"contract:{contract.id}")

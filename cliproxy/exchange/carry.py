@@ -1,0 +1,277 @@
+"""Upstream bytes in, client bytes out: the pure part of a streamed answer.
+
+A *carrier* takes what one read of the upstream gave and returns one :class:`Step`: the bytes for the client, joined, and what
+they mean for the exchange. :class:`PassThrough` forwards frames as they are and only looks for usage, the end and errors;
+:class:`Translate` decodes and encodes. Both hand their frames to a writer for the client's framing.
+
+A carrier makes sure that an answer ends properly: a transport that ends before the dialect's terminal event is an error,
+unless a finish reason was seen, in which case only the terminator is missing and is supplied.
+"""
+
+from typing import Final, Protocol
+
+from attrs import define
+
+from cliproxy.dialects.base import Dialect, Framing
+from cliproxy.errors import Kind, ProxyError
+from cliproxy.exchange.plan import Plan
+from cliproxy.ir.collect import to_events
+from cliproxy.ir.events import (
+    ArgsDelta,
+    ArgsDone,
+    BlockKind,
+    BlockStart,
+    End,
+    Event,
+    Finish,
+    ImageDone,
+    OpaqueBlock,
+    Start,
+    StreamError,
+    TextDelta,
+    ThinkingDelta,
+    UsageUpdate,
+)
+from cliproxy.ir.response import FinishReason, Usage
+from cliproxy.wire.jsontext import loads_object
+from cliproxy.wire.sse import Frame, FrameParser
+
+CUT_OFF: Final = "the upstream closed the stream before the end of the answer"
+_CALLS: Final = (BlockKind.TOOL_CALL, BlockKind.CUSTOM_TOOL_CALL)
+
+
+@define
+class Step:
+    """What one read amounts to."""
+
+    output: bytes = b""
+    has_content: bool = False
+    """The client learns something: the response head may be committed."""
+    is_terminal: bool = False
+    """The answer is complete; what follows in the transport is of no interest."""
+    error: StreamError | None = None
+    """The upstream reported an error, or ended too early; ``output`` precedes it."""
+
+
+class FrameWriter(Protocol):
+    """Renders frames for one framing."""
+
+    def write(self, frames: list[Frame]) -> bytes: ...
+
+    def close(self) -> bytes: ...
+
+
+class SseWriter:
+    """Frames as server-sent events: each already has its bytes."""
+
+    def write(self, frames: list[Frame]) -> bytes:
+        """Join the frames."""
+        return b"".join([frame.raw for frame in frames])
+
+    def close(self) -> bytes:
+        """Return nothing: the stream just ends."""
+        return b""
+
+
+class JsonArrayWriter:
+    """Frames as the elements of one JSON array, written as they come."""
+
+    def __init__(self) -> None:
+        self._is_open = False
+
+    def write(self, frames: list[Frame]) -> bytes:
+        """Write the data of the frames as elements."""
+        pieces: list[bytes] = []
+        for frame in frames:
+            if frame.data:
+                pieces.append(b",\r\n" if self._is_open else b"[")
+                pieces.append(frame.data)
+                self._is_open = True
+        return b"".join(pieces)
+
+    def close(self) -> bytes:
+        """Close the array."""
+        return b"]" if self._is_open else b"[]"
+
+
+def writer_for(framing: Framing) -> FrameWriter:
+    """Return the writer of a framing."""
+    return JsonArrayWriter() if framing is Framing.JSON_ARRAY else SseWriter()
+
+
+class Carrier(Protocol):
+    """See the module's docstring. ``usage`` is what has been reported so far."""
+
+    usage: Usage
+
+    def feed(self, data: bytes) -> Step: ...
+
+    def finish(self) -> Step: ...
+
+    def error(self, error: ProxyError) -> bytes:
+        """Return the dialect's error message for the middle of a stream; nothing may follow it."""
+        ...
+
+
+class PassThrough:
+    """Same dialect on both sides: frames keep their bytes."""
+
+    def __init__(self, plan: Plan, framing: Framing, max_frame_bytes: int) -> None:
+        self.usage = Usage()
+        self._dialect: Dialect = plan.client
+        self._encoder = plan.client.stream_encoder(plan.context)
+        self._hides_usage = plan.hides_usage
+        self._parser = FrameParser(max_frame_bytes)
+        self._writer = writer_for(framing)
+        self._is_terminal = False
+        self._is_finished = False
+        self._error: Frame | None = None
+
+    def feed(self, data: bytes) -> Step:
+        """Forward the frames a read completed."""
+        return self._take(self._parser.feed(data))
+
+    def _take(self, frames: list[Frame]) -> Step:
+        step = Step()
+        forwarded: list[Frame] = []
+        inspect = self._dialect.inspect
+        for frame in frames:
+            if frame.is_comment:
+                forwarded.append(frame)
+                continue
+            glimpse = inspect(frame)
+            if glimpse.usage is not None:
+                self.usage = self.usage.merged(glimpse.usage)
+            if glimpse.error is not None:
+                self._error = frame
+                step.error = glimpse.error
+                break
+            step.has_content = step.has_content or glimpse.has_content
+            self._is_finished = self._is_finished or glimpse.is_finished
+            self._is_terminal = self._is_terminal or glimpse.is_terminal
+            if not (glimpse.is_usage_only and self._hides_usage):
+                forwarded.append(frame)
+        step.is_terminal = self._is_terminal
+        step.output = self._writer.write(forwarded)
+        return step
+
+    def finish(self) -> Step:
+        """Take the end of the transport."""
+        step = self._take(self._parser.finish())
+        if step.error is not None:
+            return step
+        if not self._is_terminal:
+            if not self._is_finished:
+                step.error = StreamError(Kind.UPSTREAM, CUT_OFF, 502)
+                return step
+            step.output += self._dialect.terminator
+        step.is_terminal = True
+        step.output += self._writer.close()
+        return step
+
+    def error(self, error: ProxyError) -> bytes:
+        """Forward the upstream's own error frame if there is one."""
+        frames = [self._error] if self._error is not None else self._encoder.error(error)
+        return self._writer.write(frames) + (b"" if isinstance(self._writer, SseWriter) else self._writer.close())
+
+
+class Translate:
+    """Different dialects: frames become events, events become frames."""
+
+    def __init__(self, plan: Plan, framing: Framing, max_frame_bytes: int) -> None:
+        self.usage = Usage()
+        self._parser = FrameParser(max_frame_bytes)
+        self._decoder = plan.upstream.stream_decoder(plan.context)
+        self._encoder = plan.client.stream_encoder(plan.context)
+        self._writer = writer_for(framing)
+        self._is_terminal = False
+        self._is_finished = False
+
+    def feed(self, data: bytes) -> Step:
+        """Translate the frames a read completed."""
+        step = Step()
+        frames: list[Frame] = []
+        for frame in self._parser.feed(data):
+            if not self._carry(self._decoder.feed(frame), frames, step):
+                break
+        step.output = self._writer.write(frames)
+        return step
+
+    def _carry(self, events: list[Event], frames: list[Frame], step: Step) -> bool:
+        """Encode events; return false when an error ends the answer."""
+        encode = self._encoder.encode
+        for event in events:
+            match event:
+                case TextDelta() | ThinkingDelta() | ArgsDelta():
+                    step.has_content = True
+                case StreamError():
+                    step.error = event
+                    return False
+                case End():
+                    return self._end(event, frames, step)
+                case _:
+                    self._look_at(event, step)
+            frames += encode(event)
+        return True
+
+    def _look_at(self, event: Event, step: Step) -> None:
+        match event:
+            case Start(usage=Usage() as usage) | UsageUpdate(usage=usage):
+                self.usage = self.usage.merged(usage)
+            case Finish():
+                self._is_finished = True
+                # An answer may be empty for a reason; only an empty plain stop is suspicious.
+                step.has_content = step.has_content or event.ending.reason is not FinishReason.STOP
+            case BlockStart(kind=kind) if kind in _CALLS:
+                step.has_content = True
+            case ImageDone() | OpaqueBlock() | ArgsDone():
+                step.has_content = True
+            case _:
+                pass
+
+    def _end(self, event: End, frames: list[Frame], step: Step) -> bool:
+        if not event.clean and not self._is_finished:
+            step.error = StreamError(Kind.UPSTREAM, CUT_OFF, 502)
+            return False
+        self._is_terminal = step.is_terminal = True
+        frames += self._encoder.encode(event)
+        return True
+
+    def finish(self) -> Step:
+        """Take the end of the transport and close the client's stream."""
+        step = Step(is_terminal=self._is_terminal)
+        frames: list[Frame] = []
+        for frame in self._parser.finish():
+            if not self._carry(self._decoder.feed(frame), frames, step):
+                break
+        if step.error is None and self._carry(self._decoder.finish(), frames, step):
+            frames += self._encoder.finish()
+            step.is_terminal = True
+            step.output = self._writer.write(frames) + self._writer.close()
+        else:
+            step.output = self._writer.write(frames)
+        return step
+
+    def error(self, error: ProxyError) -> bytes:
+        """Write the client dialect's error frame."""
+        output = self._writer.write(self._encoder.error(error))
+        return output + (b"" if isinstance(self._writer, SseWriter) else self._writer.close())
+
+
+def carrier_for(plan: Plan, framing: Framing, max_frame_bytes: int) -> Carrier:
+    """Return the carrier of a plan."""
+    kind = PassThrough if plan.passes_through else Translate
+    return kind(plan, framing, max_frame_bytes)
+
+
+def sse_of_answer(plan: Plan, body: bytes) -> bytes:
+    """Return a whole JSON answer as the stream it stands for, from an upstream that ignored the wish to stream.
+
+    The result is in the upstream's dialect, so that the carrier treats it like any stream.
+    """
+    encoder = plan.upstream.stream_encoder(plan.context)
+    frames: list[Frame] = []
+    for event in to_events(plan.upstream.decode_response(loads_object(body), plan.context)):
+        frames += encoder.encode(event)
+    frames += encoder.finish()
+    return b"".join(frame.raw for frame in frames)
