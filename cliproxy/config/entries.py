@@ -71,7 +71,9 @@ class KeyEntry:
     )
     prefix: str = setting("", "Serve the models as prefix/model as well.", active=True)
     priority: int = setting(0, "Keys of the highest priority that are usable are used first.", active=True)
-    weight: int = setting(1, "Share under weighted-round-robin; 0 or less: not used.", maximum=1_000_000)
+    weight: int = setting(
+        1, "Share under weighted-round-robin; 0 or less: not used.", maximum=1_000_000, above=1_000_000
+    )
     headers: Mapping[str, str] = setting(
         {},
         'Extra request headers; a value "$Name" copies that header of the client.',
@@ -103,7 +105,9 @@ class CompatibleKey:
     place: str = place()
     api_key: Secret = setting(Secret(""), "The key; empty: the upstream wants none.", active=True)
     proxy_url: Secret = setting(Secret(""), 'Proxy for this key alone; "direct": no proxy.', active=True)
-    weight: int = setting(1, "Share under weighted-round-robin; 0 or less: not used.", maximum=1_000_000)
+    weight: int = setting(
+        1, "Share under weighted-round-robin; 0 or less: not used.", maximum=1_000_000, above=1_000_000
+    )
 
 
 @frozen(kw_only=True)

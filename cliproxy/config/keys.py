@@ -40,6 +40,8 @@ class KeyInfo:
     maximum: int | None = None
     below: int | None = None
     """What a number under ``minimum`` becomes; without it such a number is an error."""
+    above: int | None = None
+    """What a number over ``maximum`` becomes; without it such a number is an error."""
     words: Mapping[str, str] = _NO_WORDS
     """Accepted words in lower case and what each stands for; empty: any text."""
     other: str | None = None
@@ -68,6 +70,7 @@ class KeyOptions(TypedDict, total=False):
     minimum: int | None
     maximum: int | None
     below: int | None
+    above: int | None
     words: Mapping[str, str]
     other: str | None
     only: frozenset[str]

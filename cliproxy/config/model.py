@@ -171,7 +171,7 @@ class Config:
     )
     usage_statistics_enabled: bool = setting(True, "Keep usage statistics.")
     redis_usage_queue_retention_seconds: int = setting(
-        60, "How long usage events wait to be fetched.", minimum=0, maximum=3600, below=60
+        60, "How long usage events wait to be fetched.", minimum=0, maximum=3600, below=60, above=3600
     )
     logging_to_file: bool = setting(False, "Write the log to files.")
     logs_max_total_size_mb: int = setting(
@@ -184,7 +184,7 @@ class Config:
 
 IGNORED_KEYS: Final = frozenset(
     {
-        "antigravity.sensitive-words",
+        "antigravity",
         "claude-api-key.cloak",
         "claude-api-key.experimental-cch-signing",
         "claude-code",

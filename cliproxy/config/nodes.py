@@ -142,7 +142,7 @@ def parse(text: str) -> Tree:
         return _Builder(text).build()
     except yaml.reader.ReaderError as exc:
         line = text.count("\n", 0, exc.position) + 1
-        raise YamlError(Problem(f"contains the control character {exc.character!r}", line=line)) from exc
+        raise YamlError(Problem(f"contains the control character U+{exc.character:04X}", line=line)) from exc
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         reason = ", ".join(part for part in (exc.context, exc.problem) if part)
