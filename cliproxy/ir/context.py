@@ -15,6 +15,11 @@ from cliproxy.ir.request import Family, IRRequest
 from cliproxy.wire.jsontext import JsonObject
 
 
+def plain_tool_name(name: str) -> str:
+    """Return what is left of a tool's name after the changes some models make to names."""
+    return name.strip().lstrip("_").lower()
+
+
 @define(eq=False, kw_only=True)
 class ExchangeContext:
     """What one request and its answer have in common. ``now`` is in Unix seconds; ``random_hex(n)`` gives n hex digits."""
@@ -39,6 +44,8 @@ class ExchangeContext:
     original_body: JsonObject = field(factory=dict)
     tool_names: dict[str, str] = field(factory=dict)
     """Upstream tool name → client tool name, where they differ."""
+    tool_spellings: dict[str, str] = field(factory=dict)
+    """Plain form of a declared tool's upstream name → client tool name, where it is unambiguous."""
     call_ids: dict[str, str] = field(factory=dict)
     """Upstream call id → client call id, where they differ."""
     custom_tools: set[str] = field(factory=set)
@@ -58,8 +65,11 @@ class ExchangeContext:
         return prefix + self.random_hex(digits)
 
     def client_tool_name(self, upstream_name: str) -> str:
-        """Restore the client's name of a tool."""
-        return self.tool_names.get(upstream_name, upstream_name)
+        """Restore the client's name of a tool, also when the model changed case or added underscores."""
+        known = self.tool_names.get(upstream_name)
+        if known is not None:
+            return known
+        return self.tool_spellings.get(plain_tool_name(upstream_name), upstream_name)
 
     def client_call_id(self, upstream_id: str) -> str:
         """Restore the client's id of a call."""

@@ -211,7 +211,8 @@ Part: TypeAlias = (
 )
 
 Role: TypeAlias = Literal["user", "assistant", "system"]
-SystemKind: TypeAlias = Literal["system", "developer"]
+SystemKind: TypeAlias = Literal["system", "developer", "reminder"]
+"""``reminder`` is a note in mid-conversation whose place matters (Claude's inline system messages)."""
 
 
 @define
