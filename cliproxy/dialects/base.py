@@ -22,7 +22,7 @@ acceptable are noted in the context.
 far enough to see usage, the end, or an error; ``patch_model`` says which top-level members of the raw body carry the model.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -84,6 +84,8 @@ class Glimpse:
     has_content: bool = True
     """Whether the client learns something from it; a bare opening or a ping is no content."""
     is_terminal: bool = False
+    is_finished: bool = False
+    """A finish reason was seen: a transport that ends now lost nothing, even without the dialect's terminator."""
     error: StreamError | None = None
     is_usage_only: bool = False
     """A frame that exists only because usage was asked for; not forwarded to a client that did not ask."""
@@ -134,6 +136,35 @@ class Endpoint:
 
 
 @frozen(kw_only=True)
+class ListedModel:
+    """A model as it is shown in a list; absent facts are left out of the wire object."""
+
+    id: str
+    display_name: str = ""
+    description: str = ""
+    owned_by: str = ""
+    created: int = 0
+    """Unix seconds; 0 when unknown."""
+    context_tokens: int | None = None
+    output_tokens: int | None = None
+    input_modalities: tuple[str, ...] = ("text",)
+    output_modalities: tuple[str, ...] = ("text",)
+    can_think: bool | None = None
+
+
+@frozen(kw_only=True)
+class ModelLists:
+    """A dialect's way to show models."""
+
+    paths: tuple[str, ...]
+    """Routes of the list; one model is at ``<path>/{model:path}``. Dialects may share a path."""
+    claims: Callable[[Mapping[str, str], Mapping[str, str]], bool]
+    """(lower-case headers, query) → whether a request to a shared path wants this dialect's shape."""
+    encode_list: Callable[[Sequence[ListedModel]], JsonObject]
+    encode_one: Callable[[ListedModel], JsonObject]
+
+
+@frozen(kw_only=True)
 class Dialect:
     """One wire shape, in functions. See the module's theory of operation."""
 
@@ -161,5 +192,8 @@ class Dialect:
     encode_count: Callable[[int], JsonObject] | None = None
     """The dialect's answer to a token count request."""
     rules: TargetRules = field(factory=TargetRules)
+    models: ModelLists | None = None
+    terminator: bytes = b""
+    """What a stream ends with besides its last event; supplied when a finished upstream stream omitted it."""
     keepalive: bytes = b": keep-alive\n\n"
     """What is written while the upstream is silent, after the head is committed."""

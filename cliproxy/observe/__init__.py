@@ -1,0 +1,3 @@
+"""Logging: what is written, in which shape, and what is never written."""
+
+__all__ = ["access", "logs"]

@@ -1,0 +1,65 @@
+"""Who may use the API: the client keys of the configuration.
+
+A key is accepted in any of the places clients of the four dialects put it; the first place that holds a valid one decides, a
+wrong value in an earlier place does not spoil a right one later. Keys are looked up by a keyed hash made with a random key of
+this process, so that the time a comparison takes says nothing about the keys.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from cliproxy.errors import Unauthorized
+from cliproxy.wire.secret import Secret
+
+KEY_HEADERS: Final = ("x-goog-api-key", "x-api-key")
+KEY_QUERY: Final = ("key", "auth_token")
+CREDENTIAL_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization", *KEY_HEADERS})
+
+
+class KeyRing:
+    """The client keys, indexed. An empty ring lets everybody in."""
+
+    def __init__(self, keys: Iterable[Secret]) -> None:
+        self._pepper = secrets.token_bytes(32)
+        self._names = {self._digest(key.reveal()): key.hint() for key in keys}
+
+    def _digest(self, text: str) -> bytes:
+        return hmac.digest(self._pepper, text.encode("utf-8", "surrogatepass"), hashlib.sha256)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def admit(self, headers: Mapping[str, str], query: Mapping[str, str]) -> str:
+        """Return the masked name of the key a request carries. Raises :class:`~cliproxy.errors.Unauthorized`.
+
+        ``headers`` have lower-case names.
+        """
+        if not self._names:
+            return ""
+        presented = list(_presented(headers, query))
+        for text in presented:
+            name = self._names.get(self._digest(text))
+            if name is not None:
+                return name
+        if not presented:
+            raise Unauthorized(
+                "Missing API key. Send one of the configured `api-keys` as a bearer token, `x-api-key` or `x-goog-api-key`.",
+                code="missing_api_key",
+            )
+        raise Unauthorized("Invalid API key.", code="invalid_api_key")
+
+
+def _presented(headers: Mapping[str, str], query: Mapping[str, str]) -> Iterable[str]:
+    authorization = headers.get("authorization", "").strip()
+    scheme, _, rest = authorization.partition(" ")
+    if authorization:
+        yield rest.strip() if rest and scheme.lower() == "bearer" else authorization
+    for name in KEY_HEADERS:
+        if headers.get(name):
+            yield headers[name]
+    for name in KEY_QUERY:
+        if query.get(name):
+            yield query[name]

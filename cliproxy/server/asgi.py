@@ -1,0 +1,67 @@
+"""The seam between the ASGI server and the framework.
+
+Two things are arranged here that neither side does by itself:
+
+* the nursery of a request is put into its scope, so that the pump of a streamed answer runs in it and dies with it: when the
+  client disconnects, the nursery is cancelled, and the upstream connection closes in the same instant;
+* the **last** message of a response is sent under a short shield. At the end of a response the server reports a disconnect to
+  the application before it has closed or re-armed the connection, in the very task that is sending; the framework answers by
+  cancelling that task, and the connection would stay open for ever.
+
+A response with a complete body is sent as one message instead of two.
+"""
+
+from typing import Any, Final, cast
+
+import trio
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPResponseBodyEvent, HTTPResponseStartEvent
+from quart.utils import encode_headers
+from quart.wrappers import Request, Response
+from quart.wrappers.response import DataBody
+from quart_trio.asgi import TrioASGIHTTPConnection
+from werkzeug.wrappers import Response as WerkzeugResponse
+
+NURSERY: Final = "cliproxy.nursery"
+LAST_MESSAGE_S: Final = 5.0
+
+
+class HttpConnection(TrioASGIHTTPConnection):
+    """One request and its response."""
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Run the request in a nursery of its own."""
+        request = self._create_request_from_scope(send)
+        async with trio.open_nursery() as nursery:
+            cast("dict[str, Any]", self.scope)[NURSERY] = nursery  # Any: the scope is an open dictionary by specification
+            nursery.start_soon(self.handle_messages, nursery, request, receive)
+            nursery.start_soon(self.handle_request, nursery, request, send)
+
+    async def handle_request(self, nursery: trio.Nursery, request: Request, send: ASGISendCallable) -> None:  # type: ignore[override]  # the parent overrides its own parent the same way
+        """Answer the request; limits on streams are the exchange's, not the framework's."""
+        response = await self.app.handle_request(request)
+        await self._send_response(send, response)
+        nursery.cancel_scope.cancel()
+
+    async def _send_response(self, send: ASGISendCallable, response: Response | WerkzeugResponse) -> None:
+        start = {
+            "type": "http.response.start",
+            "status": response.status_code,
+            "headers": encode_headers(response.headers),
+        }
+        await send(cast("HTTPResponseStartEvent", start))
+        last = b""
+        if isinstance(response, WerkzeugResponse):
+            last = response.get_data()
+        elif isinstance(response.response, DataBody):
+            last = await response.get_data(as_text=False)
+        else:
+            async with response.response as body:
+                async for data in body:
+                    await send(_body(data, more=True))
+        with trio.move_on_after(LAST_MESSAGE_S, shield=True):
+            await send(_body(last, more=False))
+
+
+def _body(data: bytes | str, *, more: bool) -> HTTPResponseBodyEvent:
+    raw = data.encode() if isinstance(data, str) else data
+    return {"type": "http.response.body", "body": raw, "more_body": more}

@@ -1,0 +1,110 @@
+"""Bodies, in and out.
+
+Out: :class:`ChannelBody` writes what the pump sends. It joins everything that is ready into one message, so that a slow
+client costs few writes; and when nothing comes for a while it writes the dialect's sign of life. The timer surrounds the
+channel's ``receive``, which survives being cancelled without losing an item.
+
+In: :func:`read_json` reads a request body within its limits and undoes compression, bounded *after* decompression.
+"""
+
+import zlib
+from collections.abc import AsyncIterator
+from math import inf
+from types import TracebackType
+from typing import Final
+
+import trio
+from quart import Request
+from quart.wrappers.response import ResponseBody
+from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
+
+from cliproxy.errors import BadRequest, Kind, LimitExceeded
+from cliproxy.wire.jsontext import Document, JsonError
+
+JOIN_BYTES: Final = 256 * 1024
+_DECODERS: Final[dict[str, int]] = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+"""Content codings and the window bits zlib knows them by."""
+
+
+class ChannelBody(ResponseBody):
+    """A response body fed by a channel."""
+
+    def __init__(self, channel: trio.MemoryReceiveChannel[bytes], keepalive: bytes, interval_s: float) -> None:
+        self._channel = channel
+        self._keepalive = keepalive
+        self._interval = interval_s if interval_s > 0 and keepalive else inf
+
+    async def __aenter__(self) -> "ChannelBody":
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._channel.close()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        with trio.move_on_after(self._interval):
+            try:
+                first = await self._channel.receive()
+            except trio.EndOfChannel:
+                raise StopAsyncIteration from None
+            return self._with_ready(first)
+        return self._keepalive
+
+    def _with_ready(self, first: bytes) -> bytes:
+        pieces = [first]
+        size = len(first)
+        while size < JOIN_BYTES:
+            try:
+                pieces.append(self._channel.receive_nowait())
+            except (trio.WouldBlock, trio.EndOfChannel):
+                break
+            size += len(pieces[-1])
+        return b"".join(pieces) if len(pieces) > 1 else first
+
+
+async def read_json(request: Request, limit: int) -> Document:
+    """Read a JSON object. Raises :class:`~cliproxy.errors.ProxyError` with a 4xx status for anything else."""
+    kind = request.mimetype
+    if kind and kind != "application/json" and not kind.endswith("+json"):
+        raise BadRequest(f"the content type is `{kind}`; send `Content-Type: application/json`", status=415)
+    try:
+        raw = await request.get_data(cache=False)
+    except RequestEntityTooLarge as exc:
+        raise too_large(limit) from exc
+    except RequestTimeout as exc:
+        raise LimitExceeded("the request body did not arrive in time", kind=Kind.TIMEOUT, status=408) from exc
+    raw = decompressed(raw, request.headers.get("Content-Encoding", ""), limit)
+    try:
+        return Document.parse(raw)
+    except JsonError as exc:
+        raise BadRequest(f"the body is not a JSON object: {exc}") from exc
+
+
+def too_large(limit: int) -> LimitExceeded:
+    """Say that a body is over the limit, in bytes."""
+    return LimitExceeded(f"the request body exceeds the limit of {limit // (1024 * 1024)} MB", status=413)
+
+
+def decompressed(raw: bytes, coding: str, limit: int) -> bytes:
+    """Undo a content coding without ever holding more than the limit."""
+    coding = coding.strip().lower()
+    if coding in {"", "identity"}:
+        return raw
+    window = _DECODERS.get(coding)
+    if window is None:
+        known = ", ".join(sorted(_DECODERS))
+        raise BadRequest(f"the content encoding `{coding}` is not supported; use one of {known}", status=415)
+    decoder = zlib.decompressobj(window)
+    try:
+        data = decoder.decompress(raw, limit + 1)
+    except zlib.error as exc:
+        raise BadRequest(f"the body is not valid {coding}") from exc
+    if len(data) > limit:
+        raise too_large(limit)
+    if not decoder.eof:
+        raise BadRequest(f"the {coding} body is cut off")
+    return data

@@ -1,0 +1,85 @@
+"""The one handler of all generation endpoints.
+
+The endpoint's dialect reads the body just far enough to route it; the exchange does the rest; errors and answers are
+rendered in the same dialect. A streamed answer is started in the request's nursery and the handler waits for its commit
+point, so that everything that goes wrong before the first byte is an ordinary error response.
+"""
+
+import trio
+from attrs import evolve, frozen
+from quart import Request, Response, request
+
+from cliproxy.dialects.base import Action, ClientRequest, Dialect, Endpoint, Framing, PathFacts
+from cliproxy.errors import BadRequest, DialectError, ProxyError
+from cliproxy.exchange.answer import answer_exchange, count_exchange, stream_exchange
+from cliproxy.exchange.pump import StreamHead
+from cliproxy.server.access import CREDENTIAL_HEADERS, KEY_QUERY
+from cliproxy.server.asgi import NURSERY
+from cliproxy.server.body import ChannelBody, read_json
+from cliproxy.server.render import JSON_TYPE, SSE_TYPE, error_response, forwarded, json_response
+from cliproxy.server.world import World, headers_of, query_of
+
+
+@frozen
+class Generate:
+    """Serves one endpoint of a dialect."""
+
+    world: World
+    dialect: Dialect
+    endpoint: Endpoint
+
+    async def __call__(self, **path_arguments: str) -> Response:
+        """Handle a request."""
+        try:
+            client = self.world.keys().admit(headers_of(request), query_of(request))
+            with self.world.gate.entered(client):
+                wanted = await self._read(path_arguments, client)
+                if wanted.stream and wanted.action is not Action.COUNT:
+                    return await self._stream(wanted)
+                return await self._answer(wanted)
+        except DialectError as exc:
+            return error_response(BadRequest(exc.message, param=exc.param), self.dialect)
+        except ProxyError as exc:
+            return error_response(exc, self.dialect)
+
+    async def _read(self, path_arguments: dict[str, str], client: str) -> ClientRequest:
+        limit = self.world.body_limit()
+        document = await read_json(request, limit)
+        headers = headers_of(request)
+        query = {key: value for key, value in query_of(request).items() if key not in KEY_QUERY}
+        facts = PathFacts(args=path_arguments, query=query, headers=headers)
+        wanted = self.endpoint.read(document, facts)
+        return evolve(
+            wanted,
+            headers={key: value for key, value in headers.items() if key not in CREDENTIAL_HEADERS},
+            query=query,
+            request_id=request_id_of(request),
+            client=client,
+        )
+
+    async def _answer(self, wanted: ClientRequest) -> Response:
+        exchange = count_exchange if wanted.action is Action.COUNT else answer_exchange
+        answer = await exchange(wanted, self.world.deps)
+        headers = forwarded(answer.headers) if self.world.passes_headers() else {}
+        return json_response(answer.body, answer.status, headers)
+
+    async def _stream(self, wanted: ClientRequest) -> Response:
+        nursery: trio.Nursery = request.scope[NURSERY]  # type: ignore[typeddict-item]  # put there by server.asgi
+        head: StreamHead = await nursery.start(
+            stream_exchange, wanted, self.world.deps, name=f"pump {wanted.request_id}"
+        )
+        headers = forwarded(head.headers) if self.world.passes_headers() else {}
+        response = Response(b"", headers=headers)
+        is_array = wanted.framing is Framing.JSON_ARRAY
+        response.content_type = JSON_TYPE if is_array else SSE_TYPE
+        response.headers["Cache-Control"] = "no-cache"
+        response.headers["X-Accel-Buffering"] = "no"
+        del response.headers["Content-Length"]
+        keepalive = b"\n" if is_array else head.keepalive
+        response.response = ChannelBody(head.body, keepalive, self.world.keepalive_s())
+        return response
+
+
+def request_id_of(source: Request) -> str:
+    """Return the id given to a request when it came in."""
+    return str(source.scope.get("cliproxy.request_id", ""))  # type: ignore[attr-defined]  # an open dictionary

@@ -1,0 +1,97 @@
+"""What the handlers see of the running service, and small readings of a request."""
+
+import re
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from attrs import define, field, frozen
+from quart import Request
+
+from cliproxy.catalog.registry import Candidate
+from cliproxy.errors import Kind, LimitExceeded
+from cliproxy.exchange.deps import Deps
+from cliproxy.server.access import KeyRing
+
+MEGABYTE: Final = 1024 * 1024
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+@define(eq=False)
+class Gate:
+    """Bounds how many requests are served at the same time, in total and for each client key. 0 means no bound."""
+
+    limits: Callable[[], tuple[int, int]]
+    """Current bounds: (in total, for each key)."""
+    _total: int = field(default=0, init=False)
+    _by_key: Counter[str] = field(factory=Counter, init=False)
+
+    @contextmanager
+    def entered(self, key: str) -> Iterator[None]:
+        """Hold a place. Raises :class:`~cliproxy.errors.LimitExceeded` when there is none."""
+        total, each = self.limits()
+        if total and self._total >= total:
+            raise LimitExceeded(
+                f"the server is serving {total} requests already, its limit", kind=Kind.OVERLOADED, status=503, retry_after=1
+            )
+        if key and each and self._by_key[key] >= each:
+            raise LimitExceeded(
+                f"this API key has {each} requests under way already, its limit", kind=Kind.RATE_LIMIT, retry_after=1
+            )
+        self._total += 1
+        self._by_key[key] += 1
+        try:
+            yield
+        finally:
+            self._total -= 1
+            self._by_key[key] -= 1
+            if not self._by_key[key]:
+                del self._by_key[key]
+
+
+@frozen(kw_only=True, eq=False)
+class World:
+    """The service as the handlers see it. Callables are asked for every request, so that a reload takes effect at once."""
+
+    deps: Deps
+    keys: Callable[[], KeyRing]
+    gate: Gate
+    is_ready: Callable[[], bool]
+    """Whether requests can be served: configuration loaded, at least one usable credential, not stopping."""
+    is_usable: Callable[[Candidate], bool]
+    version: str
+
+    def body_limit(self) -> int:
+        """Largest request body in bytes."""
+        return self.deps.snapshot().config.limits.body_mb * MEGABYTE
+
+    def keepalive_s(self) -> float:
+        """Silence after which a stream shows a sign of life; 0: never."""
+        return float(self.deps.snapshot().config.streaming.keepalive_seconds)
+
+    def passes_headers(self) -> bool:
+        """Whether upstream response headers are shown to clients."""
+        return self.deps.snapshot().config.passthrough_headers
+
+
+def headers_of(request: Request) -> dict[str, str]:
+    """Return the headers with lower-case names; of repeated ones the first."""
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        headers.setdefault(name.lower(), value)
+    headers.pop("remote-addr", None)
+    return headers
+
+
+def query_of(request: Request) -> dict[str, str]:
+    """Return the query parameters; of repeated ones the first."""
+    return dict(request.args.items())
+
+
+def new_request_id(given: str | None) -> str:
+    """Return the client's own request id if it is one, or a new one."""
+    if given and _REQUEST_ID.fullmatch(given):
+        return given
+    return uuid.uuid4().hex
