@@ -1,0 +1,75 @@
+"""Tool arguments as an object."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cliproxy.ir.arguments import to_object
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("", {}),
+        ("  \n", {}),
+        ("null", {}),
+        ("{}", {}),
+        ('{"a":1}', {"a": 1}),
+        ("[1]", {"value": [1]}),
+        ("5", {"value": 5}),
+        ('"x"', {"value": "x"}),
+        ("{'a': 1}", {"a": 1}),
+        ("{a: yes}", {"a": "yes"}),
+        ('{"a": [1, 2,], }', {"a": [1, 2]}),
+        ("{'a': True, 'b': None}", {"a": True, "b": None}),
+        ("""{'say': 'he said "no"'}""", {"say": 'he said "no"'}),
+        (r"""{'say': 'it\'s'}""", {"say": "it's"}),
+        ('{"text": "two\nlines"}', {"text": "two\nlines"}),
+        ("{cmd: ls -l /tmp}", {"cmd": "ls -l /tmp"}),
+        ("{'a': {'b': [.5, 1e3]}}", {"a": {"b": [".5", 1000.0]}}),
+        ("['a']", {"value": ["a"]}),
+        ("{1: 2}", {"1": 2}),
+    ],
+)
+def test_reads_what_models_write(written, read):
+    assert to_object(written) == read
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        '{"command": "rm -rf /tmp/x',
+        '{"a": 1',
+        "{'a': 'b",
+        "{a}",
+        "hello",
+        "{,}",
+        '{"a":1}}',
+        "[" * 300,
+        "{'a': '\\u12'}",
+    ],
+)
+def test_a_text_that_breaks_off_is_not_completed(broken):
+    assert to_object(broken) == {}
+
+
+def test_big_numbers_keep_their_digits():
+    assert to_object('{"id": 12345678901234567890}') == {"id": 12345678901234567890}
+
+
+@given(st.dictionaries(st.text(), JSON, max_size=4))
+def test_reads_every_object_exactly(value):
+    assert to_object(json.dumps(value)) == value
+
+
+@given(st.text(alphabet="{}[]:,'\"\\ab1 \n", max_size=40))
+def test_never_fails(text):
+    assert isinstance(to_object(text), dict)
