@@ -11,6 +11,7 @@ a member that is absent or of another type reads as the default.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from json.decoder import scanstring
@@ -46,7 +47,15 @@ def _refuse_constant(name: str) -> JsonValue:
     raise JsonError(f"{name} is not JSON")
 
 
-_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+def _finite(digits: str) -> float:
+    """Read a number with a fraction or exponent; one beyond the range of floats could not be written again."""
+    value = float(digits)
+    if math.isinf(value):
+        raise JsonError(f"{digits[:20]} is out of range")
+    return value
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _ascii_encoder = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False)
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
