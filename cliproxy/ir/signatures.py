@@ -6,7 +6,8 @@ strongest first:
 
 * **our own tag.** A signature that leaves in a slot of another family's dialect is written
   ``family#value``; the tag is trusted on the way back. A slot that does not belong to the signed part itself
-  adds where that part is: ``gemini.next-call#value`` (see :class:`Anchor`);
+  adds where that part is: ``gemini.next-call#value`` (see :class:`Anchor`). Gemini's slot is of type bytes:
+  its vendor's clients refuse an answer whose signature is not base64, so there the tagged text is base64;
 * **the value's shape**, because clients replay histories recorded without this server;
 * **the slot** it came in: a Claude ``signature`` is Claude's unless something says otherwise.
 
@@ -44,6 +45,8 @@ _FAMILY_OF_TAG: Final[Mapping[str, Family]] = {
     "unknown": Family.UNKNOWN,
 }
 _TAG: Final = re.compile(r"([a-z]+)(?:\.([a-z-]+))?#", re.IGNORECASE)
+_WRAPPED_TAG: Final = 40
+"""Base64 characters that hold the longest tag."""
 
 _WORDS_OF_FAMILY: Final[Mapping[Family, tuple[str, ...]]] = {
     Family.CLAUDE: ("claude",),
@@ -108,10 +111,14 @@ def family_of_model(name: str) -> Family:
 
 def carry(signature: Signature, native: Family, anchor: Anchor = Anchor.OWN) -> str:
     """Write a signature for a client whose dialect's slots belong to ``native``, tagged only if need be."""
-    if anchor is Anchor.OWN and read(signature.value, native) == signature:
+    fits = native is not Family.GEMINI or _BASE64.fullmatch(signature.value) is not None
+    if fits and anchor is Anchor.OWN and read(signature.value, native) == signature:
         return signature.value
     side = f".{anchor}" if anchor else ""
-    return f"{signature.family}{side}#{signature.value}"
+    tagged = f"{signature.family}{side}#{signature.value}"
+    if native is Family.GEMINI:
+        return base64.b64encode(tagged.encode("utf-8", "surrogatepass")).decode("ascii")
+    return tagged
 
 
 def read(value: str, default_family: Family) -> Signature:
@@ -121,6 +128,7 @@ def read(value: str, default_family: Family) -> Signature:
 
 def read_anchored(value: str, default_family: Family) -> tuple[Signature, Anchor]:
     """Read a signature and where the part it belongs to stands."""
+    value = _unwrapped(value)
     tag = _TAG.match(value)
     if tag is not None and (family := _FAMILY_OF_TAG.get(tag[1].lower())) is not None:
         side = tag[2] or ""
@@ -129,6 +137,17 @@ def read_anchored(value: str, default_family: Family) -> tuple[Signature, Anchor
     if "#" in value:
         return Signature(value, Family.UNKNOWN), Anchor.OWN
     return Signature(value, _family_in_slot(value, default_family)), Anchor.OWN
+
+
+def _unwrapped(value: str) -> str:
+    """Return the tagged text inside a value for a slot of type bytes; any other value as it is."""
+    head = _decoded(value[:_WRAPPED_TAG]).decode("latin-1")
+    if _TAG.match(head) is None:
+        return value
+    try:
+        return _decoded(value).decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return value
 
 
 def _family_in_slot(value: str, default_family: Family) -> Family:

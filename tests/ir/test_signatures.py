@@ -117,6 +117,16 @@ def test_recognisable_signature_needs_no_tag_abroad() -> None:
     assert carry(Signature(FERNET, Family.GPT), Family.CLAUDE) == FERNET
 
 
+def test_in_geminis_slot_a_foreign_signature_is_base64() -> None:
+    """The slot is of type bytes: the vendor's clients refuse the whole answer otherwise."""
+    carried = carry(Signature("sig", Family.CLAUDE), Family.GEMINI)
+    assert base64.b64decode(carried, validate=True) == b"claude#sig"
+    assert read(carried, Family.GEMINI) == Signature("sig", Family.CLAUDE)
+    assert read(carried.rstrip("="), Family.GEMINI) == Signature("sig", Family.CLAUDE)
+    assert has_foreign_signature({"parts": [{"thoughtSignature": carried}]}, Family.GEMINI)
+    assert not has_foreign_signature({"parts": [{"thoughtSignature": GEMINI}]}, Family.GEMINI)
+
+
 values = st.one_of(
     st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=40),
     st.sampled_from(
