@@ -48,7 +48,7 @@ def _refuse_constant(name: str) -> JsonValue:
 
 
 def _finite(digits: str) -> float:
-    """Read a number with a fraction or exponent; one beyond the range of floats could not be written again."""
+    """Read a float; a number beyond the range of floats could not be written again."""
     value = float(digits)
     if math.isinf(value):
         raise JsonError(f"{digits[:20]} is out of range")
