@@ -1,0 +1,161 @@
+"""Tool names: made to fit the target, and restored in the answer.
+
+Targets differ in which characters a name may have and how long it may be. A rule set is data
+(:data:`PROFILES`); applying it renames declared tools, the tool choice, and the calls and results of the
+history alike. Names are made unique in the order of declaration, so that a conversation keeps its names from
+turn to turn. Renames go into the context, where
+:meth:`~cliproxy.ir.context.ExchangeContext.client_tool_name` finds the way back.
+
+The way back also forgives a model that writes ``_read`` for ``Read``: the context knows the plain form of
+every declared name, as long as no two tools share it.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from itertools import count
+from typing import Final, Literal
+
+from attrs import evolve, frozen
+
+from cliproxy.ir.context import ExchangeContext, plain_tool_name
+from cliproxy.ir.request import IRRequest, Message, Part, Tool, ToolCall, ToolKind, ToolResult
+
+_HASH_DIGITS: Final = 12
+_MCP_PREFIX: Final = "mcp__"
+_NAME_OF_NOTHING: Final = "tool"
+_CLIENT_SIDE: Final = frozenset({ToolKind.FUNCTION, ToolKind.CUSTOM})
+"""Tools that the client carries out; server-side tools have names the target knows."""
+
+
+@frozen(kw_only=True)
+class NameProfile:
+    """What a target allows as the name of a tool."""
+
+    max_length: int
+    forbidden: re.Pattern[str]
+    """Matches each character that must be replaced."""
+    first: re.Pattern[str] | None = None
+    """What a name must begin with; ``None``: anything."""
+    keeps_mcp_tail: bool = False
+    """A long ``mcp__server__tool`` loses its middle rather than its end."""
+    suffix: Literal["number", "hash"] = "hash"
+    """How two names that became equal are told apart."""
+
+
+PROFILES: Final[Mapping[str, NameProfile]] = {
+    "openai64": NameProfile(
+        max_length=64, forbidden=re.compile(r"[^A-Za-z0-9_-]"), keeps_mcp_tail=True, suffix="number"
+    ),
+    "gemini": NameProfile(
+        max_length=64, forbidden=re.compile(r"[^A-Za-z0-9_.:-]"), first=re.compile(r"[A-Za-z_]")
+    ),
+    "claude": NameProfile(max_length=128, forbidden=re.compile(r"[^A-Za-z0-9_-]")),
+}
+
+
+def fit_tool_names(request: IRRequest, profile: str, ctx: ExchangeContext) -> IRRequest:
+    """Rename tools to what a target allows, everywhere in a request. An empty profile allows everything."""
+    names = _declared_names(request, PROFILES[profile]) if profile else {}
+    _remember(request, names, ctx)
+    if not profile:
+        return request
+    renamer = _Renamer(PROFILES[profile], names)
+    choice = request.tool_choice
+    return evolve(
+        request,
+        tools=[renamer.tool(tool) for tool in request.tools],
+        tool_choice=choice and evolve(choice, names=[renamer.name(name) for name in choice.names]),
+        messages=[renamer.message(message) for message in request.messages],
+    )
+
+
+def _client_tools(request: IRRequest) -> Iterator[Tool]:
+    return (tool for tool in request.tools if tool.kind in _CLIENT_SIDE)
+
+
+def _declared_names(request: IRRequest, profile: NameProfile) -> dict[str, str]:
+    """Return client name → upstream name of every declared tool, all different."""
+    names: dict[str, str] = {}
+    taken = {tool.name for tool in request.tools if tool.kind not in _CLIENT_SIDE}
+    for tool in _client_tools(request):
+        if tool.name not in names:
+            names[tool.name] = _unique(tool.name, profile, taken)
+            taken.add(names[tool.name])
+    return names
+
+
+def _remember(request: IRRequest, names: Mapping[str, str], ctx: ExchangeContext) -> None:
+    """Note in the context what the answer needs."""
+    spellings: dict[str, set[str]] = {}
+    known = dict(ctx.tool_names)
+    for tool in _client_tools(request):
+        upstream = names.get(tool.name, tool.name)
+        client = known.get(tool.name, tool.name)
+        if upstream != client:
+            ctx.tool_names[upstream] = client
+        spellings.setdefault(plain_tool_name(upstream), set()).add(client)
+        if tool.kind is ToolKind.CUSTOM:
+            ctx.custom_tools.add(client)
+        if tool.namespace:
+            ctx.namespaces[client] = (tool.namespace, tool.child_name or tool.name)
+    ctx.tool_spellings = {plain: next(iter(same)) for plain, same in spellings.items() if len(same) == 1}
+
+
+def _candidate(name: str, profile: NameProfile) -> str:
+    """Return the allowed name nearest to a name, whatever other names there are."""
+    limit = profile.max_length
+    fitting = profile.forbidden.sub("_", name) or _NAME_OF_NOTHING
+    if profile.first is not None and not profile.first.match(fitting):
+        fitting = "_" + fitting[: limit - 1]
+    if len(fitting) <= limit:
+        return fitting
+    head, _, tail = fitting.rpartition("__")
+    if profile.keeps_mcp_tail and head.startswith(_MCP_PREFIX):
+        fitting = _MCP_PREFIX + tail
+    return fitting[:limit]
+
+
+def _unique(name: str, profile: NameProfile, taken: set[str]) -> str:
+    candidate = _candidate(name, profile)
+    if candidate not in taken:
+        return candidate
+    others = (_suffixed(name, candidate, attempt, profile) for attempt in count(1))
+    return next(other for other in others if other not in taken)
+
+
+def _suffixed(name: str, candidate: str, attempt: int, profile: NameProfile) -> str:
+    suffix = f"_{attempt}"
+    if profile.suffix == "hash":
+        digest = hashlib.sha256(f"{name}\0{attempt}".encode("utf-8", "surrogatepass"))
+        suffix = f"_{digest.hexdigest()[:_HASH_DIGITS]}"
+    return candidate[: profile.max_length - len(suffix)] + suffix
+
+
+@frozen
+class _Renamer:
+    """Applies a set of names to the nodes of a request."""
+
+    profile: NameProfile
+    names: Mapping[str, str]
+
+    def name(self, name: str) -> str:
+        """Return the upstream name; one that was never declared only has to be allowed."""
+        return self.names.get(name) or _candidate(name, self.profile)
+
+    def tool(self, tool: Tool) -> Tool:
+        return evolve(tool, name=self.names[tool.name]) if tool.kind in _CLIENT_SIDE else tool
+
+    def message(self, message: Message) -> Message:
+        parts = [self.part(part) for part in message.parts]
+        if all(new is old for new, old in zip(parts, message.parts, strict=True)):
+            return message
+        return evolve(message, parts=parts)
+
+    def part(self, part: Part) -> Part:
+        if not isinstance(part, ToolCall | ToolResult):
+            return part
+        if isinstance(part, ToolResult) and not part.name:
+            return part
+        name = self.name(part.name)
+        return part if name == part.name else evolve(part, name=name)
