@@ -37,6 +37,11 @@ class Candidate:
     shown_model: str = ""
     """The name to show in answers; empty: whatever the upstream says."""
 
+    @property
+    def key(self) -> tuple[CredentialId, str]:
+        """What makes two candidates of one name different: one account may serve it with several models (a pool)."""
+        return (self.credential.id, self.model)
+
 
 @frozen(kw_only=True)
 class Offer:
@@ -102,18 +107,18 @@ class Registry:
 
 def build(offers: Iterable[Offer], *, force_prefix: bool = False) -> Registry:
     """Index the offers. Disabled credentials serve nothing."""
-    by_name: dict[str, dict[CredentialId, Candidate]] = defaultdict(dict)
+    by_name: dict[str, dict[tuple[CredentialId, str], Candidate]] = defaultdict(dict)
     for offer in offers:
         if offer.credential.disabled:
             continue
         for candidate in _served(offer):
             for name in _with_prefix(candidate.client_name, offer.credential.prefix, force_prefix):
-                by_name[name].setdefault(offer.credential.id, evolve(candidate, client_name=name))
+                by_name[name].setdefault(candidate.key, evolve(candidate, client_name=name))
     return Registry({name: _ordered(found.values()) for name, found in by_name.items()})
 
 
 def _ordered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    return tuple(sorted(candidates, key=lambda c: (-c.credential.priority, c.credential.provider, c.credential.id)))
+    return tuple(sorted(candidates, key=lambda c: (-c.credential.priority, c.credential.provider, c.key)))
 
 
 def _served(offer: Offer) -> list[Candidate]:

@@ -20,7 +20,7 @@ import trio
 from attrs import define, evolve, field
 
 from cliproxy.catalog.registry import Candidate
-from cliproxy.credentials.model import CredentialId, Token
+from cliproxy.credentials.model import Token
 from cliproxy.dialects.base import ClientRequest
 from cliproxy.errors import (
     AttemptFailed,
@@ -45,7 +45,7 @@ from cliproxy.providers.base import Call, Contract
 from cliproxy.routing.classify import failure_from_answer, failure_from_transport, most_useful, with_source
 from cliproxy.routing.cooldown import after_failure, after_success
 from cliproxy.routing.resolve import Resolution, resolve
-from cliproxy.routing.select import Earliest, credential_place, host_place, model_place, pick
+from cliproxy.routing.select import Earliest, RouteKey, credential_place, host_place, model_place, pick
 from cliproxy.wire.http import HttpCall, Limits, UpstreamCall
 from cliproxy.wire.jsontext import JsonError, loads_object
 
@@ -70,7 +70,14 @@ def failure_from_login(error: LoginError) -> Failure:
     """Classify a token that could not be had."""
     kind, scope = _TOKEN_FAULTS.get(error.code, (Kind.AUTHENTICATION, Scope.CREDENTIAL))
     message = f"{error.message} {error.hint}".strip()
-    return Failure(kind=kind, scope=scope, message=message, status=error.status, code=error.code)
+    return Failure(
+        kind=kind,
+        scope=scope,
+        message=message,
+        status=error.status,
+        code=error.code,
+        retry_after=error.retry_after,
+    )
 
 
 @define(eq=False)
@@ -117,15 +124,15 @@ class Attempts(Generic[T]):
             await trio.sleep(wait)
 
     async def _round(self) -> tuple[bool, T | None, Earliest | None]:
-        tried: frozenset[CredentialId] = frozenset()
+        tried: frozenset[RouteKey] = frozenset()
         candidates = self._resolution.candidates
         runtime = self.deps.runtime
         while True:
             choice = pick(candidates, runtime, self.deps.monotonic(), tried=tried)
             if not isinstance(choice, Candidate):
                 return False, None, choice or self._earliest()
-            tried |= {choice.credential.id}
-            runtime.advance(candidates[0].client_name, choice.credential.id)
+            tried |= {choice.key}
+            runtime.advance(candidates[0].client_name, choice.key)
             try:
                 return True, await self._on_candidate(choice), None
             except AttemptFailed as exc:

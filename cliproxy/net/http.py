@@ -22,8 +22,8 @@ import trio
 
 from cliproxy import __version__
 from cliproxy.errors import Kind, TransportError
-from cliproxy.net.memory import MemoryUpstream, answer_from
-from cliproxy.wire.http import Headers, HttpAnswer, HttpCall, MemoryCall, UpstreamCall
+from cliproxy.net.memory import answer_from
+from cliproxy.wire.http import Headers, HttpAnswer, HttpCall, MemoryCall, MemoryUpstream, UpstreamCall
 from cliproxy.wire.secret import Secret
 
 USER_AGENT: Final = f"cliproxy/{__version__}"

@@ -1,40 +1,23 @@
 """Upstreams inside this process: the built-in demo model, and scripted ones in tests.
 
-A memory upstream is a function from a request to a :class:`MemoryAnswer`: status, headers, and the pieces of the body with
+A memory upstream is a function from a request to a :class:`~cliproxy.wire.http.MemoryReply`: status, headers, and the pieces of the body with
 the pause before each. It is read through the same interface as an HTTP response, pauses and all, so that the exchange
 cannot tell the difference.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Mapping
 
 import trio
 
 from cliproxy.errors import Kind, TransportError
-from cliproxy.wire.http import Headers, MemoryCall
-
-
-class MemoryAnswer(Protocol):
-    """What a memory upstream answers: pairs of (seconds to wait, bytes) make up the body."""
-
-    @property
-    def status(self) -> int: ...
-
-    @property
-    def headers(self) -> Headers: ...
-
-    @property
-    def chunks(self) -> Sequence[tuple[float, bytes]]: ...
-
-
-MemoryUpstream = Callable[[MemoryCall], MemoryAnswer]
+from cliproxy.wire.http import MemoryCall, MemoryReply, MemoryUpstream
 
 
 class MemoryStream:
     """The answer of a memory upstream, read piece by piece."""
 
-    def __init__(self, answer: MemoryAnswer) -> None:
+    def __init__(self, answer: MemoryReply) -> None:
         self.status = answer.status
         self.headers = answer.headers
         self._chunks = deque(answer.chunks)

@@ -22,7 +22,7 @@ from cliproxy.errors import Failure
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.request import IRRequest
 from cliproxy.login.steps import Flow
-from cliproxy.wire.http import Headers, UpstreamCall
+from cliproxy.wire.http import Headers, MemoryUpstream, UpstreamCall
 from cliproxy.wire.jsontext import JsonValue
 
 Pass = Callable[[IRRequest, ExchangeContext], IRRequest]
@@ -153,6 +153,8 @@ class Provider:
     """Configuration lists it owns."""
     api_hosts: tuple[str, ...] = ()
     """Hosts its tokens may be sent to besides the credential's own base URL."""
+    memory: Mapping[str, MemoryUpstream] = field(factory=dict)
+    """Upstreams inside this process, by the target name of their calls."""
     quirks: tuple[Pass, ...] = ()
     """Repairs the upstream needs, applied before encoding."""
     summary: str = ""

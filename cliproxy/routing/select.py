@@ -1,7 +1,7 @@
 """Pick the next route among the candidates.
 
 Candidates of the highest priority that are ready come first; among equals the strategy decides. Round robin remembers the
-*id* of the last pick rather than a position, so that credentials may come and go without resetting or skewing the turn.
+*key* of the last pick rather than a position, so that credentials may come and go without resetting or skewing the turn.
 """
 
 from collections import OrderedDict
@@ -14,6 +14,9 @@ from cliproxy.catalog.registry import Candidate
 from cliproxy.credentials.model import CredentialId
 from cliproxy.routing.cooldown import RuntimeState
 
+RouteKey = tuple[CredentialId, str]
+"""See :attr:`cliproxy.catalog.registry.Candidate.key`."""
+
 MAX_CURSORS: Final = 4096
 MAX_STATES: Final = 65536
 
@@ -23,7 +26,7 @@ class RuntimeTable:
     """The mutable part of routing: runtime states by place, and round-robin cursors by model. Bounded."""
 
     _states: OrderedDict[tuple[str, str], RuntimeState] = field(factory=OrderedDict, init=False)
-    _cursors: OrderedDict[str, CredentialId] = field(factory=OrderedDict, init=False)
+    _cursors: OrderedDict[str, RouteKey] = field(factory=OrderedDict, init=False)
 
     def state(self, place: tuple[str, str]) -> RuntimeState:
         """Return what is known about a place; a clear state for an unknown one."""
@@ -39,11 +42,11 @@ class RuntimeTable:
         while len(self._states) > MAX_STATES:
             self._states.popitem(last=False)
 
-    def cursor(self, model: str) -> CredentialId | None:
+    def cursor(self, model: str) -> RouteKey | None:
         """Return who served a model last."""
         return self._cursors.get(model)
 
-    def advance(self, model: str, picked: CredentialId) -> None:
+    def advance(self, model: str, picked: RouteKey) -> None:
         """Remember who serves a model now."""
         self._cursors[model] = picked
         self._cursors.move_to_end(model)
@@ -67,7 +70,7 @@ HOST_MARK: Final = "host:"
 
 def model_place(candidate: Candidate) -> tuple[str, str]:
     """The place of a credential's upstream model."""
-    return (candidate.credential.id, candidate.model)
+    return candidate.key
 
 
 def credential_place(credential_id: CredentialId) -> tuple[str, str]:
@@ -96,10 +99,10 @@ def blocking_state(candidate: Candidate, table: RuntimeTable, now: float) -> Run
 
 
 def pick(
-    candidates: Sequence[Candidate], table: RuntimeTable, now: float, *, tried: frozenset[CredentialId] = frozenset()
+    candidates: Sequence[Candidate], table: RuntimeTable, now: float, *, tried: frozenset[RouteKey] = frozenset()
 ) -> Candidate | Earliest | None:
     """Return the next candidate by round robin, or when one will be ready, or ``None`` when all have been tried."""
-    remaining = [c for c in candidates if c.credential.id not in tried]
+    remaining = [c for c in candidates if c.key not in tried]
     if not remaining:
         return None
     ready: list[Candidate] = []
@@ -113,7 +116,7 @@ def pick(
     if not ready:
         return Earliest(min(state.until for _, state in blocked), tuple(blocked))
     top = max(c.credential.priority for c in ready)
-    equals = sorted((c for c in ready if c.credential.priority == top), key=lambda c: c.credential.id)
+    equals = sorted((c for c in ready if c.credential.priority == top), key=lambda c: c.key)
     last = table.cursor(candidates[0].client_name)
-    following = [c for c in equals if last is None or c.credential.id > last]
+    following = [c for c in equals if last is None or c.key > last]
     return (following or equals)[0]

@@ -1,6 +1,7 @@
 """Plain HTTP values: what is to be sent and what came back. No I/O, no library types."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from http import HTTPStatus
 from typing import Final
 
 from attrs import field, frozen
@@ -8,7 +9,15 @@ from attrs import field, frozen
 from cliproxy.wire.secret import Secret
 
 SENSITIVE_HEADERS: Final = frozenset(
-    {"authorization", "proxy-authorization", "x-api-key", "x-goog-api-key", "cookie", "set-cookie", "private-token"}
+    {
+        "authorization",
+        "proxy-authorization",
+        "x-api-key",
+        "x-goog-api-key",
+        "cookie",
+        "set-cookie",
+        "private-token",
+    }
 )
 
 
@@ -101,6 +110,21 @@ class MemoryCall:
     limits: Limits = field(factory=Limits)
 
 
+class MemoryReply(Protocol):
+    """What an upstream inside this process answers: pairs of (seconds to wait, bytes) make up the body."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Headers: ...
+
+    @property
+    def chunks(self) -> Sequence[tuple[float, bytes]]: ...
+
+
+MemoryUpstream = Callable[[MemoryCall], MemoryReply]
+
 UpstreamCall = HttpCall | MemoryCall
 """Everything ``net.http.Upstreams.open`` can carry out. Further kinds of transport join this union."""
 
@@ -112,3 +136,8 @@ class HttpAnswer:
     status: int
     headers: Headers = field(factory=Headers)
     body: bytes = field(default=b"", repr=False)
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status says that the request was carried out."""
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES

@@ -1,0 +1,3 @@
+"""The running process: the owner of the root nursery and of everything that outlives a request."""
+
+__all__ = ["listen", "service", "snapshots"]

@@ -1,0 +1,95 @@
+"""The current configuration, credentials and registry: built completely, then swapped.
+
+Readers take the snapshot once and keep it; nothing in it ever changes. The service is the only writer. What discovery found is
+kept by credential id, so that a rebuild after a changed file does not forget it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from attrs import define, field
+
+from cliproxy.catalog.model import ModelInfo
+from cliproxy.catalog.registry import Candidate, Offer, build
+from cliproxy.config.model import Config
+from cliproxy.credentials.model import Credential, CredentialId, ModelEntry
+from cliproxy.exchange.deps import Snapshot
+from cliproxy.providers.base import Provider
+from cliproxy.routing.cooldown import RuntimeState
+from cliproxy.routing.select import RuntimeTable, blocking_state
+from cliproxy.errors import Kind
+
+_QUOTA: Final = frozenset({Kind.RATE_LIMIT, Kind.QUOTA})
+
+
+@define(eq=False)
+class Snapshots:
+    """Holds the current snapshot and makes the next one."""
+
+    providers: Mapping[str, Provider]
+    _config: Config = field(factory=Config)
+    _credentials: tuple[Credential, ...] = field(default=())
+    _discovered: dict[CredentialId, tuple[ModelInfo, ...]] = field(factory=dict, init=False)
+    _current: Snapshot = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._rebuild()
+
+    def current(self) -> Snapshot:
+        """Return the snapshot to start an exchange with."""
+        return self._current
+
+    def replace(self, config: Config, credentials: Sequence[Credential]) -> None:
+        """Swap in another configuration and other credentials."""
+        self._config = config
+        self._credentials = tuple(credentials)
+        alive = {credential.id for credential in credentials}
+        self._discovered = {key: models for key, models in self._discovered.items() if key in alive}
+        self._rebuild()
+
+    def put_credential(self, credential: Credential) -> None:
+        """Swap in one credential, new or changed."""
+        others = [c for c in self._credentials if c.id != credential.id]
+        self.replace(self._config, [*others, credential])
+
+    def discovered(self, credential: CredentialId, models: tuple[ModelInfo, ...]) -> None:
+        """Take what an upstream says its models are."""
+        if models and self._discovered.get(credential) != models:
+            self._discovered[credential] = models
+            self._rebuild()
+
+    def _rebuild(self) -> None:
+        offers = [self._offer(credential) for credential in self._credentials]
+        registry = build(offers, force_prefix=self._config.force_model_prefix)
+        self._current = Snapshot(
+            config=self._config, registry=registry, providers=self.providers, credentials=self._credentials
+        )
+
+    def _offer(self, credential: Credential) -> Offer:
+        provider = self.providers[credential.provider]
+        models = self._discovered.get(credential.id) or provider.static_models(credential)
+        aliases = tuple(_entry(alias) for alias in self._config.oauth_model_alias.get(credential.provider, ()))
+        excluded = tuple(self._config.oauth_excluded_models.get(credential.provider, ()))
+        return Offer(credential=credential, models=models, aliases=aliases, excluded=excluded)
+
+
+def _entry(alias: object) -> ModelEntry:
+    """Read one line of ``oauth-model-alias``."""
+    name = getattr(alias, "name", "")
+    return ModelEntry(
+        name=name,
+        alias=getattr(alias, "alias", ""),
+        fork=getattr(alias, "fork", False),
+        force_mapping=getattr(alias, "force_mapping", False),
+    )
+
+
+def is_listed(candidate: Candidate, table: RuntimeTable, now: float) -> bool:
+    """Whether a candidate keeps its model in the lists: ready, or only waiting for quota."""
+    state: RuntimeState | None = blocking_state(candidate, table, now)
+    return state is None or state.kind in _QUOTA or state.until - now < SHORT_S
+
+
+SHORT_S: Final = 60.0
+"""A pause shorter than this does not make a model vanish from the lists."""
+
