@@ -20,14 +20,16 @@ The tree::
     StoreError              a configuration or credential store failed
     LoginError              a login or refresh flow ended without tokens
 
-``Failure`` is a value, not an exception: the classified result of one failed attempt. ``Kind`` is the closed vocabulary
-every dialect maps to its own error words; no other place maps a status to text.
+``Failure`` is a value, not an exception: the classified result of one failed attempt. ``Kind`` is the closed
+vocabulary every dialect maps to its own error words; no other place maps a status to text.
 
 This module imports nothing of ours.
 """
 
 from collections.abc import Sequence
 from enum import StrEnum
+from http import HTTPStatus
+from typing import Final
 
 from attrs import field, frozen
 
@@ -64,6 +66,8 @@ class Scope(StrEnum):
     HOST = "host"
     """The upstream host, for every credential that uses it."""
 
+
+LAST_STATUS: Final = 599
 
 STATUS_OF_KIND: dict[Kind, int] = {
     Kind.INVALID_REQUEST: 400,
@@ -105,7 +109,8 @@ def kind_of_status(status: int) -> Kind:
     known = KIND_OF_STATUS.get(status)
     if known is not None:
         return known
-    return Kind.INVALID_REQUEST if 400 <= status < 500 else Kind.UPSTREAM
+    is_client_fault = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return Kind.INVALID_REQUEST if is_client_fault else Kind.UPSTREAM
 
 
 @frozen
@@ -139,9 +144,9 @@ class Failure:
 class ProxyError(Exception):
     """An error that a client may see, rendered by the client's own dialect.
 
-    ``status`` is the HTTP status while the response head is not yet sent. ``message`` names the cause and, where there
-    is one, the state and the time; it never contains a secret. ``retry_after`` is in seconds. ``code`` and ``param``
-    fill the slots of those names in dialects that have them.
+    ``status`` is the HTTP status while the response head is not yet sent. ``message`` names the cause and,
+    where there is one, the state and the time; it never contains a secret. ``retry_after`` is in seconds.
+    ``code`` and ``param`` fill the slots of those names in dialects that have them.
     """
 
     kind: Kind = Kind.INTERNAL
@@ -220,7 +225,7 @@ class UpstreamError(ProxyError):
         super().__init__(
             message or last.message,
             kind=last.kind,
-            status=last.status if 400 <= last.status < 600 else None,
+            status=last.status if HTTPStatus.BAD_REQUEST <= last.status <= LAST_STATUS else None,
             retry_after=last.retry_after,
             code=last.code,
             native=last.native,

@@ -1,10 +1,11 @@
 """What is known about a model, as a sparse record.
 
-``ModelInfo`` comes from bundled data, from an upstream's own list, or from the owner's configuration; later sources override
-the members they name. Nothing in the program asks for a model's name to learn what it can do: it asks this record.
+``ModelInfo`` comes from bundled data, from an upstream's own list, or from the owner's configuration; later
+sources override the members they name. Nothing in the program asks for a model's name to learn what it can
+do: it asks this record.
 """
 
-from attrs import field, frozen
+from attrs import frozen
 
 from cliproxy.ir.request import Family
 from cliproxy.ir.thinking import ThinkingSupport
@@ -27,7 +28,7 @@ class ModelInfo:
     """Whose reasoning signatures the model verifies."""
     thinking: ThinkingSupport | None = None
     """``None``: nothing is known; the client's wish is passed on as it is."""
-    input_modalities: tuple[str, ...] = field(default=("text",), converter=tuple)
-    output_modalities: tuple[str, ...] = field(default=("text",), converter=tuple)
+    input_modalities: tuple[str, ...] = ("text",)
+    output_modalities: tuple[str, ...] = ("text",)
     demo: bool = False
     """A built-in model that imitates; labelled as such wherever it is listed."""

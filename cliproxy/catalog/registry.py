@@ -1,14 +1,15 @@
-"""Which credential serves which model name now: a frozen index, rebuilt when configuration, credentials or discovery change.
+"""Which credential serves which model name now: a frozen index, rebuilt when configuration, credentials or
+discovery change.
 
 For every credential the same three steps, whatever its provider:
 
 1. **exclude**: models matching one of its patterns are gone;
-2. **alias**: a list of entries on the credential replaces the provider's own list; an owner's alias adds a client name for an
-   upstream model, and hides the upstream name unless the alias is a fork;
+2. **alias**: a list of entries on the credential replaces the provider's own list; an owner's alias adds a
+  client name for an upstream model, and hides the upstream name unless the alias is a fork;
 3. **prefix**: ``prefix/name`` is served besides ``name``, or instead of it where prefixes are forced.
 
-Lookups by name are one dictionary access; the listing is sorted by id and comes from the same index, so a model that is
-listed can be asked for.
+Lookups by name are one dictionary access; the listing is sorted by id and comes from the same index, so a
+model that is listed can be asked for.
 """
 
 from collections import defaultdict
@@ -17,7 +18,7 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Final
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.credentials.model import Credential, CredentialId, ModelEntry
@@ -39,7 +40,8 @@ class Candidate:
 
     @property
     def key(self) -> tuple[CredentialId, str]:
-        """What makes two candidates of one name different: one account may serve it with several models (a pool)."""
+        """What makes two candidates of one name different: one account may serve it with several models (a
+        pool)."""
         return (self.credential.id, self.model)
 
 
@@ -48,10 +50,10 @@ class Offer:
     """A credential and the models it was found to have."""
 
     credential: Credential
-    models: tuple[ModelInfo, ...] = field(converter=tuple)
-    aliases: tuple[ModelEntry, ...] = field(default=(), converter=tuple)
+    models: tuple[ModelInfo, ...]
+    aliases: tuple[ModelEntry, ...] = ()
     """Owner-wide aliases for this credential's provider."""
-    excluded: tuple[str, ...] = field(default=(), converter=tuple)
+    excluded: tuple[str, ...] = ()
     """Owner-wide exclusions for this credential's provider."""
 
 
@@ -77,7 +79,8 @@ class Registry:
         return len(self._by_name)
 
     def candidates(self, name: str) -> tuple[Candidate, ...]:
-        """Return who serves a client's model name; empty for an unknown name. ``provider://name`` restricts to a provider."""
+        """Return who serves a client's model name; empty for an unknown name. ``provider://name`` restricts
+        to a provider."""
         found = self._by_name.get(name)
         if found is not None:
             return found
@@ -135,7 +138,11 @@ def _served(offer: Offer) -> list[Candidate]:
         shown = entry.client_name if entry.force_mapping else ""
         served.append(
             Candidate(
-                credential=credential, model=entry.name, client_name=entry.client_name, info=info, shown_model=shown
+                credential=credential,
+                model=entry.name,
+                client_name=entry.client_name,
+                info=info,
+                shown_model=shown,
             )
         )
     return served

@@ -1,11 +1,11 @@
 """What a credential is: one account or key, as an immutable value.
 
-Identity and settings live here; what changes while the server runs lives elsewhere: tokens in the token table of the
-service (:class:`Token`, one per slot, versioned), cooldowns and counters in the runtime state of routing. A changed file
-or configuration entry makes a new :class:`Credential` with the same ``id``.
+Identity and settings live here; what changes while the server runs lives elsewhere: tokens in the token table
+of the service (:class:`Token`, one per slot, versioned), cooldowns and counters in the runtime state of
+routing. A changed file or configuration entry makes a new :class:`Credential` with the same ``id``.
 
-``data`` is the whole credential file as it was read, unknown members included, so that saving one loses nothing.
-Providers read their own members out of it; nobody edits it.
+``data`` is the whole credential file as it was read, unknown members included, so that saving one loses
+nothing. Providers read their own members out of it; nobody edits it.
 """
 
 from collections.abc import Mapping
@@ -53,7 +53,8 @@ class TokenSlot(StrEnum):
 
 @frozen(kw_only=True)
 class Token:
-    """A token as it is used for a call. ``version`` grows with every replacement, so that a caller can say which failed."""
+    """A token as it is used for a call. ``version`` grows with every replacement, so that a caller can say
+    which failed."""
 
     value: Secret
     version: int = 0
@@ -112,8 +113,8 @@ class Credential:
     weight: int = 1
     headers: Mapping[str, str] = field(factory=dict, converter=_frozen_text_map, repr=False)
     """Extra request headers; a value ``$Name`` copies the client's header of that name."""
-    models: tuple[ModelEntry, ...] = field(default=(), converter=tuple)
-    excluded_models: tuple[str, ...] = field(default=(), converter=tuple)
+    models: tuple[ModelEntry, ...] = ()
+    excluded_models: tuple[str, ...] = ()
     """Wildcard patterns of client model names this credential must not serve."""
     disabled: bool = False
     note: str = ""

@@ -1,25 +1,29 @@
 """The contract of a dialect: one API shape on the wire.
 
-A dialect knows its wire and the intermediate representation, never another dialect, a provider, a clock or a socket. It is
-declared as one :class:`Dialect` record whose functions are pure; streams are handled by two kinds of *transducers*:
+A dialect knows its wire and the intermediate representation, never another dialect, a provider, a clock or a
+socket. It is declared as one :class:`Dialect` record whose functions are pure; streams are handled by two
+kinds of *transducers*:
 
-* a **stream decoder** takes frames in any cutting and returns events. ``finish`` is called once at the end of the transport
-  and makes sure that the sequence ended with :class:`~cliproxy.ir.events.End` or
-  :class:`~cliproxy.ir.events.StreamError` (an end without the dialect's terminal event gives ``End(clean=False)``). After an
-  error or the terminal event it returns nothing more. Odd content is tolerated; unknown events are ignored.
-* a **stream encoder** takes events and returns frames of its own grammar. It keeps the open or closed state of blocks itself,
-  closes everything in ``finish`` (idempotent: called after ``End`` or instead of it), writes the dialect's terminator exactly
-  once, and never trusts the decoder to be orderly. ``error`` closes nothing and writes the dialect's error frame; nothing
-  may follow it.
+* a **stream decoder** takes frames in any cutting and returns events. ``finish`` is called once at the end of
+  the transport and makes sure that the sequence ended with :class:`~cliproxy.ir.events.End` or
+  :class:`~cliproxy.ir.events.StreamError` (an end without the dialect's terminal event gives
+  ``End(clean=False)``). After an error or the terminal event it returns nothing more. Odd content is
+  tolerated; unknown events are ignored.
+* a **stream encoder** takes events and returns frames of its own grammar. It keeps the open or closed state
+  of blocks itself, closes everything in ``finish`` (idempotent: called after ``End`` or instead of it),
+  writes the dialect's terminator exactly once, and never trusts the decoder to be orderly. ``error`` closes
+  nothing and writes the dialect's error frame; nothing may follow it.
 
-Both live for one exchange, receive its :class:`~cliproxy.ir.context.ExchangeContext`, and never see a client object.
+Both live for one exchange, receive its :class:`~cliproxy.ir.context.ExchangeContext`, and never see a client
+object.
 
-Request decoders raise :class:`~cliproxy.errors.DialectError` for bodies that cannot be understood and for nothing else.
-Encoders of requests raise it for what their dialect cannot carry and must not lose (naming the field); losses that are
-acceptable are noted in the context.
+Request decoders raise :class:`~cliproxy.errors.DialectError` for bodies that cannot be understood and for
+nothing else. Encoders of requests raise it for what their dialect cannot carry and must not lose (naming the
+field); losses that are acceptable are noted in the context.
 
-**Pass-through.** When client and upstream speak the same dialect nothing is decoded. ``inspect`` then looks at a frame just
-far enough to see usage, the end, or an error; ``patch_model`` says which top-level members of the raw body carry the model.
+**Pass-through.** When client and upstream speak the same dialect nothing is decoded. ``inspect`` then looks
+at a frame just far enough to see usage, the end, or an error; ``patch_model`` says which top-level members of
+the raw body carry the model.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -85,7 +89,8 @@ class Glimpse:
     """Whether the client learns something from it; a bare opening or a ping is no content."""
     is_terminal: bool = False
     is_finished: bool = False
-    """A finish reason was seen: a transport that ends now lost nothing, even without the dialect's terminator."""
+    """A finish reason was seen: a transport that ends now lost nothing, even without the dialect's
+    terminator."""
     error: StreamError | None = None
     is_usage_only: bool = False
     """A frame that exists only because usage was asked for; not forwarded to a client that did not ask."""
@@ -124,8 +129,9 @@ class PathFacts:
 class Endpoint:
     """A client-facing route of a dialect.
 
-    ``path`` uses ``{name}`` for one path segment and ``{name:path}`` for the rest. ``read`` makes the request out of the
-    parsed body; it raises :class:`~cliproxy.errors.BadRequest` or :class:`~cliproxy.errors.NotFound`.
+    ``path`` uses ``{name}`` for one path segment and ``{name:path}`` for the rest. ``read`` makes the request
+    out of the parsed body; it raises :class:`~cliproxy.errors.BadRequest` or
+    :class:`~cliproxy.errors.NotFound`.
     """
 
     path: str
@@ -184,7 +190,8 @@ class Dialect:
     patch_model: Callable[[str], Changes]
     """Top-level members that name the model in a raw body; empty where the URL does."""
     patch_reasoning: Callable[[Reasoning, JsonObject], Changes]
-    """(normalised wish, raw body) → top-level members to replace, for a thinking suffix on a passed-through request."""
+    """(normalised wish, raw body) → top-level members to replace, for a thinking suffix on a passed-through
+    request."""
     patch_stream: Callable[[JsonObject], Changes] | None = None
     """Raw body → members to replace so that a passed-through stream reports usage."""
     decode_count: Callable[[JsonObject], int | None] | None = None

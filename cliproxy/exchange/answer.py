@@ -1,7 +1,7 @@
 """The exchanges as the server calls them: a stream, one body, a token count.
 
-All three run the same attempts and differ in what they do with an open upstream answer. Each leaves exactly one record,
-whatever happens: an answer, an error, or a client that left.
+All three run the same attempts and differ in what they do with an open upstream answer. Each leaves exactly
+one record, whatever happens: an answer, an error, or a client that left.
 """
 
 from collections.abc import AsyncIterator
@@ -85,7 +85,8 @@ async def stream_exchange(
 ) -> None:
     """Serve a streamed answer. ``started`` is called at the commit point; errors before it are raised.
 
-    Runs in the request's nursery: when the client leaves, the nursery is cancelled and the upstream closed with it.
+    Runs in the request's nursery: when the client leaves, the nursery is cancelled and the upstream closed
+    with it.
     """
     config = deps.snapshot().config
     async with _recorded(request, deps) as recorder:
@@ -129,7 +130,7 @@ class _Replay:
         body, self._body = self._body, b""
         return body
 
-    async def read_all(self, limit: int) -> bytes:
+    async def read_all(self, _limit: int) -> bytes:
         """Return the body."""
         return await self.read()
 
@@ -137,7 +138,8 @@ class _Replay:
 async def _as_stream(stream: UpstreamStream, plan: Plan, limit: int) -> UpstreamStream:
     """Return the answer as a stream of its dialect, also when the upstream sent one JSON body instead.
 
-    Raises :class:`~cliproxy.errors.AttemptFailed` for a JSON error inside a success and for anything that is not an answer.
+    Raises :class:`~cliproxy.errors.AttemptFailed` for a JSON error inside a success and for anything that is
+    not an answer.
     """
     kind = stream.headers.get("content-type").partition(";")[0].strip().lower()
     if kind in {"", "text/event-stream", "application/octet-stream", "text/plain"}:
@@ -146,7 +148,7 @@ async def _as_stream(stream: UpstreamStream, plan: Plan, limit: int) -> Upstream
     if kind != JSON_TYPE:
         raise AttemptFailed(broken_answer(f"the upstream answered with {kind} instead of an event stream"))
     try:
-        value = _answer_value(body, plan)
+        value = _answer_value(body)
         _check(plan.upstream.inspect_response(value))
         return _Replay(stream, sse_of_answer(plan, body))
     except (JsonError, DialectError) as exc:
@@ -178,7 +180,7 @@ async def answer_exchange(request: ClientRequest, deps: Deps) -> Answer:
 def _whole(body: bytes, plan: Plan, recorder: Recorder) -> bytes:
     """Turn a complete upstream body into the client's."""
     try:
-        value = _answer_value(body, plan)
+        value = _answer_value(body)
         glimpse = plan.upstream.inspect_response(value)
         _check(glimpse)
         if glimpse.usage is not None:
@@ -192,7 +194,7 @@ def _whole(body: bytes, plan: Plan, recorder: Recorder) -> bytes:
         raise AttemptFailed(broken_answer(f"the upstream's answer cannot be read: {exc}")) from exc
 
 
-def _answer_value(body: bytes, plan: Plan) -> JsonObject:
+def _answer_value(body: bytes) -> JsonObject:
     if not body.strip():
         raise AttemptFailed(empty_answer())
     return loads_object(body)
@@ -244,7 +246,7 @@ async def count_exchange(request: ClientRequest, deps: Deps) -> Answer:
     async with _recorded(request, deps) as recorder:
 
         async def serve(stream: UpstreamStream, plan: Plan) -> int:
-            value = _answer_value(await stream.read_all(MEGABYTE), plan)
+            value = _answer_value(await stream.read_all(MEGABYTE))
             count = plan.upstream.decode_count(value) if plan.upstream.decode_count is not None else None
             if count is None:
                 raise AttemptFailed(broken_answer("the upstream's token count cannot be read"))

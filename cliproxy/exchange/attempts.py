@@ -2,14 +2,16 @@
 
 Three loops are nested, widest first:
 
-* **rounds**: when nobody is ready, wait for the first cooldown to end, if that is soon enough, and start over;
-* **candidates**: within a round every ready credential is tried at most once, in the order :func:`routing.select.pick` gives;
-* **contracts**: within a credential, its ways of reaching the upstream in order of preference. A refused token is renewed
-  once, and the same contract tried again, before anything is held against the credential.
+* **rounds**: when nobody is ready, wait for the first cooldown to end, if that is soon enough, and start
+  over;
+* **candidates**: within a round every ready credential is tried at most once, in the order
+  :func:`routing.select.pick` gives;
+* **contracts**: within a credential, its ways of reaching the upstream in order of preference. A refused
+  token is renewed once, and the same contract tried again, before anything is held against the credential.
 
-A fault of the request ends all three at once. What an attempt does with the open answer is the caller's business
-(:data:`Serve`): collect it, or pump it to the client. It raises :class:`~cliproxy.errors.AttemptFailed` as long as nothing
-has reached the client.
+A fault of the request ends all three at once. What an attempt does with the open answer is the caller's
+business (:data:`Serve`): collect it, or pump it to the client. It raises
+:class:`~cliproxy.errors.AttemptFailed` as long as nothing has reached the client.
 """
 
 from collections.abc import Awaitable, Callable
@@ -52,6 +54,8 @@ from cliproxy.wire.jsontext import JsonError, loads_object
 T = TypeVar("T")
 Serve = Callable[[UpstreamStream, Plan], Awaitable[T]]
 
+SUCCESS: Final = 2
+"""First digit of the statuses that are answers."""
 MAX_ERROR_BYTES: Final = 1024 * 1024
 CONTRACT_PAUSE_S: Final = 1500.0
 """How long an unavailable contract is left alone: the usual life of a gateway token."""
@@ -227,10 +231,12 @@ class Attempts(Generic[T]):
         state = self.deps.runtime.state(host_place(host))
         if host and state.is_open(self.deps.monotonic()):
             message = f"{host} could not be reached a moment ago: {state.cause}"
-            raise AttemptFailed(Failure(kind=state.kind or Kind.UNAVAILABLE, scope=Scope.HOST, message=message))
+            raise AttemptFailed(
+                Failure(kind=state.kind or Kind.UNAVAILABLE, scope=Scope.HOST, message=message)
+            )
         try:
             async with self.deps.upstreams.open(call) as stream:
-                if not 200 <= stream.status < 300:
+                if stream.status // 100 != SUCCESS:
                     raise AttemptFailed(await self._refusal(stream, contract, plan))
                 return await self.serve(stream, plan)
         except TransportError as exc:
@@ -322,7 +328,9 @@ class Attempts(Generic[T]):
         return nothing_ready(self.request.model, earliest, self.deps.monotonic())
 
 
-_PASSING: Final = frozenset({Kind.RATE_LIMIT, Kind.QUOTA, Kind.OVERLOADED, Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.UPSTREAM})
+_PASSING: Final = frozenset(
+    {Kind.RATE_LIMIT, Kind.QUOTA, Kind.OVERLOADED, Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.UPSTREAM}
+)
 
 
 def nothing_ready(model: str, earliest: Earliest | None, now: float) -> NothingReady:
@@ -341,7 +349,9 @@ def nothing_ready(model: str, earliest: Earliest | None, now: float) -> NothingR
         }
         for candidate, state in earliest.states
     ]
-    causes = "; ".join(sorted({f"{candidate.credential.provider}: {state.cause}" for candidate, state in earliest.states}))
+    causes = "; ".join(
+        sorted({f"{candidate.credential.provider}: {state.cause}" for candidate, state in earliest.states})
+    )
     return NothingReady(
         f"All {len(earliest.states)} account(s) for model `{model}` are cooling down; the first is ready in "
         f"{wait:.0f} s. ({causes})",

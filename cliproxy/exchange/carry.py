@@ -1,11 +1,12 @@
 """Upstream bytes in, client bytes out: the pure part of a streamed answer.
 
-A *carrier* takes what one read of the upstream gave and returns one :class:`Step`: the bytes for the client, joined, and what
-they mean for the exchange. :class:`PassThrough` forwards frames as they are and only looks for usage, the end and errors;
-:class:`Translate` decodes and encodes. Both hand their frames to a writer for the client's framing.
+A *carrier* takes what one read of the upstream gave and returns one :class:`Step`: the bytes for the client,
+joined, and what they mean for the exchange. :class:`PassThrough` forwards frames as they are and only looks
+for usage, the end and errors; :class:`Translate` decodes and encodes. Both hand their frames to a writer for
+the client's framing.
 
-A carrier makes sure that an answer ends properly: a transport that ends before the dialect's terminal event is an error,
-unless a finish reason was seen, in which case only the terminator is missing and is supplied.
+A carrier makes sure that an answer ends properly: a transport that ends before the dialect's terminal event
+is an error, unless a finish reason was seen, in which case only the terminator is missing and is supplied.
 """
 
 from typing import Final, Protocol
@@ -172,7 +173,9 @@ class PassThrough:
     def error(self, error: ProxyError) -> bytes:
         """Forward the upstream's own error frame if there is one."""
         frames = [self._error] if self._error is not None else self._encoder.error(error)
-        return self._writer.write(frames) + (b"" if isinstance(self._writer, SseWriter) else self._writer.close())
+        return self._writer.write(frames) + (
+            b"" if isinstance(self._writer, SseWriter) else self._writer.close()
+        )
 
 
 class Translate:
@@ -265,7 +268,8 @@ def carrier_for(plan: Plan, framing: Framing, max_frame_bytes: int) -> Carrier:
 
 
 def sse_of_answer(plan: Plan, body: bytes) -> bytes:
-    """Return a whole JSON answer as the stream it stands for, from an upstream that ignored the wish to stream.
+    """Return a whole JSON answer as the stream it stands for, from an upstream that ignored the wish to
+    stream.
 
     The result is in the upstream's dialect, so that the carrier treats it like any stream.
     """

@@ -1,11 +1,12 @@
-"""What an exchange sees of the running process: a small record of values and callables, easily made from fakes."""
+"""What an exchange sees of the running process: a small record of values and callables, easily made from
+fakes."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from random import Random
 from typing import Protocol
 
-from attrs import field, frozen
+from attrs import frozen
 
 from cliproxy.catalog.registry import Registry
 from cliproxy.config.model import Config
@@ -24,7 +25,7 @@ class Snapshot:
     config: Config
     registry: Registry
     providers: Mapping[str, Provider]
-    credentials: tuple[Credential, ...] = field(default=(), converter=tuple)
+    credentials: tuple[Credential, ...] = ()
 
 
 class UpstreamOpener(Protocol):

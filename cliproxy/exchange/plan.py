@@ -1,10 +1,11 @@
 """How one attempt carries a request: passed through, or translated; and the request that results.
 
-**Pass through** when client and upstream speak the same dialect, no quirk of the provider must change the request, and the
-upstream may answer in the form the client wants. The body keeps its bytes; only the top-level members that name the model,
-carry a thinking suffix, or ask for usage in the stream are replaced.
+**Pass through** when client and upstream speak the same dialect, no quirk of the provider must change the
+request, and the upstream may answer in the form the client wants. The body keeps its bytes; only the
+top-level members that name the model, carry a thinking suffix, or ask for usage in the stream are replaced.
 
-**Translate** otherwise: decode once for the whole exchange, then for each attempt the ordered passes below, then encode.
+**Translate** otherwise: decode once for the whole exchange, then for each attempt the ordered passes below,
+then encode.
 
 ====  ==========================  ===================================================================
 step  pass                        why in this place
@@ -18,18 +19,18 @@ step  pass                        why in this place
 
 from attrs import define, evolve, field, frozen
 
+from cliproxy.catalog.registry import Candidate
 from cliproxy.dialects import by_id
 from cliproxy.dialects.base import Action, ClientRequest, Dialect
 from cliproxy.errors import BadRequest, DialectError
 from cliproxy.exchange.deps import Deps, Snapshot
 from cliproxy.ir.context import ExchangeContext
-from cliproxy.ir.request import Family, IRRequest, Reasoning
 from cliproxy.ir.repair import normalise
+from cliproxy.ir.request import Family, IRRequest, Reasoning
 from cliproxy.ir.schema import clean_schemas
 from cliproxy.ir.signatures import family_of_model
 from cliproxy.ir.thinking import apply_thinking
 from cliproxy.providers.base import Contract, Provider
-from cliproxy.catalog.registry import Candidate
 from cliproxy.routing.resolve import Resolution
 from cliproxy.wire.jsontext import Changes, dumps
 
@@ -68,7 +69,11 @@ class Planner:
         context = self._context(candidate, upstream)
         stream = self._upstream_streams(contract)
         passes = self._passes_through(client, upstream, contract, provider)
-        usage = client.patch_stream(self.request.document.value) if passes and stream and client.patch_stream else {}
+        usage = (
+            client.patch_stream(self.request.document.value)
+            if passes and stream and client.patch_stream
+            else {}
+        )
         try:
             if passes:
                 body = self._patched(candidate, client, usage)
@@ -92,7 +97,9 @@ class Planner:
             return self.request.stream
         return self.request.stream or contract.streams_only
 
-    def _passes_through(self, client: Dialect, upstream: Dialect, contract: Contract, provider: Provider) -> bool:
+    def _passes_through(
+        self, client: Dialect, upstream: Dialect, contract: Contract, provider: Provider
+    ) -> bool:
         same = client.id == upstream.id and not provider.quirks
         return same and (self.request.stream or not contract.streams_only)
 
@@ -104,10 +111,18 @@ class Planner:
             reasoning = apply_thinking(wish, candidate.info.thinking, dialect.id).reasoning
             if reasoning is not None:
                 changes.update(dialect.patch_reasoning(reasoning, document.value))
-        return document.patch({key: value for key, value in changes.items() if document.value.get(key) != value})
+        return document.patch(
+            {key: value for key, value in changes.items() if document.value.get(key) != value}
+        )
 
     def _translated(
-        self, candidate: Candidate, upstream: Dialect, provider: Provider, context: ExchangeContext, *, stream: bool
+        self,
+        candidate: Candidate,
+        upstream: Dialect,
+        provider: Provider,
+        context: ExchangeContext,
+        *,
+        stream: bool,
     ) -> bytes:
         request = evolve(self._decode(context), model=candidate.model, stream=stream)
         if self.resolution.reasoning is not None:

@@ -1,15 +1,17 @@
 """The hot loop: one upstream read, one carrier step, one message to the client.
 
-**Commit point.** The response head is held until the first step with content. Until then the outlet collects what the carrier
-produced, and every failure (an error event, a broken transport, an empty answer) is raised as
-:class:`~cliproxy.errors.AttemptFailed`, so that another credential may try. Committing hands a :class:`StreamHead` to the
-waiting handler and releases what was held. From then on a failure becomes the dialect's error frame, and the stream ends.
+**Commit point.** The response head is held until the first step with content. Until then the outlet collects
+what the carrier produced, and every failure (an error event, a broken transport, an empty answer) is raised
+as :class:`~cliproxy.errors.AttemptFailed`, so that another credential may try. Committing hands a
+:class:`StreamHead` to the waiting handler and releases what was held. From then on a failure becomes the
+dialect's error frame, and the stream ends.
 
-**Limits.** One cancel scope surrounds the loop; its deadline moves with every read and is lifted while the client is the one
-being waited for. The channel to the body writer is short, so a slow client slows the upstream down instead of filling memory.
+**Limits.** One cancel scope surrounds the loop; its deadline moves with every read and is lifted while the
+client is the one being waited for. The channel to the body writer is short, so a slow client slows the
+upstream down instead of filling memory.
 
-**The end.** After the terminal event the transport is read to its end under a short limit, which returns the connection to
-the pool; if the upstream does not close, nobody waits for it.
+**The end.** After the terminal event the transport is read to its end under a short limit, which returns the
+connection to the pool; if the upstream does not close, nobody waits for it.
 """
 
 from typing import Final
@@ -20,7 +22,6 @@ from attrs import define, field, frozen
 from cliproxy.errors import AttemptFailed, Failure, FrameError, Kind, Scope, TransportError, UpstreamError
 from cliproxy.exchange.carry import Carrier, Step
 from cliproxy.exchange.record import Recorder
-from cliproxy.ir.events import StreamError
 from cliproxy.net.http import UpstreamStream
 from cliproxy.routing.classify import broken_answer, empty_answer, failure_from_stream, failure_from_transport
 from cliproxy.wire.http import Headers
@@ -80,7 +81,8 @@ class Outlet:
             await send.send(held)
 
     async def send(self, data: bytes) -> None:
-        """Send bytes on. A client that has stopped listening ends the exchange by cancellation, not by an error here."""
+        """Send bytes on. A client that has stopped listening ends the exchange by cancellation, not by an
+        error here."""
         if data and self._send is not None:
             try:
                 await self._send.send(data)
@@ -146,12 +148,12 @@ class Pump:
             if step.has_content or outlet.is_full:
                 await outlet.commit(self.stream.headers, self.keepalive)
         if step.error is not None:
-            return await self._fail(failure_from_stream(step.error), step.error)
+            return await self._fail(failure_from_stream(step.error))
         if at_end and not outlet.is_committed:
             raise AttemptFailed(empty_answer())
         return None
 
-    async def _fail(self, failure: Failure, error: StreamError | None = None) -> Failure:
+    async def _fail(self, failure: Failure) -> Failure:
         if not self.outlet.is_committed:
             raise AttemptFailed(failure)
         await self.outlet.send(self.carrier.error(UpstreamError([failure])))

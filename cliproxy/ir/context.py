@@ -1,13 +1,15 @@
 """Facts of one exchange that the encoders of its answer need from its request.
 
-One object per exchange, created by the exchange, handed to every decoder, pass, encoder and transducer of it. Maps go from
-what the upstream sees to what the client sees, so that an answer can be restored; they are filled on the way out and read
-on the way back.
+One object per exchange, created by the exchange, handed to every decoder, pass, encoder and transducer of it.
+Maps go from what the upstream sees to what the client sees, so that an answer can be restored; they are
+filled on the way out and read on the way back.
 
-Names and ids are mapped only when the target forces a change, so most lookups miss and return the name itself.
+Names and ids are mapped only when the target forces a change, so most lookups miss and return the name
+itself.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from attrs import define, field
 
@@ -20,9 +22,13 @@ def plain_tool_name(name: str) -> str:
     return name.strip().lstrip("_").lower()
 
 
+MAX_NOTES: Final = 50
+
+
 @define(eq=False, kw_only=True)
 class ExchangeContext:
-    """What one request and its answer have in common. ``now`` is in Unix seconds; ``random_hex(n)`` gives n hex digits."""
+    """What one request and its answer have in common. ``now`` is in Unix seconds; ``random_hex(n)`` gives n
+    hex digits."""
 
     client_dialect: str
     upstream_dialect: str
@@ -57,7 +63,7 @@ class ExchangeContext:
 
     def note(self, text: str) -> None:
         """Record a loss once; bounded, since a hostile request could cause many."""
-        if len(self.notes) < 50 and text not in self.notes:
+        if len(self.notes) < MAX_NOTES and text not in self.notes:
             self.notes.append(text)
 
     def new_id(self, prefix: str, digits: int = 24) -> str:

@@ -1,8 +1,8 @@
 """A token count without a tokenizer, for upstreams that cannot count.
 
-The rule of thumb of the vendors' own documents, four characters of English to a token, made a little finer: characters of
-scripts without spaces count as one token each, media counts a flat amount, and every message and tool has a small overhead.
-The result is an estimate and is only used where nothing better is to be had.
+The rule of thumb of the vendors' own documents, four characters of English to a token, made a little finer:
+characters of scripts without spaces count as one token each, media counts a flat amount, and every message
+and tool has a small overhead. The result is an estimate and is only used where nothing better is to be had.
 """
 
 from typing import Final
@@ -66,7 +66,11 @@ def _part(part: Part) -> int:
             return value + sum(_part(inner) for inner in part.parts) + MESSAGE_OVERHEAD
         case Image():
             return IMAGE_TOKENS
-        case Document(source=Inline() as source) | Audio(source=Inline() as source) | Video(source=Inline() as source):
+        case (
+            Document(source=Inline() as source)
+            | Audio(source=Inline() as source)
+            | Video(source=Inline() as source)
+        ):
             return len(source.data) // MEDIA_BYTES_PER_TOKEN + 1
         case Opaque():
             return estimate_text(dumps_text(dict(part.raw)))

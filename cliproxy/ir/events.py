@@ -2,8 +2,8 @@
 
 Order a decoder promises: one :class:`Start`; then blocks, each opened by :class:`BlockStart` and closed by
 :class:`BlockStop`, deltas in between; blocks of one answer may overlap (parallel calls); any number of
-:class:`UsageUpdate` and :class:`Ping`; at most one :class:`Finish` for each choice; last of all exactly one :class:`End`
-or :class:`StreamError`. Block indexes count up over the whole answer and are never reused.
+:class:`UsageUpdate` and :class:`Ping`; at most one :class:`Finish` for each choice; last of all exactly one
+:class:`End` or :class:`StreamError`. Block indexes count up over the whole answer and are never reused.
 
 What an encoder may rely on is less: it opens and closes what its own grammar needs, whatever arrives.
 """
@@ -161,7 +161,8 @@ class Ping:
 
 @define
 class StreamError:
-    """The upstream reported an error inside its stream; terminal. ``kind`` is the dialect's best reading of it."""
+    """The upstream reported an error inside its stream; terminal. ``kind`` is the dialect's best reading of
+    it."""
 
     kind: Kind
     message: str
@@ -173,7 +174,8 @@ class StreamError:
 
 @define
 class End:
-    """The answer is complete. ``clean`` is false when the transport ended without the dialect's terminal event."""
+    """The answer is complete. ``clean`` is false when the transport ended without the dialect's terminal
+    event."""
 
     clean: bool = True
 

@@ -2,14 +2,16 @@
 
 One shape that can carry what any dialect says. Three ideas keep it lossless where it matters:
 
-* **extras**: every node has ``extras``, keyed by dialect id. A decoder puts the members it does not model there; an encoder
-  writes back only those of its own dialect. Decoding and encoding within one dialect is therefore near-lossless.
-* **opaque parts**: a content part, tool or history item that only one dialect knows is an :class:`Opaque` holding the wire
-  object; other dialects' encoders drop it with a note in the context, or refuse it by name.
-* **arguments stay text**: tool arguments are the JSON text the model wrote; only dialects that need an object parse them.
+* **extras**: every node has ``extras``, keyed by dialect id. A decoder puts the members it does not model
+  there; an encoder writes back only those of its own dialect. Decoding and encoding within one dialect is
+  therefore near-lossless.
+* **opaque parts**: a content part, tool or history item that only one dialect knows is an :class:`Opaque`
+  holding the wire object; other dialects' encoders drop it with a note in the context, or refuse it by name.
+* **arguments stay text**: tool arguments are the JSON text the model wrote; only dialects that need an object
+  parse them.
 
-Nodes are plain mutable attrs classes because millions are created; by convention nobody mutates a node he did not create.
-Passes build new ones (``attrs.evolve``).
+Nodes are plain mutable attrs classes because millions are created; by convention nobody mutates a node he did
+not create. Passes build new ones (``attrs.evolve``).
 """
 
 from enum import StrEnum
@@ -49,7 +51,7 @@ class CacheMark:
     raw: JsonObject
 
 
-# --- media -----------------------------------------------------------------------------------------------------------
+# --- media ---
 
 
 @define
@@ -70,7 +72,8 @@ class Remote:
 
 @define
 class Stored:
-    """Media uploaded to an upstream before, known there by id; meaningless to any other dialect than ``dialect``."""
+    """Media uploaded to an upstream before, known there by id; meaningless to any other dialect than
+    ``dialect``."""
 
     file_id: str
     dialect: str
@@ -79,7 +82,7 @@ class Stored:
 MediaSource: TypeAlias = Inline | Remote | Stored
 
 
-# --- content parts ---------------------------------------------------------------------------------------------------
+# --- content parts ---
 
 
 @define
@@ -146,7 +149,8 @@ class CallKind(StrEnum):
 
 @define
 class ToolCall:
-    """The model asks for a tool. ``arguments`` is JSON text for functions (possibly empty or broken), free text for custom."""
+    """The model asks for a tool. ``arguments`` is JSON text for functions (possibly empty or broken), free
+    text for custom."""
 
     id: str
     name: str
@@ -163,13 +167,15 @@ class ToolCall:
 
 @define
 class ToolResult:
-    """What a tool answered. Exactly one of ``parts`` and ``value`` is used: ``value`` when the source had a JSON object."""
+    """What a tool answered. Exactly one of ``parts`` and ``value`` is used: ``value`` when the source had a
+    JSON object."""
 
     call_id: str
     parts: "list[Part]" = field(factory=list)
     value: JsonValue = None
     name: str = ""
-    """Function name where the dialect says it (Gemini); filled in by the repair pass from the matching call otherwise."""
+    """Function name where the dialect says it (Gemini); filled in by the repair pass from the matching call
+    otherwise."""
     is_error: bool | None = None
     kind: CallKind = CallKind.FUNCTION
     item_id: str = ""
@@ -185,7 +191,8 @@ class Thinking:
     signature: Signature | None = None
     redacted: Signature | None = None
     summary: list[str] = field(factory=list)
-    """Summary paragraphs when the source keeps them apart; ``text`` is then their concatenation with blank lines."""
+    """Summary paragraphs when the source keeps them apart; ``text`` is then their concatenation with blank
+    lines."""
     item_id: str = ""
     extras: Extras = field(factory=dict)
 
@@ -199,7 +206,8 @@ class Refusal:
 
 @define
 class Opaque:
-    """A part only its own dialect understands, such as a server tool's call or result; ``kind`` is its wire type."""
+    """A part only its own dialect understands, such as a server tool's call or result; ``kind`` is its wire
+    type."""
 
     dialect: str
     kind: str
@@ -217,7 +225,8 @@ SystemKind: TypeAlias = Literal["system", "developer", "reminder"]
 
 @define
 class Message:
-    """One turn. Tool results are parts of a user message. Role ``system`` is a system text in mid-conversation."""
+    """One turn. Tool results are parts of a user message. Role ``system`` is a system text in mid-
+    conversation."""
 
     role: Role
     parts: list[Part]
@@ -235,7 +244,7 @@ class SystemText:
     extras: Extras = field(factory=dict)
 
 
-# --- tools -----------------------------------------------------------------------------------------------------------
+# --- tools ---
 
 
 class ToolKind(StrEnum):
@@ -260,7 +269,8 @@ class Tool:
     """JSON Schema of the arguments; ``None`` when the source had none."""
     strict: bool | None = None
     namespace: str = ""
-    """Set for tools flattened out of a namespace; ``name`` is then the flattened name and ``child_name`` the original."""
+    """Set for tools flattened out of a namespace; ``name`` is then the flattened name and ``child_name`` the
+    original."""
     child_name: str = ""
     format: JsonObject | None = None
     """Grammar of a custom tool."""
@@ -273,14 +283,15 @@ class Tool:
 
 @define
 class ToolChoice:
-    """Which tool the model may or must use. ``names`` restricts ``any`` and ``auto``; with ``tool`` it has one entry."""
+    """Which tool the model may or must use. ``names`` restricts ``any`` and ``auto``; with ``tool`` it has
+    one entry."""
 
     mode: Literal["auto", "none", "any", "tool"]
     names: list[str] = field(factory=list)
     extras: Extras = field(factory=dict)
 
 
-# --- settings --------------------------------------------------------------------------------------------------------
+# --- settings ---
 
 
 @define
@@ -315,8 +326,8 @@ class OutputFormat:
 class Reasoning:
     """How much the model should think, in the words of the source; a pass turns it into the target's words.
 
-    ``level`` is one of ``none minimal low medium high xhigh max auto``; ``budget`` is in tokens, 0 for off, -1 for dynamic.
-    Both may be set; a budget is the more exact statement.
+    ``level`` is one of ``none minimal low medium high xhigh max auto``; ``budget`` is in tokens, 0 for off,
+    -1 for dynamic. Both may be set; a budget is the more exact statement.
     """
 
     level: str | None = None

@@ -1,9 +1,9 @@
 """The intermediate representation of an answer: parts, finish reason and usage.
 
-:class:`Usage` keeps *disjoint* counts. The dialects disagree on what includes what (Claude's ``input_tokens`` excludes
-cached tokens, everyone else's includes them; OpenAI's completion count includes reasoning, Gemini's candidate count does
-not), so decoders split the wire's numbers into disjoint ones and encoders derive their own totals. Nothing is counted twice
-and nothing is lost, whatever the pair.
+:class:`Usage` keeps *disjoint* counts. The dialects disagree on what includes what (Claude's ``input_tokens``
+excludes cached tokens, everyone else's includes them; OpenAI's completion count includes reasoning, Gemini's
+candidate count does not), so decoders split the wire's numbers into disjoint ones and encoders derive their
+own totals. Nothing is counted twice and nothing is lost, whatever the pair.
 """
 
 from enum import StrEnum

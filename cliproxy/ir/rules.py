@@ -1,7 +1,7 @@
 """What a dialect demands of a conversation, as data.
 
-Each dialect declares one :class:`TargetRules`; the passes of ``ir.repair`` and ``ir.toolnames`` read it. A dialect therefore
-never repairs anything itself, and a pass never asks which dialect it works for.
+Each dialect declares one :class:`TargetRules`; the passes of ``ir.repair`` and ``ir.toolnames`` read it. A
+dialect therefore never repairs anything itself, and a pass never asks which dialect it works for.
 """
 
 from attrs import frozen

@@ -3,7 +3,7 @@
 (The passes are in progress; the record below is what the catalogue declares.)
 """
 
-from attrs import field, frozen
+from attrs import frozen
 
 
 @frozen(kw_only=True)
@@ -16,7 +16,7 @@ class ThinkingSupport:
     """Thinking can be switched off."""
     dynamic_allowed: bool = False
     """The model can decide by itself (budget -1, level ``auto``)."""
-    levels: tuple[str, ...] = field(default=(), converter=tuple)
+    levels: tuple[str, ...] = ()
     """Accepted levels in ascending order."""
     adaptive: bool = False
     """Claude's adaptive thinking, steered by ``output_config.effort``."""

@@ -1,18 +1,19 @@
 """HTTP towards upstreams: the only module that names the HTTP library.
 
-:class:`Upstreams` owns one client for each proxy setting, because a client's pool and proxy go together; all clients share one
-TLS context (the system's trust store, and ``SSL_CERT_FILE`` where it is set). Three decisions deserve their reasons:
+:class:`Upstreams` owns one client for each proxy setting, because a client's pool and proxy go together; all
+clients share one TLS context (the system's trust store, and ``SSL_CERT_FILE`` where it is set). Three
+decisions deserve their reasons:
 
-* the pool is unlimited and keeps few idle connections. Concurrency is limited in front of the pool, by the credential; a
-  bounded pool would queue requests invisibly, and every idle connection makes each later request a little slower;
-* time limits other than connecting and writing are not the library's: it measures per read. First byte, idle and total limits
-  are cancel scopes around these calls;
+* the pool is unlimited and keeps few idle connections. Concurrency is limited in front of the pool, by the
+  credential; a bounded pool would queue requests invisibly, and every idle connection makes each later
+  request a little slower;
+* time limits other than connecting and writing are not the library's: it measures per read. First byte, idle
+  and total limits are cancel scopes around these calls;
 * redirects are never followed. They would carry credentials to a host nobody configured.
 
 Library exceptions leave this module as :class:`~cliproxy.errors.TransportError`, by the table below.
 """
 
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, Protocol
@@ -44,7 +45,12 @@ _FAULTS: Final[tuple[tuple[type[Exception], Kind, str, str], ...]] = (
     (httpx.ConnectError, Kind.UNAVAILABLE, "connect", "the connection failed"),
     (httpx.WriteError, Kind.UNAVAILABLE, "send", "the connection broke while sending"),
     (httpx.ReadError, Kind.UNAVAILABLE, "body", "the connection broke while reading"),
-    (httpx.RemoteProtocolError, Kind.UPSTREAM, "body", "the upstream broke the HTTP protocol or closed early"),
+    (
+        httpx.RemoteProtocolError,
+        Kind.UPSTREAM,
+        "body",
+        "the upstream broke the HTTP protocol or closed early",
+    ),
     (httpx.LocalProtocolError, Kind.INTERNAL, "send", "the request is not legal HTTP"),
     (httpx.DecodingError, Kind.UPSTREAM, "body", "the body's compression is broken"),
     (httpx.UnsupportedProtocol, Kind.INVALID_REQUEST, "connect", "the URL's scheme is not supported"),
@@ -63,11 +69,13 @@ class UpstreamStream(Protocol):
     def headers(self) -> Headers: ...
 
     async def read(self) -> bytes:
-        """Return what came next, decompressed; empty at the end. Raises :class:`~cliproxy.errors.TransportError`."""
+        """Return what came next, decompressed; empty at the end. Raises
+        :class:`~cliproxy.errors.TransportError`."""
         ...
 
     async def read_all(self, limit: int) -> bytes:
-        """Return the rest of the body, at most ``limit`` bytes of it or :class:`~cliproxy.errors.TransportError`."""
+        """Return the rest of the body, at most ``limit`` bytes of it or
+        :class:`~cliproxy.errors.TransportError`."""
         ...
 
 
@@ -94,11 +102,11 @@ class HttpStream:
     async def read(self) -> bytes:
         """Return the next piece of the body; see :class:`UpstreamStream`."""
         try:
-            while True:
-                data = await anext(self._body, b"")
-                # A decompressor may have nothing to give yet; only the exhausted body ends the stream.
-                if data or self._body.ag_frame is None:
+            # A decompressor may have nothing to give yet; only the exhausted body ends the stream.
+            while (data := await anext(self._body, None)) is not None:
+                if data:
                     return data
+            return b""
         except (httpx.HTTPError, httpx.StreamError) as exc:
             raise _fault(exc, self._host) from exc
 
@@ -109,7 +117,9 @@ class HttpStream:
         while data := await self.read():
             size += len(data)
             if size > limit:
-                raise TransportError(f"{self._host}: the answer exceeds {limit} bytes", kind=Kind.UPSTREAM, phase="body")
+                raise TransportError(
+                    f"{self._host}: the answer exceeds {limit} bytes", kind=Kind.UPSTREAM, phase="body"
+                )
             pieces.append(data)
         return b"".join(pieces)
 
@@ -121,11 +131,13 @@ class HttpStream:
 class Upstreams:
     """Opens calls of every kind. Use as an async context manager; leaving it closes all connections."""
 
-    def __init__(self, memory: Mapping[str, MemoryUpstream] | None = None, proxy_url: Secret | None = None) -> None:
+    def __init__(
+        self, memory: Mapping[str, MemoryUpstream] | None = None, proxy_url: Secret | None = None
+    ) -> None:
         self._memory = dict(memory or {})
         self._default_proxy = proxy_url
         self._clients: dict[str | None, httpx.AsyncClient] = {}
-        self._tls: ssl.SSLContext | None = None
+        self._tls = httpx.create_ssl_context()
 
     async def __aenter__(self) -> "Upstreams":
         return self
@@ -141,7 +153,8 @@ class Upstreams:
         self._default_proxy = proxy_url
 
     def open(self, call: UpstreamCall) -> AbstractAsyncContextManager[UpstreamStream]:
-        """Send a call and enter with the head of its answer; leaving closes the connection unless it was read to the end.
+        """Send a call and enter with the head of its answer; leaving closes the connection unless it was read
+        to the end.
 
         Entering raises :class:`~cliproxy.errors.TransportError`, also when the first-byte limit passes.
         """
@@ -174,7 +187,11 @@ class Upstreams:
             fields.append(("Accept-Encoding", "identity"))
         try:
             request = client.build_request(
-                call.method, call.url, headers=[*fields, *call.headers], content=call.body or None, timeout=limits
+                call.method,
+                call.url,
+                headers=[*fields, *call.headers],
+                content=call.body or None,
+                timeout=limits,
             )
             first_byte = call.limits.first_byte
             with trio.move_on_after(first_byte if first_byte is not None else float("inf")):
@@ -184,7 +201,8 @@ class Upstreams:
         raise TransportError(f"{host}: no answer within {first_byte:g} s", kind=Kind.TIMEOUT, phase="head")
 
     async def fetch(self, call: HttpCall) -> HttpAnswer:
-        """Send a call and return the whole answer, whatever its status. Raises :class:`~cliproxy.errors.TransportError`."""
+        """Send a call and return the whole answer, whatever its status. Raises
+        :class:`~cliproxy.errors.TransportError`."""
         async with self.open(call) as stream:
             body = await stream.read_all(MAX_ANSWER_BYTES)
             return HttpAnswer(status=stream.status, headers=stream.headers, body=body)
@@ -198,8 +216,6 @@ class Upstreams:
         return client
 
     def _new_client(self, proxy: str | None) -> httpx.AsyncClient:
-        if self._tls is None:
-            self._tls = httpx.create_ssl_context()
         explicit = proxy is not None and proxy.lower() not in NO_PROXY_WORDS
         if explicit and proxy is not None:
             check_proxy_url(proxy)
@@ -218,7 +234,8 @@ class Upstreams:
 
 
 def check_proxy_url(proxy: str) -> None:
-    """Raise :class:`~cliproxy.errors.TransportError` for a proxy URL that cannot work: never fall back to a direct connection."""
+    """Raise :class:`~cliproxy.errors.TransportError` for a proxy URL that cannot work: never fall back to a
+    direct connection."""
     try:
         url = httpx.URL(proxy)
     except httpx.InvalidURL as exc:

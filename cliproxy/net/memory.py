@@ -1,8 +1,8 @@
 """Upstreams inside this process: the built-in demo model, and scripted ones in tests.
 
-A memory upstream is a function from a request to a :class:`~cliproxy.wire.http.MemoryReply`: status, headers, and the pieces of the body with
-the pause before each. It is read through the same interface as an HTTP response, pauses and all, so that the exchange
-cannot tell the difference.
+A memory upstream is a function from a request to a :class:`~cliproxy.wire.http.MemoryReply`: status, headers,
+and the pieces of the body with the pause before each. It is read through the same interface as an HTTP
+response, pauses and all, so that the exchange cannot tell the difference.
 """
 
 from collections import deque

@@ -1,7 +1,7 @@
 """Log output of the process: one handler, one format, and a redactor that has the last look.
 
-Lines read ``[time] [request id] [level] [module:line] message``. The redactor masks whatever looks like a key or token, in
-case a library or an upstream's error text brings one along; our own code never logs one.
+Lines read ``[time] [request id] [level] [module:line] message``. The redactor masks whatever looks like a key
+or token, in case a library or an upstream's error text brings one along; our own code never logs one.
 """
 
 import logging

@@ -1,21 +1,23 @@
 """The contract of a provider: an upstream family as a record of declarations.
 
-A provider module says, in this order: what the wire looks like, its constants, its login flow, its contracts, where its models
-come from, its quirks, and at the end ``PROVIDER = Provider(…)``. It does no I/O and knows no clock: requests are *prepared*
-here and sent elsewhere; logins, token renewals and model discovery are flows of :mod:`cliproxy.login.steps`.
+A provider module says, in this order: what the wire looks like, its constants, its login flow, its contracts,
+where its models come from, its quirks, and at the end ``PROVIDER = Provider(…)``. It does no I/O and knows no
+clock: requests are *prepared* here and sent elsewhere; logins, token renewals and model discovery are flows
+of :mod:`cliproxy.login.steps`.
 
-A **contract** is one way of reaching the upstream: URL, headers, dialect, token slot. A credential may have several for one
-model, in order of preference; a failure of scope ``contract`` moves on to the next one of the same credential.
+A **contract** is one way of reaching the upstream: URL, headers, dialect, token slot. A credential may have
+several for one model, in order of preference; a failure of scope ``contract`` moves on to the next one of the
+same credential.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from attrs import field, frozen
+from cliproxy.credentials.files import CredentialCodec
 
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.config.sections import Section
-from cliproxy.credentials.files import CredentialCodec
 from cliproxy.credentials.model import Credential, Token, TokenSlot
 from cliproxy.dialects.base import Action, Framing
 from cliproxy.errors import Failure

@@ -1,11 +1,12 @@
 """What an upstream's refusal means: its kind, how far it reaches, when to come back.
 
-A provider's contract has the first word (it knows its upstream); then the body, as the dialect reads it, is matched against a
-short table of texts that statuses alone misjudge; then the status decides. Texts are matched in lower case on the message and
-code only, never on anything a user wrote.
+A provider's contract has the first word (it knows its upstream); then the body, as the dialect reads it, is
+matched against a short table of texts that statuses alone misjudge; then the status decides. Texts are
+matched in lower case on the message and code only, never on anything a user wrote.
 """
 
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Final
 
 from attrs import evolve, frozen
@@ -54,7 +55,8 @@ _READINGS: Final = (
 
 
 def failure_from_answer(status: int, headers: Headers, error: StreamError, now: float) -> Failure:
-    """Classify an error answer. ``error`` is the body as its dialect reads it; ``now`` is Unix seconds, for dates."""
+    """Classify an error answer. ``error`` is the body as its dialect reads it; ``now`` is Unix seconds, for
+    dates."""
     kind = kind_of_status(status)
     scope = _SCOPES[kind]
     words = f"{error.message} {error.code}".lower()
@@ -75,7 +77,7 @@ def failure_from_answer(status: int, headers: Headers, error: StreamError, now: 
 
 def failure_from_stream(error: StreamError) -> Failure:
     """Classify an error that came inside a successful answer."""
-    status = error.status if error.status >= 400 else 0
+    status = error.status if error.status >= HTTPStatus.BAD_REQUEST else 0
     return Failure(
         kind=error.kind,
         scope=_SCOPES[error.kind],
@@ -87,14 +89,17 @@ def failure_from_stream(error: StreamError) -> Failure:
 
 
 def failure_from_transport(error: TransportError) -> Failure:
-    """Classify a broken connection. One that could not be made says something about the host, not the account."""
+    """Classify a broken connection. One that could not be made says something about the host, not the
+    account."""
     scope = Scope.HOST if error.phase == "connect" else Scope.MODEL
     return Failure(kind=error.kind, scope=scope, message=error.message)
 
 
 def empty_answer() -> Failure:
     """The upstream said yes and then nothing."""
-    return Failure(kind=Kind.UPSTREAM, scope=Scope.MODEL, message="the upstream's answer is empty", status=502)
+    return Failure(
+        kind=Kind.UPSTREAM, scope=Scope.MODEL, message="the upstream's answer is empty", status=502
+    )
 
 
 def broken_answer(message: str) -> Failure:
@@ -103,7 +108,8 @@ def broken_answer(message: str) -> Failure:
 
 
 def retry_after(headers: Headers, now: float) -> float | None:
-    """Return the seconds an upstream asks to wait: ``retry-after-ms``, or ``retry-after`` as seconds or as a date."""
+    """Return the seconds an upstream asks to wait: ``retry-after-ms``, or ``retry-after`` as seconds or as a
+    date."""
     milliseconds = _positive(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
@@ -128,7 +134,8 @@ def _positive(text: str) -> float | None:
 
 
 def most_useful(failures: list[Failure]) -> Failure:
-    """Return the failure a client learns most from: request fault, quota with a time, authentication, then the rest."""
+    """Return the failure a client learns most from: request fault, quota with a time, authentication, then
+    the rest."""
     return min(enumerate(failures), key=lambda item: (_usefulness(item[1]), -item[0]))[1]
 
 

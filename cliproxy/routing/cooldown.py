@@ -1,13 +1,14 @@
 """How long to stay away from whom after a failure.
 
-State exists for three kinds of *place*: a (credential, upstream model) pair, a credential as a whole, an upstream host. The
-scope of a failure says which one it touches. A place is **open** while its ``until`` lies in the future; then it is **half open**
-until the next outcome: it may be used again, and a further failure doubles the pause instead of starting at the shortest one.
-A success clears the place.
+State exists for three kinds of *place*: a (credential, upstream model) pair, a credential as a whole, an
+upstream host. The scope of a failure says which one it touches. A place is **open** while its ``until`` lies
+in the future; then it is **half open** until the next outcome: it may be used again, and a further failure
+doubles the pause instead of starting at the shortest one. A success clears the place.
 
-Faults of the request and cancellations never touch any state. Times are on the monotonic clock, in seconds, so that a jump of
-the wall clock neither frees nor freezes anything. Pauses the upstream asked for are kept as asked, with a little jitter added
-so that many waiters do not come back in the same instant; pauses we chose double with every failure in a row.
+Faults of the request and cancellations never touch any state. Times are on the monotonic clock, in seconds,
+so that a jump of the wall clock neither frees nor freezes anything. Pauses the upstream asked for are kept as
+asked, with a little jitter added so that many waiters do not come back in the same instant; pauses we chose
+double with every failure in a row.
 """
 
 from random import Random

@@ -1,7 +1,7 @@
 """From the model name a client wrote to candidates and a reasoning wish.
 
-In this order: the name as it stands; the name without a thinking suffix ``model(high)``; ``base-level`` spellings such as
-``gpt-5-high`` when only the base is known; ``auto`` for any model that can be served.
+In this order: the name as it stands; the name without a thinking suffix ``model(high)``; ``base-level``
+spellings such as ``gpt-5-high`` when only the base is known; ``auto`` for any model that can be served.
 """
 
 from typing import Final

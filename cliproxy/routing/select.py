@@ -1,7 +1,8 @@
 """Pick the next route among the candidates.
 
-Candidates of the highest priority that are ready come first; among equals the strategy decides. Round robin remembers the
-*key* of the last pick rather than a position, so that credentials may come and go without resetting or skewing the turn.
+Candidates of the highest priority that are ready come first; among equals the strategy decides. Round robin
+remembers the *key* of the last pick rather than a position, so that credentials may come and go without
+resetting or skewing the turn.
 """
 
 from collections import OrderedDict
@@ -85,7 +86,8 @@ def host_place(host: str) -> tuple[str, str]:
 
 @frozen
 class Earliest:
-    """Nobody is ready. ``until`` is when the first one will be, on the monotonic clock; ``states`` says why, for each."""
+    """Nobody is ready. ``until`` is when the first one will be, on the monotonic clock; ``states`` says why,
+    for each."""
 
     until: float
     states: tuple[tuple[Candidate, RuntimeState], ...]
@@ -99,9 +101,14 @@ def blocking_state(candidate: Candidate, table: RuntimeTable, now: float) -> Run
 
 
 def pick(
-    candidates: Sequence[Candidate], table: RuntimeTable, now: float, *, tried: frozenset[RouteKey] = frozenset()
+    candidates: Sequence[Candidate],
+    table: RuntimeTable,
+    now: float,
+    *,
+    tried: frozenset[RouteKey] = frozenset(),
 ) -> Candidate | Earliest | None:
-    """Return the next candidate by round robin, or when one will be ready, or ``None`` when all have been tried."""
+    """Return the next candidate by round robin, or when one will be ready, or ``None`` when all have been
+    tried."""
     remaining = [c for c in candidates if c.key not in tried]
     if not remaining:
         return None

@@ -1,8 +1,8 @@
 """Who may use the API: the client keys of the configuration.
 
-A key is accepted in any of the places clients of the four dialects put it; the first place that holds a valid one decides, a
-wrong value in an earlier place does not spoil a right one later. Keys are looked up by a keyed hash made with a random key of
-this process, so that the time a comparison takes says nothing about the keys.
+A key is accepted in any of the places clients of the four dialects put it; the first place that holds a valid
+one decides, a wrong value in an earlier place does not spoil a right one later. Keys are looked up by a keyed
+hash made with a random key of this process, so that the time a comparison takes says nothing about the keys.
 """
 
 import hashlib
@@ -46,7 +46,8 @@ class KeyRing:
                 return name
         if not presented:
             raise Unauthorized(
-                "Missing API key. Send one of the configured `api-keys` as a bearer token, `x-api-key` or `x-goog-api-key`.",
+                "Missing API key. Send one of the configured `api-keys` as a bearer token, in `x-api-key` or "
+                "`x-goog-api-key`.",
                 code="missing_api_key",
             )
         raise Unauthorized("Invalid API key.", code="invalid_api_key")

@@ -1,14 +1,17 @@
-"""The application: routes from the dialects' records, a few pages of its own, and the rules that hold for all of them.
+"""The application: routes from the dialects' records, a few pages of its own, and the rules that hold for all
+of them.
 
-Routes that nobody declared are answered 404, also for a known path with the wrong method. Every response carries the request
-id. ``OPTIONS`` is answered with 204 everywhere; cross-origin headers are sent only to origins the owner allows.
+Routes that nobody declared are answered 404, also for a known path with the wrong method. Every response
+carries the request id. ``OPTIONS`` is answered with 204 everywhere; cross-origin headers are sent only to
+origins the owner allows.
 """
 
 import logging
 import re
 import time
 from collections import defaultdict
-from typing import Final
+from http import HTTPStatus
+from typing import Final, cast
 
 from quart import Response, request
 from quart_trio import QuartTrio
@@ -91,7 +94,9 @@ def _add_lists(app: App, world: World) -> None:
 
 def _add_pages(app: App, world: World) -> None:
     async def banner() -> Response:
-        endpoints = [f"{endpoint.method} {endpoint.path}" for dialect in DIALECTS for endpoint in dialect.endpoints]
+        endpoints = [
+            f"{endpoint.method} {endpoint.path}" for dialect in DIALECTS for endpoint in dialect.endpoints
+        ]
         return json_response(
             {
                 "message": "CLI Proxy API Server",
@@ -141,10 +146,14 @@ def _add_rules(app: App, world: World) -> None:
     async def end(response: Response) -> Response:
         response.headers["X-Request-Id"] = request.scope.get(REQUEST_ID, "")
         _allow_origin(world, response)
-        seconds = time.monotonic() - float(request.scope.get(STARTED, time.monotonic()))
+        seconds = time.monotonic() - cast("float", request.scope.get(STARTED, time.monotonic()))
         logger.info(
             access_line(
-                response.status_code, seconds, request.remote_addr or "", request.method, request.full_path.rstrip("?")
+                response.status_code,
+                seconds,
+                request.remote_addr or "",
+                request.method,
+                request.full_path.rstrip("?"),
             )
         )
         return response
@@ -155,9 +164,11 @@ def _add_rules(app: App, world: World) -> None:
         if status in {404, 405}:
             if not request.path.startswith(API_PREFIXES):
                 return Response(b"404 page not found", status=404, content_type="text/plain; charset=utf-8")
-            error: ProxyError = NotFound(f"There is no route {request.method} {request.path}.", code="not_found")
+            error: ProxyError = NotFound(
+                f"There is no route {request.method} {request.path}.", code="not_found"
+            )
         else:
-            kind = Kind.TOO_LARGE if status == 413 else Kind.INVALID_REQUEST
+            kind = Kind.TOO_LARGE if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else Kind.INVALID_REQUEST
             error = ProxyError(exc.description or exc.name, kind=kind, status=status)
         return error_response(error, dialect_of_path(request.path))
 

@@ -2,19 +2,25 @@
 
 Two things are arranged here that neither side does by itself:
 
-* the nursery of a request is put into its scope, so that the pump of a streamed answer runs in it and dies with it: when the
-  client disconnects, the nursery is cancelled, and the upstream connection closes in the same instant;
-* the **last** message of a response is sent under a short shield. At the end of a response the server reports a disconnect to
-  the application before it has closed or re-armed the connection, in the very task that is sending; the framework answers by
-  cancelling that task, and the connection would stay open for ever.
+* the nursery of a request is put into its scope, so that the pump of a streamed answer runs in it and dies
+  with it: when the client disconnects, the nursery is cancelled, and the upstream connection closes in the
+  same instant;
+* the **last** message of a response is sent under a short shield. At the end of a response the server reports
+  a disconnect to the application before it has closed or re-armed the connection, in the very task that is
+  sending; the framework answers by cancelling that task, and the connection would stay open for ever.
 
 A response with a complete body is sent as one message instead of two.
 """
 
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import trio
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPResponseBodyEvent, HTTPResponseStartEvent
+from hypercorn.typing import (
+    ASGIReceiveCallable,
+    ASGISendCallable,
+    HTTPResponseBodyEvent,
+    HTTPResponseStartEvent,
+)
 from quart.utils import encode_headers
 from quart.wrappers import Request, Response
 from quart.wrappers.response import DataBody
@@ -32,11 +38,14 @@ class HttpConnection(TrioASGIHTTPConnection):
         """Run the request in a nursery of its own."""
         request = self._create_request_from_scope(send)
         async with trio.open_nursery() as nursery:
-            cast("dict[str, Any]", self.scope)[NURSERY] = nursery  # Any: the scope is an open dictionary by specification
+            # The scope is an open dictionary by specification.
+            cast("dict[str, object]", self.scope)[NURSERY] = nursery
             nursery.start_soon(self.handle_messages, nursery, request, receive)
             nursery.start_soon(self.handle_request, nursery, request, send)
 
-    async def handle_request(self, nursery: trio.Nursery, request: Request, send: ASGISendCallable) -> None:  # type: ignore[override]  # the parent overrides its own parent the same way
+    async def handle_request(  # type: ignore[override]  # the parent widens its parent's signature too
+        self, nursery: trio.Nursery, request: Request, send: ASGISendCallable
+    ) -> None:
         """Answer the request; limits on streams are the exchange's, not the framework's."""
         response = await self.app.handle_request(request)
         await self._send_response(send, response)

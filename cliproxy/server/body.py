@@ -1,17 +1,18 @@
 """Bodies, in and out.
 
-Out: :class:`ChannelBody` writes what the pump sends. It joins everything that is ready into one message, so that a slow
-client costs few writes; and when nothing comes for a while it writes the dialect's sign of life. The timer surrounds the
-channel's ``receive``, which survives being cancelled without losing an item.
+Out: :class:`ChannelBody` writes what the pump sends. It joins everything that is ready into one message, so
+that a slow client costs few writes; and when nothing comes for a while it writes the dialect's sign of life.
+The timer surrounds the channel's ``receive``, which survives being cancelled without losing an item.
 
-In: :func:`read_json` reads a request body within its limits and undoes compression, bounded *after* decompression.
+In: :func:`read_json` reads a request body within its limits and undoes compression, bounded *after*
+decompression.
 """
 
 import zlib
 from collections.abc import AsyncIterator
 from math import inf
 from types import TracebackType
-from typing import Final
+from typing import Final, cast
 
 import trio
 from quart import Request
@@ -29,7 +30,9 @@ _DECODERS: Final[dict[str, int]] = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 class ChannelBody(ResponseBody):
     """A response body fed by a channel."""
 
-    def __init__(self, channel: trio.MemoryReceiveChannel[bytes], keepalive: bytes, interval_s: float) -> None:
+    def __init__(
+        self, channel: trio.MemoryReceiveChannel[bytes], keepalive: bytes, interval_s: float
+    ) -> None:
         self._channel = channel
         self._keepalive = keepalive
         self._interval = interval_s if interval_s > 0 and keepalive else inf
@@ -72,7 +75,7 @@ async def read_json(request: Request, limit: int) -> Document:
     if kind and kind != "application/json" and not kind.endswith("+json"):
         raise BadRequest(f"the content type is `{kind}`; send `Content-Type: application/json`", status=415)
     try:
-        raw = await request.get_data(cache=False)
+        raw = cast("bytes", await request.get_data(cache=False, as_text=False))
     except RequestEntityTooLarge as exc:
         raise too_large(limit) from exc
     except RequestTimeout as exc:

@@ -1,18 +1,17 @@
 """The one handler of all generation endpoints.
 
-The endpoint's dialect reads the body just far enough to route it; the exchange does the rest; errors and answers are
-rendered in the same dialect. A streamed answer is started in the request's nursery and the handler waits for its commit
-point, so that everything that goes wrong before the first byte is an ordinary error response.
+The endpoint's dialect reads the body just far enough to route it; the exchange does the rest; errors and
+answers are rendered in the same dialect. A streamed answer is started in the request's nursery and the
+handler waits for its commit point, so that everything that goes wrong before the first byte is an ordinary
+error response.
 """
 
-import trio
 from attrs import evolve, frozen
 from quart import Request, Response, request
 
 from cliproxy.dialects.base import Action, ClientRequest, Dialect, Endpoint, Framing, PathFacts
 from cliproxy.errors import BadRequest, DialectError, ProxyError
 from cliproxy.exchange.answer import answer_exchange, count_exchange, stream_exchange
-from cliproxy.exchange.pump import StreamHead
 from cliproxy.server.access import CREDENTIAL_HEADERS, KEY_QUERY
 from cliproxy.server.asgi import NURSERY
 from cliproxy.server.body import ChannelBody, read_json
@@ -64,10 +63,9 @@ class Generate:
         return json_response(answer.body, answer.status, headers)
 
     async def _stream(self, wanted: ClientRequest) -> Response:
-        nursery: trio.Nursery = request.scope[NURSERY]  # type: ignore[typeddict-item]  # put there by server.asgi
-        head: StreamHead = await nursery.start(
-            stream_exchange, wanted, self.world.deps, name=f"pump {wanted.request_id}"
-        )
+        # The connection class put it there; the scope is an open dictionary by specification.
+        nursery = request.scope[NURSERY]
+        head = await nursery.start(stream_exchange, wanted, self.world.deps, name=f"pump {wanted.request_id}")
         headers = forwarded(head.headers) if self.world.passes_headers() else {}
         response = Response(b"", headers=headers)
         is_array = wanted.framing is Framing.JSON_ARRAY

@@ -14,7 +14,7 @@ from cliproxy.server.world import World, headers_of, query_of
 
 @frozen
 class ShowModels:
-    """Serves a list path that one or several dialects share; the last dialect is the one for everybody else."""
+    """Serves a list path that one or several dialects share; the last dialect is for everybody else."""
 
     world: World
     dialects: tuple[Dialect, ...]

@@ -32,16 +32,23 @@ _NOT_FORWARDED: Final = frozenset(
 )
 
 
-def json_response(body: bytes | JsonObject, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(
+    body: bytes | JsonObject, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
     """Make a JSON response."""
     data = body if isinstance(body, bytes) else dumps(body)
     return Response(data, status=status, headers=dict(headers or {}), content_type=JSON_TYPE)
 
 
 def error_response(error: ProxyError, dialect: Dialect) -> Response:
-    """Render an error in a client's dialect; an upstream's own error body of that dialect goes through unchanged."""
+    """Render an error in a client's dialect; an upstream's own error body of that dialect goes through
+    unchanged."""
     native = error.native
-    body = native.body if native is not None and native.dialect == dialect.id else dumps(dialect.encode_error(error))
+    body = (
+        native.body
+        if native is not None and native.dialect == dialect.id
+        else dumps(dialect.encode_error(error))
+    )
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(ceil(error.retry_after), 1))
@@ -49,10 +56,13 @@ def error_response(error: ProxyError, dialect: Dialect) -> Response:
 
 
 def forwarded(headers: Headers) -> dict[str, str]:
-    """Return the upstream's headers that may reach a client: none that speak about one connection or one encoding."""
+    """Return the upstream's headers that may reach a client: none that speak about one connection or one
+    encoding."""
     named = {token.strip().lower() for token in headers.get("connection").split(",")}
     return {
         name: value
         for name, value in headers
-        if name.lower() not in _NOT_FORWARDED and name.lower() not in named and not name.lower().startswith("proxy-")
+        if name.lower() not in _NOT_FORWARDED
+        and name.lower() not in named
+        and not name.lower().startswith("proxy-")
     }

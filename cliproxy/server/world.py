@@ -21,7 +21,8 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 @define(eq=False)
 class Gate:
-    """Bounds how many requests are served at the same time, in total and for each client key. 0 means no bound."""
+    """Bounds how many requests are served at the same time, in total and for each client key. 0 means no
+    bound."""
 
     limits: Callable[[], tuple[int, int]]
     """Current bounds: (in total, for each key)."""
@@ -34,11 +35,16 @@ class Gate:
         total, each = self.limits()
         if total and self._total >= total:
             raise LimitExceeded(
-                f"the server is serving {total} requests already, its limit", kind=Kind.OVERLOADED, status=503, retry_after=1
+                f"the server is serving {total} requests already, its limit",
+                kind=Kind.OVERLOADED,
+                status=503,
+                retry_after=1,
             )
         if key and each and self._by_key[key] >= each:
             raise LimitExceeded(
-                f"this API key has {each} requests under way already, its limit", kind=Kind.RATE_LIMIT, retry_after=1
+                f"this API key has {each} requests under way already, its limit",
+                kind=Kind.RATE_LIMIT,
+                retry_after=1,
             )
         self._total += 1
         self._by_key[key] += 1
@@ -53,7 +59,8 @@ class Gate:
 
 @frozen(kw_only=True, eq=False)
 class World:
-    """The service as the handlers see it. Callables are asked for every request, so that a reload takes effect at once."""
+    """The service as the handlers see it. Callables are asked for every request, so that a reload takes
+    effect at once."""
 
     deps: Deps
     keys: Callable[[], KeyRing]

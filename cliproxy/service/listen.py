@@ -1,12 +1,12 @@
 """Where the server listens, why there, and the sockets themselves.
 
-An empty ``host`` means this machine only as long as no client key is configured, and every address otherwise: a server that
-anybody may use must not be reachable by everybody. An explicit address beyond this machine without client keys is refused
-unless the owner says in so many words that he means it.
+An empty ``host`` means this machine only as long as no client key is configured, and every address otherwise:
+a server that anybody may use must not be reachable by everybody. An explicit address beyond this machine
+without client keys is refused unless the owner says in so many words that he means it.
 
-The sockets are made here rather than by the ASGI server, because of one option: the server sends to clients without a
-deadline, and a client that stops reading would block its task for ever, the shutdown included. ``TCP_USER_TIMEOUT``,
-inherited by accepted connections, lets the kernel end such a connection.
+The sockets are made here rather than by the ASGI server, because of one option: the server sends to clients
+without a deadline, and a client that stops reading would block its task for ever, the shutdown included.
+``TCP_USER_TIMEOUT``, inherited by accepted connections, lets the kernel end such a connection.
 """
 
 import ipaddress
@@ -40,11 +40,13 @@ def choose_binding(config: Config, source: str = "config") -> Binding:
     if not host:
         if config.api_keys or config.allow_unauthenticated:
             return Binding(("",), config.port, "all addresses, because client keys are configured")
-        return Binding(LOOPBACKS, config.port, "this machine only, because no client keys (`api-keys`) are configured")
+        return Binding(
+            LOOPBACKS, config.port, "this machine only, because no client keys (`api-keys`) are configured"
+        )
     if not is_loopback(host) and not config.api_keys and not config.allow_unauthenticated:
         message = (
-            f"`{host}` is reachable from other machines and there are no `api-keys`: anybody could use your accounts. "
-            "Configure keys, or set `allow-unauthenticated: true` if that is what you want"
+            f"`{host}` is reachable from other machines and there are no `api-keys`: anybody could use "
+            "your accounts. Configure keys, or set `allow-unauthenticated: true` if that is what you want"
         )
         raise ConfigError(source, [Problem(message, path="host")])
     return Binding((host,), config.port, "as configured by `host`")

@@ -1,7 +1,7 @@
 """The running process: start order, the tasks that outlive a request, and the stop.
 
-The order of starting is the order of trust: configuration and credentials first, then the registry, then the sockets, so that a
-server that answers at all answers with everything it has.
+The order of starting is the order of trust: configuration and credentials first, then the registry, then the
+sockets, so that a server that answers at all answers with everything it has.
 
 Tasks and owners::
 
@@ -11,8 +11,8 @@ Tasks and owners::
               ─ model discovery      one task for each credential whose provider can list its models
               ─ server               hypercorn; each connection and request has its own nursery inside
 
-Stopping: the listener closes and ``/readyz`` turns false; requests under way go on for the drain time; what is left is
-cancelled.
+Stopping: the listener closes and ``/readyz`` turns false; requests under way go on for the drain time; what
+is left is cancelled.
 
 The service knows neither the web framework nor a provider by name: it is given both.
 """
@@ -110,7 +110,8 @@ class Service:
             task_status.started(urls)
 
     async def watch_signals(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Stop on the first SIGINT or SIGTERM; on the second raise ``KeyboardInterrupt``, which ends everything at once."""
+        """Stop on the first SIGINT or SIGTERM; on the second raise ``KeyboardInterrupt``, which ends
+        everything at once."""
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
             task_status.started()
             async for number in received:

@@ -1,7 +1,7 @@
 """The current configuration, credentials and registry: built completely, then swapped.
 
-Readers take the snapshot once and keep it; nothing in it ever changes. The service is the only writer. What discovery found is
-kept by credential id, so that a rebuild after a changed file does not forget it.
+Readers take the snapshot once and keep it; nothing in it ever changes. The service is the only writer. What
+discovery found is kept by credential id, so that a rebuild after a changed file does not forget it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,10 @@ from cliproxy.catalog.model import ModelInfo
 from cliproxy.catalog.registry import Candidate, Offer, build
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, CredentialId, ModelEntry
+from cliproxy.errors import Kind
 from cliproxy.exchange.deps import Snapshot
 from cliproxy.providers.base import Provider
-from cliproxy.routing.cooldown import RuntimeState
 from cliproxy.routing.select import RuntimeTable, blocking_state
-from cliproxy.errors import Kind
 
 _QUOTA: Final = frozenset({Kind.RATE_LIMIT, Kind.QUOTA})
 
@@ -68,7 +67,9 @@ class Snapshots:
     def _offer(self, credential: Credential) -> Offer:
         provider = self.providers[credential.provider]
         models = self._discovered.get(credential.id) or provider.static_models(credential)
-        aliases = tuple(_entry(alias) for alias in self._config.oauth_model_alias.get(credential.provider, ()))
+        aliases = tuple(
+            _entry(alias) for alias in self._config.oauth_model_alias.get(credential.provider, ())
+        )
         excluded = tuple(self._config.oauth_excluded_models.get(credential.provider, ()))
         return Offer(credential=credential, models=models, aliases=aliases, excluded=excluded)
 
@@ -86,10 +87,9 @@ def _entry(alias: object) -> ModelEntry:
 
 def is_listed(candidate: Candidate, table: RuntimeTable, now: float) -> bool:
     """Whether a candidate keeps its model in the lists: ready, or only waiting for quota."""
-    state: RuntimeState | None = blocking_state(candidate, table, now)
+    state = blocking_state(candidate, table, now)
     return state is None or state.kind in _QUOTA or state.until - now < SHORT_S
 
 
 SHORT_S: Final = 60.0
 """A pause shorter than this does not make a model vanish from the lists."""
-

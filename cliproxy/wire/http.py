@@ -1,8 +1,8 @@
 """Plain HTTP values: what is to be sent and what came back. No I/O, no library types."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Protocol
 
 from attrs import field, frozen
 
@@ -22,7 +22,8 @@ SENSITIVE_HEADERS: Final = frozenset(
 
 
 class Headers:
-    """An ordered, immutable list of header fields with case-insensitive lookup. Sensitive values print as ``***``."""
+    """An ordered, immutable list of header fields with case-insensitive lookup. Sensitive values print as
+    ``***``."""
 
     __slots__ = ("_fields",)
 

@@ -1,23 +1,24 @@
 """JSON as text and bytes: the only module that names a JSON library.
 
-Strict in what the standard leaves open: ``NaN`` and ``Infinity`` are refused, invalid UTF-8 is refused, nesting is
-bounded, big integers are exact. Lone surrogates (legal as ``\\ud800`` escapes) survive a round trip.
+Strict in what the standard leaves open: ``NaN`` and ``Infinity`` are refused, invalid UTF-8 is refused,
+nesting is bounded, big integers are exact. Lone surrogates (legal as ``\\ud800`` escapes) survive a round
+trip.
 
-:class:`Document` is a parsed top-level object that remembers where each member stands in the source, so that a few
-members can be replaced while every other byte, key order and unknown field included, stays as the client wrote it.
+:class:`Document` is a parsed top-level object that remembers where each member stands in the source, so that
+a few members can be replaced while every other byte, key order and unknown field included, stays as the
+client wrote it.
 
-The small accessors (:func:`text`, :func:`number`, :func:`items`, …) read wire objects in the tolerant way dialects need:
-a member that is absent or of another type reads as the default.
+The small accessors (:func:`text`, :func:`number`, :func:`items`, …) read wire objects in the tolerant way
+dialects need: a member that is absent or of another type reads as the default.
 """
 
 import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from json.decoder import scanstring
 from typing import Final, TypeAlias
 
-JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 JsonObject: TypeAlias = dict[str, JsonValue]
 
 MAX_DEPTH: Final = 200
@@ -62,7 +63,8 @@ _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 
 def _too_deep(raw: bytes) -> bool:
-    """Tell whether brackets nest deeper than allowed; exact only for texts that have enough brackets to matter."""
+    """Tell whether brackets nest deeper than allowed; exact only for texts that have enough brackets to
+    matter."""
     if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return False
     depth = 0
@@ -190,7 +192,7 @@ class Document:
             key_start = at
             if source[at : at + 1] != '"':
                 raise JsonError(f"expected a quoted member name at character {at}")
-            key, at = scanstring(source, at + 1, True)
+            key, at = _decoder.raw_decode(source, at)
             at = _skip(source, at)
             if source[at : at + 1] != ":":
                 raise JsonError(f"expected ':' at character {at}")

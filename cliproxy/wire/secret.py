@@ -1,14 +1,17 @@
 """A string that must never be printed.
 
-Tokens and keys travel in :class:`Secret` from the file or form they were read from to the request header they are sent
-in. Whatever formats one on the way (``repr``, ``str``, f-strings, ``%s``, a traceback with locals) shows ``***``; the
-text itself comes out of :meth:`Secret.reveal` only, which makes every place that uses a secret findable by that name.
+Tokens and keys travel in :class:`Secret` from the file or form they were read from to the request header they
+are sent in. Whatever formats one on the way (``repr``, ``str``, f-strings, ``%s``, a traceback with locals)
+shows ``***``; the text itself comes out of :meth:`Secret.reveal` only, which makes every place that uses a
+secret findable by that name.
 """
 
 import hmac
 from typing import Final
 
 MASK: Final = "***"
+HINT_FROM: Final = 16
+"""Length from which four characters give nothing away."""
 
 
 class Secret:
@@ -24,8 +27,9 @@ class Secret:
         return self._text
 
     def hint(self) -> str:
-        """Return a form for people to recognise a key by: its last four characters, or only ``***`` for short ones."""
-        return MASK + self._text[-4:] if len(self._text) >= 16 else MASK
+        """Return a form for people to recognise a key by: its last four characters, or only ``***`` for short
+        ones."""
+        return MASK + self._text[-4:] if len(self._text) >= HINT_FROM else MASK
 
     def __bool__(self) -> bool:
         return bool(self._text)
@@ -33,7 +37,9 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self._text.encode("utf-8", "surrogatepass"), other._text.encode("utf-8", "surrogatepass"))
+        return hmac.compare_digest(
+            self._text.encode("utf-8", "surrogatepass"), other._text.encode("utf-8", "surrogatepass")
+        )
 
     def __hash__(self) -> int:
         return hash(self._text)

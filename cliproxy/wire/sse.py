@@ -1,18 +1,19 @@
 """Server-sent events: an incremental parser and a writer, on bytes.
 
-Contract: the "Server-sent events" chapter of the HTML Living Standard. Lines end with LF, CR LF or CR; a blank line ends
-a frame; ``data`` lines are joined with LF; a line that starts with a colon is a comment; one space after the colon of a
-field belongs to the syntax; a byte order mark may open the stream.
+Contract: the "Server-sent events" chapter of the HTML Living Standard. Lines end with LF, CR LF or CR; a
+blank line ends a frame; ``data`` lines are joined with LF; a line that starts with a colon is a comment; one
+space after the colon of a field belongs to the syntax; a byte order mark may open the stream.
 
 Two things differ from a browser's parser, because this is a proxy:
 
-* every byte belongs to exactly one frame's ``raw``, comments and blank lines included, so that forwarding ``raw`` forwards
-  the stream unchanged. A frame without ``data`` (a comment, a lone ``retry:``) is returned with empty ``data``;
-* text is never decoded here. Splitting at anything but LF and CR would tear JSON strings apart that contain U+2028,
-  U+2029 or U+0085 unescaped.
+* every byte belongs to exactly one frame's ``raw``, comments and blank lines included, so that forwarding
+  ``raw`` forwards the stream unchanged. A frame without ``data`` (a comment, a lone ``retry:``) is returned
+  with empty ``data``;
+* text is never decoded here. Splitting at anything but LF and CR would tear JSON strings apart that contain
+  U+2028, U+2029 or U+0085 unescaped.
 
-The parser never scans a byte twice: the search for the end of a frame resumes shortly before the point the last one
-reached. A CR at the very end of the input is held back, since it may be the first half of CR LF.
+The parser never scans a byte twice: the search for the end of a frame resumes shortly before the point the
+last one reached. A CR at the very end of the input is held back, since it may be the first half of CR LF.
 """
 
 import re
@@ -47,7 +48,8 @@ class Frame:
 class FrameParser:
     """Cut a byte stream into frames, however it arrives.
 
-    ``feed`` and ``finish`` raise :class:`FrameError` when a frame exceeds the size limit; the parser is unusable afterwards.
+    ``feed`` and ``finish`` raise :class:`FrameError` when a frame exceeds the size limit; the parser is
+    unusable afterwards.
     """
 
     def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
@@ -76,7 +78,8 @@ class FrameParser:
         return frames
 
     def finish(self) -> list[Frame]:
-        """Take the end of the input: what is left is a last frame, as some servers omit the closing blank line."""
+        """Take the end of the input: what is left is a last frame, as some servers omit the closing blank
+        line."""
         rest = bytes(self._buffer)
         self._buffer.clear()
         self._searched = 0

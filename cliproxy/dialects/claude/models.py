@@ -1,7 +1,8 @@
-"""Model lists in the Claude shape: ``GET /v1/models`` with an ``anthropic-version`` header or from Claude Code.
+"""Model lists in the Claude shape: ``GET /v1/models`` with an ``anthropic-version`` header or from Claude
+Code.
 
-Contract: Anthropic API reference, "List models": ``{"data": [{"id", "type", "display_name", "created_at"}], "has_more",
-"first_id", "last_id"}``, times as RFC 3339.
+Contract: Anthropic API reference, "List models": ``{"data": [{"id", "type", "display_name", "created_at"}],
+"has_more", "first_id", "last_id"}``, times as RFC 3339.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from cliproxy.dialects.base import ListedModel, ModelLists
 from cliproxy.wire.jsontext import JsonObject
 
 
-def claims(headers: Mapping[str, str], query: Mapping[str, str]) -> bool:
+def claims(headers: Mapping[str, str], _query: Mapping[str, str]) -> bool:
     """Tell a Claude client by the version header it must send, or by its name."""
     return "anthropic-version" in headers or headers.get("user-agent", "").startswith("claude-cli")
 

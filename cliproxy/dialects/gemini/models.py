@@ -13,7 +13,7 @@ METHODS: Final = ("generateContent", "streamGenerateContent", "countTokens")
 NAME_PREFIX: Final = "models/"
 
 
-def claims(headers: Mapping[str, str], query: Mapping[str, str]) -> bool:
+def claims(headers: Mapping[str, str], _query: Mapping[str, str]) -> bool:
     """Tell a Google client by its headers; the path ``/v1beta`` belongs to nobody else anyway."""
     return "x-goog-api-key" in headers or "x-goog-api-client" in headers
 

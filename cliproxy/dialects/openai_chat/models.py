@@ -1,6 +1,7 @@
 """Model lists in the OpenAI shape: ``GET /v1/models`` and ``GET /v1/models/{model}``.
 
-Contract: OpenAI API reference, "Models": ``{"object": "list", "data": [{"id", "object", "created", "owned_by"}]}``.
+Contract: OpenAI API reference, "Models": ``{"object": "list", "data": [{"id", "object", "created",
+"owned_by"}]}``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from cliproxy.dialects.base import ListedModel, ModelLists
 from cliproxy.wire.jsontext import JsonObject
 
 
-def claims(headers: Mapping[str, str], query: Mapping[str, str]) -> bool:
+def claims(_headers: Mapping[str, str], _query: Mapping[str, str]) -> bool:
     """The OpenAI shape is what a client gets that shows no sign of another."""
     return True
 
