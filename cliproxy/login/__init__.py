@@ -1,3 +1,3 @@
-"""Login and refresh conversations as generators that yield steps; they do no I/O themselves."""
+"""Logins and renewals as conversations: flows that say what they need next, and pure decisions about tokens."""
 
-__all__ = ["steps"]
+__all__ = ["code", "freshness", "pkce", "rates", "steps"]

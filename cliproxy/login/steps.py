@@ -1,12 +1,12 @@
 """What a flow may ask the outside world to do.
 
-A *flow* is a generator: it yields a step, receives the step's result, and returns its product at the end. It reads like the
-vendor's description of the login and can be tested by a script of replies. The same flow serves the command line, the
-management API and the background refresh; the runner decides how a step is carried out (an ``Ask`` may be answered from a
-flag, the environment or a prompt) and enforces deadlines.
+A *flow* is a generator: it yields a step, receives the step's result, and returns its product at the end. It
+reads like the vendor's description of the login and can be tested by a script of replies. The same flow
+serves the command line, the management API and the background refresh; the runner decides how a step is
+carried out (an ``Ask`` may be answered from a flag, the environment or a prompt) and enforces deadlines.
 
-A runner throws :class:`~cliproxy.errors.LoginError` into the flow when a step cannot be carried out; a flow raises it when
-the login failed, and nothing else.
+A runner throws :class:`~cliproxy.errors.LoginError` into the flow when a step cannot be carried out; a flow
+raises it when the login failed, and nothing else.
 """
 
 from collections.abc import Generator, Mapping
@@ -40,10 +40,11 @@ class Show:
 
 @frozen(kw_only=True)
 class AwaitCallback:
-    """Wait for the browser to come back to ``http://localhost:<port><path>``, or for the owner to paste that URL.
+    """Wait for the browser to come back to ``http://localhost:<port><path>``, or for the owner to paste that
+    URL.
 
-    Result: the query parameters as a mapping. The listener is already open when the preceding :class:`Show` is carried out:
-    a flow yields :class:`OpenCallback` first.
+    Result: the query parameters as a mapping. The listener is already open when the preceding :class:`Show`
+    is carried out: a flow yields :class:`OpenCallback` first.
     """
 
     path: str
@@ -69,8 +70,8 @@ class Pause:
 class Ask:
     """Ask the owner for a value. Result: text, never empty unless ``default`` is.
 
-    The runner answers from, in this order: the flag or request parameter named ``key``, the environment variables
-    ``env``, a prompt if there is a terminal, ``default``.
+    The runner answers from, in this order: the flag or request parameter named ``key``, the environment
+    variables ``env``, a prompt if there is a terminal, ``default``.
     """
 
     key: str
@@ -85,7 +86,8 @@ class Ask:
 class Persist:
     """Write members into the credential file before the next step. Result: ``None`` once they are on disk.
 
-    Rotating refresh tokens are persisted before the new access token is used: a crash in between must not lose them.
+    Rotating refresh tokens are persisted before the new access token is used: a crash in between must not
+    lose them.
     """
 
     patch: Mapping[str, JsonValue] = field(repr=False)
@@ -108,4 +110,5 @@ Step: TypeAlias = Send | Show | OpenCallback | AwaitCallback | Pause | Ask | Per
 T = TypeVar("T")
 
 Flow: TypeAlias = Generator[Step, Any, T]
-"""The value sent in depends on the step, which Python's types cannot say: this is the one ``Any`` of this room."""
+"""The value sent in depends on the step, which Python's types cannot say: this is the one ``Any`` of this
+room."""

@@ -1,0 +1,239 @@
+"""The authorization-code login: send the owner to the vendor, get a code back, change it into tokens.
+
+Two flows to be delegated to (``yield from``): :func:`authorize` ends with the code, :func:`exchange` with the
+vendor's answer at the token endpoint. Between them a provider may do what its vendor wants differently.
+
+The browser comes back to a listener on the loopback interface, or the owner pastes what the browser shows.
+Pasted text may be the whole address, its query, ``code#state``, or the code alone. A pasted code alone
+carries no state to be checked; the verifier that only this process knows still ties the code to this login.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from attrs import field, frozen
+
+from cliproxy.errors import LoginError
+from cliproxy.login.pkce import METHOD, Pkce, from_random
+from cliproxy.login.steps import AwaitCallback, Flow, OpenCallback, Send, Show
+from cliproxy.wire.http import Headers, HttpAnswer, HttpCall, Limits
+from cliproxy.wire.jsontext import JsonError, JsonObject, integer, loads_object, text
+from cliproxy.wire.secret import Secret
+
+LOGIN_LIMITS: Final = Limits(connect=10.0, first_byte=30.0, idle=30.0, total=30.0)
+"""Time limits of one request of a login or a renewal."""
+FORM_TYPE: Final = "application/x-www-form-urlencoded"
+MAX_REASON: Final = 300
+_PARAMETERS: Final = ("code", "state", "error", "error_description")
+_DENIALS: Final = frozenset({"access_denied", "user_denied"})
+_FINAL: Final[Mapping[str, str]] = {
+    "invalid_grant": "invalid_grant",
+    "invalid_client": "invalid_client",
+    "unauthorized_client": "invalid_client",
+    "invalid_scope": "missing_scope",
+}
+"""Error codes of token endpoints that no repetition cures, and our codes for them."""
+
+
+@frozen(kw_only=True)
+class CodeLogin:
+    """What a vendor's authorization-code login looks like."""
+
+    vendor: str
+    """Name for messages."""
+    authorize_url: str
+    token_url: str
+    client_id: str
+    client_secret: Secret | None = None
+    scope: str = ""
+    callback_port: int
+    callback_path: str = "/callback"
+    host_in_url: str = "localhost"
+    extra: Mapping[str, str] = field(factory=dict)
+    """Further query parameters of the authorization URL."""
+
+
+@frozen(kw_only=True)
+class Granted:
+    """A code, with what is needed to change it into tokens."""
+
+    code: Secret
+    redirect_url: str
+    pkce: Pkce = field(repr=False)
+    state: str = field(repr=False)
+
+
+def authorize(login: CodeLogin, state: str, verifier: str) -> Flow[Granted]:
+    """Send the owner to the vendor and wait for the code. ``state`` and ``verifier`` are fresh random
+    texts."""
+    pkce = from_random(verifier)
+    redirect = yield OpenCallback(
+        port=login.callback_port, path=login.callback_path, host_in_url=login.host_in_url
+    )
+    assert isinstance(redirect, str)
+    query = {
+        "client_id": login.client_id,
+        "response_type": "code",
+        "redirect_uri": redirect,
+        **({"scope": login.scope} if login.scope else {}),
+        "state": state,
+        "code_challenge": pkce.challenge,
+        "code_challenge_method": METHOD,
+        **login.extra,
+    }
+    yield Show(url=f"{login.authorize_url}?{urlencode(query)}", text=f"Sign in to {login.vendor}")
+    parameters = yield AwaitCallback(path=login.callback_path)
+    code = _checked_code(parameters, state, login.vendor)
+    return Granted(code=Secret(code), redirect_url=redirect, pkce=pkce, state=state)
+
+
+def _checked_code(parameters: Mapping[str, str], state: str, vendor: str) -> str:
+    error = parameters.get("error", "")
+    if error:
+        reason = parameters.get("error_description") or error
+        code = "denied" if error in _DENIALS else "refused"
+        raise LoginError(f"{vendor} ended the login: {one_line(reason)}", code=code)
+    if "state" in parameters and parameters["state"] != state:
+        raise LoginError(
+            f"the answer does not belong to this login at {vendor} (the state differs)",
+            code="state_mismatch",
+            hint="Start the login again and use only the newest browser tab.",
+        )
+    if not parameters.get("code"):
+        raise LoginError(f"{vendor} sent no code", code="bad_answer")
+    return parameters["code"]
+
+
+def exchange(login: CodeLogin, granted: Granted) -> Flow[JsonObject]:
+    """Change a code into tokens at the token endpoint."""
+    form = {
+        "grant_type": "authorization_code",
+        "client_id": login.client_id,
+        "code": granted.code.reveal(),
+        "redirect_uri": granted.redirect_url,
+        "code_verifier": granted.pkce.verifier,
+    }
+    return (yield from ask_for_tokens(login, form))
+
+
+def refresh(login: CodeLogin, refresh_token: Secret) -> Flow[JsonObject]:
+    """Change a refresh token into new tokens."""
+    form = {"grant_type": "refresh_token", "refresh_token": refresh_token.reveal()}
+    if login.client_id:
+        form["client_id"] = login.client_id
+    return (yield from ask_for_tokens(login, form))
+
+
+def ask_for_tokens(login: CodeLogin, form: Mapping[str, str]) -> Flow[JsonObject]:
+    """Send a form to the token endpoint; the client secret is added where there is one."""
+    fields = dict(form)
+    if login.client_secret:
+        fields["client_secret"] = login.client_secret.reveal()
+    answer = yield Send(
+        HttpCall(
+            method="POST",
+            url=login.token_url,
+            headers=Headers({"Content-Type": FORM_TYPE, "Accept": "application/json"}),
+            body=urlencode(fields).encode("ascii"),
+            limits=LOGIN_LIMITS,
+        )
+    )
+    assert isinstance(answer, HttpAnswer)
+    return tokens_of(answer, login.vendor)
+
+
+def tokens_of(answer: HttpAnswer, vendor: str) -> JsonObject:
+    """Read a token endpoint's answer. Raises :class:`~cliproxy.errors.LoginError` unless it brought an access
+    token."""
+    try:
+        body = loads_object(answer.body)
+    except JsonError:
+        body = {}
+    if not answer.is_success or "error" in body:
+        raise _token_error(answer.status, body, vendor)
+    if not text(body, "access_token"):
+        raise LoginError(
+            f"{vendor} answered without an access token", code="bad_answer", status=answer.status
+        )
+    return body
+
+
+def _token_error(status: int, body: JsonObject, vendor: str) -> LoginError:
+    error = text(body, "error")
+    reason = one_line(text(body, "error_description") or error) or f"status {status}"
+    if error in _FINAL:
+        return LoginError(
+            f"{vendor} refused the login data: {reason}",
+            code=_FINAL[error],
+            status=status,
+            hint=_HINTS[error],
+        )
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return LoginError(f"{vendor} limits the rate of logins: {reason}", code="rate_limited", status=status)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return LoginError(f"{vendor} is not available: {reason}", code="unreachable", status=status)
+    return LoginError(f"{vendor} refused to hand out a token: {reason}", code="refused", status=status)
+
+
+_HINTS: Final[Mapping[str, str]] = {
+    "invalid_grant": "The login has ended or was used elsewhere: log in again.",
+    "invalid_client": "Check the application's client id and secret, and whether it is a confidential one.",
+    "unauthorized_client": "Check the application's client id and that it allows authorization codes.",
+    "invalid_scope": "Add the scope to the application, then log in again.",
+}
+
+
+def expires_at(tokens: JsonObject, now: float) -> float | None:
+    """Return the end of an access token in Unix seconds, from ``created_at`` and ``expires_in``."""
+    lifetime = integer(tokens, "expires_in")
+    if lifetime is None or lifetime <= 0:
+        return None
+    created = integer(tokens, "created_at")
+    # A server's clock that differs from ours would make a fresh token look old.
+    begin = float(created) if created is not None and abs(created - now) < lifetime / 2 else now
+    return begin + lifetime
+
+
+def parse_pasted(pasted: str) -> dict[str, str]:
+    """Read what an owner pasted: an address, a query, ``code#state`` or a code.
+
+    The result has no ``state`` only for a code alone. Raises :class:`~cliproxy.errors.LoginError`.
+    """
+    given = pasted.strip().strip("\"'")
+    if not given:
+        raise LoginError("nothing was pasted", code="nothing_pasted")
+    if any(c.isspace() for c in given):
+        raise LoginError("the pasted text is neither an address nor a code", code="bad_paste")
+    query = _query_of(given)
+    if query is None:
+        code, mark, state = given.partition("#")
+        return {"code": code, "state": state} if mark else {"code": code}
+    found = {key: value for key, value in query.items() if key in _PARAMETERS and value}
+    code, mark, state = found.get("code", "").partition("#")
+    if mark and not found.get("state"):
+        found |= {"code": code, "state": state}
+    if "error" not in found and "error_description" in found:
+        found["error"] = found["error_description"]
+    if not found.get("code") and not found.get("error"):
+        raise LoginError("the pasted address has no code in it", code="bad_paste")
+    return {"state": "", **found}
+
+
+def _query_of(given: str) -> dict[str, str] | None:
+    """Return the parameters of an address or query; ``None`` when the text is neither."""
+    if "://" in given:
+        parts = urlsplit(given)
+        return dict(parse_qsl(parts.fragment)) | dict(parse_qsl(parts.query))
+    bare = given.removeprefix("?")
+    if bare.split("=", 1)[0] in _PARAMETERS:
+        return dict(parse_qsl(bare))
+    _, mark, rest = given.partition("?")
+    return dict(parse_qsl(rest.replace("#", "&"))) if mark else None
+
+
+def one_line(message: str) -> str:
+    """Return a vendor's text fit for a message: one line, bounded, without control characters."""
+    printable = "".join(c if c.isprintable() else " " for c in message)
+    return " ".join(printable.split())[:MAX_REASON]

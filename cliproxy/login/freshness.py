@@ -1,0 +1,79 @@
+"""When a token is renewed, when a failed renewal is repeated, and which failures need the owner: pure
+decisions.
+
+Issuers name ends in Unix time; decisions are made on a clock that never jumps. :func:`span_of` is the one
+place where the two meet, at the moment a token arrives: a wall clock that is corrected later neither ends a
+token early nor keeps it alive.
+"""
+
+from enum import Enum, auto
+from typing import Final
+
+from attrs import frozen
+
+from cliproxy.errors import LoginError
+
+FIRST_PAUSE_S: Final = 60.0
+LONGEST_PAUSE_S: Final = 900.0
+JITTER: Final = 0.1
+MARGIN_S: Final = 20.0
+"""A token with less than this left is not handed out, lest it ends on its way to the upstream."""
+NEEDS_LOGIN: Final = frozenset(
+    {"invalid_grant", "invalid_client", "not_renewable", "missing_scope", "expired"}
+)
+"""Codes of :class:`~cliproxy.errors.LoginError` that only the owner can cure."""
+
+
+@frozen
+class Span:
+    """The life of a token on the monotonic clock; ``None``: no known end."""
+
+    begin: float
+    end: float | None
+
+
+def span_of(expires_at: float | None, wall: float, monotonic: float) -> Span:
+    """Place a token's life on the monotonic clock, at the moment it arrived."""
+    return Span(monotonic, None if expires_at is None else monotonic + (expires_at - wall))
+
+
+class Advice(Enum):
+    """What to do about a token."""
+
+    USE = auto()
+    USE_AND_RENEW = auto()
+    """Good for now, and due: hand it out, and renew beside it."""
+    RENEW = auto()
+    """Of no use any more: whoever wants it waits."""
+
+
+def advise(span: Span, lead_s: float, now: float) -> Advice:
+    """Say whether a token may be used, and whether it is time to renew it."""
+    if span.end is None:
+        return Advice.USE
+    if now >= span.end - min(MARGIN_S, (span.end - span.begin) / 4):
+        return Advice.RENEW
+    return Advice.USE_AND_RENEW if now >= due_at(span, lead_s) else Advice.USE
+
+
+def due_at(span: Span, lead_s: float) -> float:
+    """Return when renewal is due. The lead never exceeds half the life, or short-lived tokens would always be
+    due."""
+    if span.end is None:
+        return float("inf")
+    return span.end - min(lead_s, max(span.end - span.begin, 0.0) / 2)
+
+
+def pause_after(failures: int, asked: float | None, chance: float) -> float:
+    """Return how long to leave a failed renewal alone: doubling, bounded, spread by ``chance`` in 0…1.
+
+    What the issuer asked for is respected when it is longer.
+    """
+    pause = min(FIRST_PAUSE_S * 2.0 ** min(failures - 1, 10), LONGEST_PAUSE_S)
+    spread = pause * (1 + JITTER * (2 * chance - 1))
+    return max(spread, asked or 0.0)
+
+
+def needs_login(error: LoginError) -> bool:
+    """Tell whether trying again is useless until the owner has done something."""
+    return error.code in NEEDS_LOGIN
