@@ -60,6 +60,9 @@ class Framing(StrEnum):
     JSON_ARRAY = "json-array"
     """Gemini without ``alt=sse``: one JSON array, an element at a time."""
     WEBSOCKET = "websocket"
+    WHOLE = "whole"
+    """Not at all: the answer comes in one piece, whatever was asked for. Other contracts of the same
+    credential are preferred for clients that want a stream."""
 
 
 class StreamDecoder(Protocol):
