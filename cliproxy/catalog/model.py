@@ -17,6 +17,9 @@ class ModelInfo:
 
     id: str
     """The name the upstream wants."""
+    aliases: tuple[str, ...] = ()
+    """Further names under which the provider itself offers the model, such as one that stays when the model
+    behind it changes."""
     display_name: str = ""
     owned_by: str = ""
     created: int = 0

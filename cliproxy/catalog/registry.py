@@ -127,7 +127,7 @@ def _ordered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
 def _served(offer: Offer) -> list[Candidate]:
     credential = offer.credential
     known = {model.id: model for model in offer.models}
-    entries = _entries(credential.models) or [ModelEntry(name=model.id) for model in offer.models]
+    entries = _entries(credential.models) or _offered(offer.models)
     entries = _aliased(entries, offer.aliases)
     patterns = (*credential.excluded_models, *offer.excluded)
     served: list[Candidate] = []
@@ -146,6 +146,15 @@ def _served(offer: Offer) -> list[Candidate]:
             )
         )
     return served
+
+
+def _offered(models: Iterable[ModelInfo]) -> list[ModelEntry]:
+    """Return the provider's own names of its models."""
+    entries: list[ModelEntry] = []
+    for model in models:
+        entries.append(ModelEntry(name=model.id))
+        entries.extend(ModelEntry(name=model.id, alias=alias) for alias in model.aliases)
+    return entries
 
 
 def _entries(declared: Sequence[ModelEntry]) -> list[ModelEntry]:

@@ -38,7 +38,7 @@ from cliproxy.ir.events import Event, StreamError
 from cliproxy.ir.request import IRRequest, Reasoning
 from cliproxy.ir.response import IRResponse, Usage
 from cliproxy.ir.rules import TargetRules
-from cliproxy.wire.jsontext import Changes, Document, JsonObject
+from cliproxy.wire.jsontext import Changes, Document, JsonObject, loads_object
 from cliproxy.wire.sse import Frame
 
 
@@ -201,6 +201,9 @@ class Dialect:
     """The dialect's own answer to a token count request → the count."""
     encode_count: Callable[[int], JsonObject] | None = None
     """The dialect's answer to a token count request."""
+    read_answer: Callable[[bytes], JsonObject] = loads_object
+    """Bytes of a whole answer → what ``decode_response`` takes, for upstreams that answer with another JSON
+    value than an object. Raises :class:`~cliproxy.wire.jsontext.JsonError`."""
     rules: TargetRules = field(factory=TargetRules)
     models: ModelLists | None = None
     terminator: bytes = b""

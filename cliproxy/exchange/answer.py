@@ -36,7 +36,7 @@ from cliproxy.ir.events import End, Event
 from cliproxy.net.http import UpstreamStream
 from cliproxy.routing.classify import broken_answer, empty_answer, failure_from_stream
 from cliproxy.wire.http import Headers
-from cliproxy.wire.jsontext import JsonError, JsonObject, dumps, loads_object
+from cliproxy.wire.jsontext import JsonError, JsonObject, dumps
 from cliproxy.wire.sse import FrameParser
 
 MEGABYTE: Final = 1024 * 1024
@@ -148,7 +148,7 @@ async def _as_stream(stream: UpstreamStream, plan: Plan, limit: int) -> Upstream
     if kind != JSON_TYPE:
         raise AttemptFailed(broken_answer(f"the upstream answered with {kind} instead of an event stream"))
     try:
-        value = _answer_value(body)
+        value = _answer_value(body, plan)
         _check(plan.upstream.inspect_response(value))
         return _Replay(stream, sse_of_answer(plan, body))
     except (JsonError, DialectError) as exc:
@@ -180,7 +180,7 @@ async def answer_exchange(request: ClientRequest, deps: Deps) -> Answer:
 def _whole(body: bytes, plan: Plan, recorder: Recorder) -> bytes:
     """Turn a complete upstream body into the client's."""
     try:
-        value = _answer_value(body)
+        value = _answer_value(body, plan)
         glimpse = plan.upstream.inspect_response(value)
         _check(glimpse)
         if glimpse.usage is not None:
@@ -194,10 +194,10 @@ def _whole(body: bytes, plan: Plan, recorder: Recorder) -> bytes:
         raise AttemptFailed(broken_answer(f"the upstream's answer cannot be read: {exc}")) from exc
 
 
-def _answer_value(body: bytes) -> JsonObject:
+def _answer_value(body: bytes, plan: Plan) -> JsonObject:
     if not body.strip():
         raise AttemptFailed(empty_answer())
-    return loads_object(body)
+    return plan.upstream.read_answer(body)
 
 
 def _check(glimpse: Glimpse) -> None:

@@ -23,7 +23,7 @@ from attrs import define, evolve, field
 
 from cliproxy.catalog.registry import Candidate
 from cliproxy.credentials.model import Token
-from cliproxy.dialects.base import ClientRequest
+from cliproxy.dialects.base import ClientRequest, Framing
 from cliproxy.errors import (
     AttemptFailed,
     Failure,
@@ -177,6 +177,8 @@ class Attempts(Generic[T]):
         provider = self._snapshot.providers[candidate.credential.provider]
         contracts = provider.contracts_for(candidate.credential, candidate.model, self.request.action)
         now = self.deps.monotonic()
+        if self.request.stream:
+            contracts = tuple(sorted(contracts, key=lambda contract: contract.framing is Framing.WHOLE))
         return [
             contract
             for contract in contracts

@@ -34,7 +34,6 @@ from cliproxy.ir.events import (
     UsageUpdate,
 )
 from cliproxy.ir.response import FinishReason, Usage
-from cliproxy.wire.jsontext import loads_object
 from cliproxy.wire.sse import Frame, FrameParser
 
 CUT_OFF: Final = "the upstream closed the stream before the end of the answer"
@@ -275,7 +274,7 @@ def sse_of_answer(plan: Plan, body: bytes) -> bytes:
     """
     encoder = plan.upstream.stream_encoder(plan.context)
     frames: list[Frame] = []
-    for event in to_events(plan.upstream.decode_response(loads_object(body), plan.context)):
+    for event in to_events(plan.upstream.decode_response(plan.upstream.read_answer(body), plan.context)):
         frames += encoder.encode(event)
     frames += encoder.finish()
     return b"".join(frame.raw for frame in frames)

@@ -75,7 +75,10 @@ class Planner:
             else {}
         )
         try:
-            if passes:
+            if self.request.action is Action.FILL_IN_THE_MIDDLE:
+                # A request type of its own: the contract reads it as the client wrote it.
+                body = self.request.document.raw
+            elif passes:
                 body = self._patched(candidate, client, usage)
             else:
                 body = self._translated(candidate, upstream, provider, context, stream=stream)

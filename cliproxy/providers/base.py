@@ -23,6 +23,7 @@ from cliproxy.dialects.base import Action, Framing
 from cliproxy.errors import Failure
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.request import IRRequest
+from cliproxy.login.rates import RateRule
 from cliproxy.login.steps import Flow
 from cliproxy.wire.http import Headers, MemoryUpstream, UpstreamCall
 from cliproxy.wire.jsontext import JsonValue
@@ -41,7 +42,7 @@ class Call:
     """Upstream model name."""
     action: Action
     body: bytes = field(repr=False)
-    """Already in the contract's dialect."""
+    """Already in the contract's dialect; for filling in the middle, the client's text completion request."""
     stream: bool
     client_headers: Mapping[str, str] = field(factory=dict, repr=False)
     """Lower-case names; credentials removed."""
@@ -96,6 +97,8 @@ class SlotPolicy:
     """Renew this long before the end."""
     background: bool = False
     """Renew in the background when due, rather than on first use after that."""
+    rates: tuple[RateRule, ...] = ()
+    """How often a new one may be asked for, for each credential."""
 
 
 @frozen(kw_only=True)
@@ -147,6 +150,8 @@ class Provider:
     """Models known without asking; used until, and merged with, what discovery finds."""
     discover: Callable[[Credential, Mapping[TokenSlot, Token]], Flow[tuple[ModelInfo, ...]]] | None = None
     discover_needs: TokenSlot | None = None
+    check: Callable[[Credential, Mapping[TokenSlot, Token]], Flow[tuple[str, ...]]] | None = None
+    """Look at what the account can do and say it in lines for its owner."""
     slots: Mapping[TokenSlot, SlotPolicy] = field(factory=dict)
     logins: tuple[Login, ...] = ()
     codec: CredentialCodec | None = None
