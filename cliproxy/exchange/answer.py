@@ -11,8 +11,9 @@ from typing import Final
 import trio
 from attrs import field, frozen
 
+from cliproxy.config.groups import Limits
 from cliproxy.dialects import by_id
-from cliproxy.dialects.base import ClientRequest, Glimpse
+from cliproxy.dialects.base import ClientRequest, Framing, Glimpse
 from cliproxy.errors import (
     AttemptFailed,
     BadRequest,
@@ -25,7 +26,7 @@ from cliproxy.errors import (
     UpstreamError,
 )
 from cliproxy.exchange.attempts import Attempts
-from cliproxy.exchange.carry import carrier_for, sse_of_answer
+from cliproxy.exchange.carry import Carrier, WholeAnswer, carrier_for
 from cliproxy.exchange.deps import Deps
 from cliproxy.exchange.plan import Plan
 from cliproxy.exchange.pump import Outlet, Pump, StreamHead
@@ -40,7 +41,8 @@ from cliproxy.wire.jsontext import JsonError, JsonObject, dumps
 from cliproxy.wire.sse import FrameParser
 
 MEGABYTE: Final = 1024 * 1024
-JSON_TYPE: Final = "application/json"
+STREAM_TYPES: Final = frozenset({"", "text/event-stream", "application/octet-stream", "text/plain"})
+PAGE_TYPES: Final = frozenset({"text/html", "application/xhtml+xml"})
 
 
 @frozen(kw_only=True)
@@ -94,8 +96,7 @@ async def stream_exchange(
 
         async def serve(stream: UpstreamStream, plan: Plan) -> Failure | None:
             outlet.reset()
-            carrier = carrier_for(plan, request.framing, config.limits.event_mb * MEGABYTE)
-            source = await _as_stream(stream, plan, config.limits.answer_mb * MEGABYTE)
+            source, carrier = await _carried(stream, plan, request.framing, config.limits)
             pump = Pump(
                 stream=source,
                 carrier=carrier,
@@ -135,24 +136,26 @@ class _Replay:
         return await self.read()
 
 
-async def _as_stream(stream: UpstreamStream, plan: Plan, limit: int) -> UpstreamStream:
-    """Return the answer as a stream of its dialect, also when the upstream sent one JSON body instead.
+async def _carried(
+    stream: UpstreamStream, plan: Plan, framing: Framing, limits: Limits
+) -> tuple[UpstreamStream, Carrier]:
+    """Return what to read and what to read it with, also when the upstream answers in one piece.
 
-    Raises :class:`~cliproxy.errors.AttemptFailed` for a JSON error inside a success and for anything that is
-    not an answer.
+    Raises :class:`~cliproxy.errors.AttemptFailed` for an error inside a success and for anything that is no answer.
     """
     kind = stream.headers.get("content-type").partition(";")[0].strip().lower()
-    if kind in {"", "text/event-stream", "application/octet-stream", "text/plain"}:
-        return stream
-    body = await stream.read_all(limit)
-    if kind != JSON_TYPE:
+    if plan.stream and kind in STREAM_TYPES:
+        return stream, carrier_for(plan, framing, limits.event_mb * MEGABYTE)
+    body = await stream.read_all(limits.answer_mb * MEGABYTE)
+    if kind in PAGE_TYPES:
         raise AttemptFailed(broken_answer(f"the upstream answered with {kind} instead of an event stream"))
     try:
-        value = _answer_value(body, plan)
+        value = _answer_value(body)
         _check(plan.upstream.inspect_response(value))
-        return _Replay(stream, sse_of_answer(plan, body))
+        response = plan.upstream.decode_response(value, plan.context)
     except (JsonError, DialectError) as exc:
         raise AttemptFailed(broken_answer(f"the upstream's answer cannot be read: {exc}")) from exc
+    return _Replay(stream, body), WholeAnswer(plan, framing, response)
 
 
 async def answer_exchange(request: ClientRequest, deps: Deps) -> Answer:

@@ -33,7 +33,7 @@ from cliproxy.ir.events import (
     ThinkingDelta,
     UsageUpdate,
 )
-from cliproxy.ir.response import FinishReason, Usage
+from cliproxy.ir.response import FinishReason, IRResponse, Usage
 from cliproxy.wire.sse import Frame, FrameParser
 
 CUT_OFF: Final = "the upstream closed the stream before the end of the answer"
@@ -266,15 +266,27 @@ def carrier_for(plan: Plan, framing: Framing, max_frame_bytes: int) -> Carrier:
     return kind(plan, framing, max_frame_bytes)
 
 
-def sse_of_answer(plan: Plan, body: bytes) -> bytes:
-    """Return a whole JSON answer as the stream it stands for, from an upstream that ignored the wish to
-    stream.
+class WholeAnswer:
+    """An answer that came in one piece, for a client that wants a stream: fed with anything once, it gives all."""
 
-    The result is in the upstream's dialect, so that the carrier treats it like any stream.
-    """
-    encoder = plan.upstream.stream_encoder(plan.context)
-    frames: list[Frame] = []
-    for event in to_events(plan.upstream.decode_response(plan.upstream.read_answer(body), plan.context)):
-        frames += encoder.encode(event)
-    frames += encoder.finish()
-    return b"".join(frame.raw for frame in frames)
+    def __init__(self, plan: Plan, framing: Framing, response: IRResponse) -> None:
+        self.usage = response.usage
+        self._response = response
+        self._encoder = plan.client.stream_encoder(plan.context)
+        self._writer = writer_for(framing)
+
+    def feed(self, _data: bytes) -> Step:
+        """Give the whole stream."""
+        frames: list[Frame] = []
+        for event in to_events(self._response):
+            frames += self._encoder.encode(event)
+        frames += self._encoder.finish()
+        return Step(self._writer.write(frames) + self._writer.close(), has_content=True, is_terminal=True)
+
+    def finish(self) -> Step:
+        """Add nothing."""
+        return Step(is_terminal=True)
+
+    def error(self, error: ProxyError) -> bytes:
+        """Write the client dialect's error frame."""
+        return self._writer.write(self._encoder.error(error))

@@ -21,7 +21,7 @@ from attrs import define, evolve, field, frozen
 
 from cliproxy.catalog.registry import Candidate
 from cliproxy.dialects import by_id
-from cliproxy.dialects.base import Action, ClientRequest, Dialect
+from cliproxy.dialects.base import Action, ClientRequest, Dialect, Framing
 from cliproxy.errors import BadRequest, DialectError
 from cliproxy.exchange.deps import Deps, Snapshot
 from cliproxy.ir.context import ExchangeContext
@@ -96,9 +96,9 @@ class Planner:
         )
 
     def _upstream_streams(self, contract: Contract) -> bool:
-        if self.request.action is not Action.GENERATE:
-            return self.request.stream
-        return self.request.stream or contract.streams_only
+        if contract.framing is Framing.WHOLE:
+            return False
+        return self.request.stream or (contract.streams_only and self.request.action is Action.GENERATE)
 
     def _passes_through(
         self, client: Dialect, upstream: Dialect, contract: Contract, provider: Provider
