@@ -10,12 +10,16 @@ from typing import Final
 from attrs import frozen
 
 from cliproxy.config.keys import place, setting
-from cliproxy.wire.jsontext import JsonValue
+from cliproxy.wire.jsontext import JsonObject, JsonValue
 from cliproxy.wire.secret import Secret
 
 _ALIASES_ONLY: Final = frozenset({"oauth-model-alias"})
 _CODEX_ONLY: Final = frozenset({"codex-api-key"})
 _CLAUDE_ONLY: Final = frozenset({"claude-api-key"})
+
+_MODEL: Final[JsonObject] = {"name": "upstream-model", "alias": "client-model"}
+_PAYLOAD_MODEL: Final[JsonObject] = {"name": "gpt-*", "protocol": "codex"}
+_SCOPED_ERROR: Final[JsonObject] = {"status": 429, "match": ["quota"], "action": "continue"}
 
 ERROR_ACTIONS: Final[Mapping[str, str]] = {
     action: action for action in ("stop", "stop-and-cooldown", "continue", "continue-and-cooldown")
@@ -79,12 +83,19 @@ class KeyEntry:
         'Extra request headers; a value "$Name" copies that header of the client.',
         active=True,
         shown=False,
+        example={"X-Team": "blue"},
     )
     models: tuple[ModelName, ...] = setting(
-        (), "The models this key serves, in place of the known ones: {name, alias}.", active=True
+        (),
+        "The models this key serves, in place of the known ones.",
+        active=True,
+        example=_MODEL,
     )
     excluded_models: tuple[str, ...] = setting(
-        (), 'Models this key must not serve; "*" stands for anything.', active=True
+        (),
+        'Models this key must not serve; "*" stands for anything.',
+        active=True,
+        example=["*-preview"],
     )
     websockets: bool = setting(False, "Reach the upstream over a websocket.", only=_CODEX_ONLY)
     alpha_search: bool = setting(False, "Offer the upstream's own search.", only=_CODEX_ONLY)
@@ -94,7 +105,7 @@ class KeyEntry:
     disable_cooling: bool | None = setting(None, "Overrides the global disable-cooling.")
     request_retry: int | None = setting(None, "Overrides the global request-retry; negative: does not.")
     request_scoped_errors: tuple[ScopedError, ...] = setting(
-        (), "How certain errors are treated: {status, match, action}."
+        (), "How certain upstream errors are treated.", example=_SCOPED_ERROR
     )
 
 
@@ -120,13 +131,19 @@ class CompatibleEntry:
     disabled: bool = setting(False, "Keep the entry and do not use it.", active=True)
     base_url: str = setting("", "Address of the API, up to and including /v1.", active=True)
     api_key_entries: tuple[CompatibleKey, ...] = setting(
-        (), "The keys: {api-key, proxy-url}; none: the upstream is used without one.", active=True
+        (), "The keys; none: the upstream is used without one.", active=True, example={"api-key": "sk-..."}
     )
     models: tuple[ModelName, ...] = setting(
-        (), "The models it serves: {name, alias}. One alias with several names makes a pool.", active=True
+        (),
+        "The models it serves. One alias with several names makes a pool.",
+        active=True,
+        example=_MODEL,
     )
     excluded_models: tuple[str, ...] = setting(
-        (), 'Models it must not serve; "*" stands for anything.', active=True
+        (),
+        'Models it must not serve; "*" stands for anything.',
+        active=True,
+        example=["*-preview"],
     )
     prefix: str = setting("", "Serve the models as prefix/model as well.", active=True)
     priority: int = setting(
@@ -137,12 +154,13 @@ class CompatibleEntry:
         'Extra request headers; a value "$Name" copies that header of the client.',
         active=True,
         shown=False,
+        example={"X-Team": "blue"},
     )
     support_prompt_cache_key: bool = setting(False, "The upstream understands prompt_cache_key.")
     disable_cooling: bool | None = setting(None, "Overrides the global disable-cooling.")
     request_retry: int | None = setting(None, "Overrides the global request-retry; negative: does not.")
     request_scoped_errors: tuple[ScopedError, ...] = setting(
-        (), "How certain errors are treated: {status, match, action}."
+        (), "How certain upstream errors are treated.", example=_SCOPED_ERROR
     )
 
 
@@ -170,16 +188,22 @@ class PayloadModel:
 class PayloadRule:
     """Values to be set in requests of certain models."""
 
-    models: tuple[PayloadModel, ...] = setting((), "Which requests: {name, protocol}.")
-    params: Mapping[str, JsonValue] = setting({}, 'Paths such as "reasoning.effort" and their values.')
+    models: tuple[PayloadModel, ...] = setting(
+        (), "Which requests the rule is about.", example=_PAYLOAD_MODEL
+    )
+    params: Mapping[str, JsonValue] = setting(
+        {}, "Paths and their values.", example={"reasoning.effort": "high"}
+    )
 
 
 @frozen(kw_only=True)
 class PayloadFilter:
     """Paths to be removed from requests of certain models."""
 
-    models: tuple[PayloadModel, ...] = setting((), "Which requests: {name, protocol}.")
-    params: tuple[str, ...] = setting((), "The paths.")
+    models: tuple[PayloadModel, ...] = setting(
+        (), "Which requests the rule is about.", example=_PAYLOAD_MODEL
+    )
+    params: tuple[str, ...] = setting((), "The paths.", example=["reasoning.effort"])
 
 
 @frozen(kw_only=True)

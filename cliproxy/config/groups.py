@@ -171,8 +171,10 @@ class XaiOptions:
 class Payload:
     """Changes to requests on their way to the upstream, in this order."""
 
-    default: tuple[PayloadRule, ...] = setting((), "Values for paths that the request does not have.")
-    default_raw: tuple[PayloadRule, ...] = setting((), "The same, values written as JSON text.")
-    override: tuple[PayloadRule, ...] = setting((), "Values that replace those of the request.")
-    override_raw: tuple[PayloadRule, ...] = setting((), "The same, values written as JSON text.")
-    filter: tuple[PayloadFilter, ...] = setting((), "Paths that are removed.")
+    default: tuple[PayloadRule, ...] = setting(
+        (), "Values for paths that the request does not have.", example={}
+    )
+    default_raw: tuple[PayloadRule, ...] = setting((), "The same, values written as JSON text.", example={})
+    override: tuple[PayloadRule, ...] = setting((), "Values that replace those of the request.", example={})
+    override_raw: tuple[PayloadRule, ...] = setting((), "The same, values written as JSON text.", example={})
+    filter: tuple[PayloadFilter, ...] = setting((), "Paths that are removed.", example={})

@@ -51,7 +51,10 @@ class Config:
     port: int = setting(DEFAULT_PORT, "TCP port; 0: any free one.", active=True, minimum=0, maximum=65535)
     tls: Tls = setting(Tls(), "HTTPS.", active=True)
     api_keys: tuple[Secret, ...] = setting(
-        (), "Keys that clients must send. None: everybody who can reach the server may use it.", active=True
+        (),
+        "Keys that clients must send. None: everybody who can reach the server may use it.",
+        active=True,
+        example=["your-api-key-1"],
     )
     allow_unauthenticated: bool = setting(
         False, "Allow a host other than this machine although there are no api-keys.", active=True
@@ -60,6 +63,7 @@ class Config:
         (),
         'Web pages that may call the API from a browser, such as "https://chat.example.com"; "*": all.',
         active=True,
+        example=["https://chat.example.com"],
     )
     auth_dir: str = setting(
         DEFAULT_AUTH_DIR, "Directory of the credential files that logins write.", active=True
@@ -100,29 +104,56 @@ class Config:
     )
 
     gitlab_api_key: tuple[KeyEntry, ...] = setting(
-        (), "Personal access tokens of GitLab Duo accounts.", active=True
+        (),
+        "Personal access tokens of GitLab Duo accounts.",
+        active=True,
+        example={"api-key": "glpat-...", "base-url": "https://gitlab.com"},
     )
-    claude_api_key: tuple[KeyEntry, ...] = setting((), "Keys of the Claude API.", active=True)
+    claude_api_key: tuple[KeyEntry, ...] = setting(
+        (), "Keys of the Claude API.", active=True, example={"api-key": "sk-ant-..."}
+    )
     codex_api_key: tuple[KeyEntry, ...] = setting(
-        (), "Keys of the OpenAI Responses API; base-url is required.", active=True
+        (),
+        "Keys of the OpenAI Responses API; base-url is required.",
+        active=True,
+        example={"api-key": "sk-...", "base-url": "https://api.openai.com/v1"},
     )
-    gemini_api_key: tuple[KeyEntry, ...] = setting((), "Keys of the Gemini API.", active=True)
+    gemini_api_key: tuple[KeyEntry, ...] = setting(
+        (), "Keys of the Gemini API.", active=True, example={"api-key": "AIza..."}
+    )
     openai_compatibility: tuple[CompatibleEntry, ...] = setting(
-        (), "Upstreams that speak the OpenAI Chat API; base-url is required.", active=True
+        (),
+        "Upstreams that speak the OpenAI Chat API; base-url is required.",
+        active=True,
+        example={"name": "openrouter", "base-url": "https://openrouter.ai/api/v1"},
     )
     oauth_model_alias: Mapping[str, tuple[ModelName, ...]] = setting(
-        {}, "Other names for the models of accounts, by provider.", active=True
+        {},
+        "Other names for the models of accounts, by provider.",
+        active=True,
+        example={"gitlab": {"name": "claude-sonnet-4-5", "alias": "sonnet"}},
     )
     oauth_excluded_models: Mapping[str, tuple[str, ...]] = setting(
-        {}, 'Models that accounts must not serve, by provider; "*" stands for anything.', active=True
+        {},
+        'Models that accounts must not serve, by provider; "*" stands for anything.',
+        active=True,
+        example={"gitlab": ["*-legacy"]},
     )
 
-    vertex_api_key: tuple[KeyEntry, ...] = setting((), "Keys of Vertex AI and upstreams like it.")
-    interactions_api_key: tuple[KeyEntry, ...] = setting((), "Keys of the Gemini Interactions API.")
-    xai_api_key: tuple[KeyEntry, ...] = setting((), "Keys of the xAI API.")
-    oauth_clients: Mapping[str, OAuthClient] = setting({}, "OAuth applications for logins, by provider.")
+    vertex_api_key: tuple[KeyEntry, ...] = setting(
+        (), "Keys of Vertex AI and upstreams like it.", example={"api-key": "..."}
+    )
+    interactions_api_key: tuple[KeyEntry, ...] = setting(
+        (), "Keys of the Gemini Interactions API.", example={"api-key": "AIza..."}
+    )
+    xai_api_key: tuple[KeyEntry, ...] = setting((), "Keys of the xAI API.", example={"api-key": "xai-..."})
+    oauth_clients: Mapping[str, OAuthClient] = setting(
+        {}, "OAuth applications for logins, by provider.", example={"gemini-cli": {}}
+    )
     oauth_request_scoped_errors: Mapping[str, tuple[ScopedError, ...]] = setting(
-        {}, "How certain upstream errors of accounts are treated, by provider."
+        {},
+        "How certain upstream errors of accounts are treated, by provider.",
+        example={"gitlab": {"status": 429, "match": ["quota"], "action": "continue"}},
     )
     payload: Payload = setting(Payload(), "Changes to requests on their way to the upstream.")
     max_retry_credentials: int = setting(0, "Credentials tried in one round; 0: all.", minimum=0, below=0)
@@ -167,7 +198,7 @@ class Config:
 
     remote_management: RemoteManagement = setting(RemoteManagement(), "The management interface.")
     trusted_proxies: tuple[str, ...] = setting(
-        (), "Addresses of reverse proxies whose forwarded headers are believed."
+        (), "Addresses of reverse proxies whose forwarded headers are believed.", example=["10.0.0.1"]
     )
     usage_statistics_enabled: bool = setting(True, "Keep usage statistics.")
     redis_usage_queue_retention_seconds: int = setting(

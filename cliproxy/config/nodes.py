@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final, TypeAlias
 
+import attrs
 import yaml
 from attrs import frozen
 
@@ -32,6 +33,7 @@ _PLAIN_TAGS: Final = _STRING_TAGS | {
     f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null", "seq", "map")
 }
 
+_BLOCK_STYLES: Final = frozenset({"|", ">"})
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _DECIMAL: Final = re.compile(r"[-+]?[0-9][0-9_]*")
@@ -230,10 +232,32 @@ def decimal_number(text: str) -> float | None:
     return number if abs(number) != float("inf") else None
 
 
+@frozen(kw_only=True)
+class Indicators:
+    """Where the marks between values stand, as offsets in ascending order."""
+
+    colons: tuple[int, ...]
+    dashes: tuple[int, ...]
+
+
+def indicators(text: str) -> Indicators:
+    """Find the colons behind keys and the dashes before items. The text must have been parsed before."""
+    colons: list[int] = []
+    dashes: list[int] = []
+    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        assert token.start_mark is not None
+        if isinstance(token, yaml.ValueToken):
+            colons.append(token.start_mark.index)
+        elif isinstance(token, yaml.BlockEntryToken):
+            dashes.append(token.start_mark.index)
+    return Indicators(colons=tuple(colons), dashes=tuple(dashes))
+
+
 class _Builder:
     """Builds the tree of one text."""
 
     def __init__(self, text: str) -> None:
+        self._text = text
         self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=yaml.SafeLoader)
         self._anchors: dict[str, SolidNode] = {}
         self._open: set[str] = set()
@@ -293,9 +317,14 @@ class _Builder:
         self._check_tag(event.tag, event)
         if any("\ud800" <= char <= "\udfff" for char in event.value):
             self._problems.append(Problem("contains half a character (a lone surrogate)", line=_line(event)))
+        span = _span(event, event)
+        if event.style in _BLOCK_STYLES:
+            # The library counts the blank lines behind a block scalar as part of it.
+            end = span.start + len(self._text[span.start : span.end].rstrip())
+            span = attrs.evolve(span, end=end)
         return ScalarNode(
             text=event.value,
-            span=_span(event, event),
+            span=span,
             style=event.style or "",
             is_text=bool(event.style) or event.tag in _STRING_TAGS,
             anchor=event.anchor,
