@@ -338,6 +338,8 @@ class Reasoning:
     """Whether thoughts are to be shown; ``None`` means the dialect's default."""
     summary: str | None = None
     """The Responses dialect's wish for a summary: ``auto``, ``concise``, ``detailed``."""
+    from_name: bool = False
+    """The wish stood in the model's name. Budgets are then fitted to the model rather than refused."""
 
 
 @define
