@@ -21,7 +21,9 @@ def test_changes_make_copies() -> None:
 
 
 def test_credentials_are_not_printed() -> None:
-    call = HttpCall(method="POST", url="https://x.example/v1", headers=Headers({"Authorization": "Bearer abc"}), body=b"q")
+    call = HttpCall(
+        method="POST", url="https://x.example/v1", headers=Headers({"Authorization": "Bearer abc"}), body=b"q"
+    )
     assert "abc" not in repr(call)
     assert "b'q'" not in repr(call)
 

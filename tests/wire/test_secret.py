@@ -8,7 +8,9 @@ import pytest
 from cliproxy.wire.secret import MASK, Secret
 
 
-@pytest.mark.parametrize("render", [str, repr, "{}".format, "{:>10}".format, lambda s: f"{s!r}", lambda s: "%s" % s])  # noqa: UP031
+@pytest.mark.parametrize(
+    "render", [str, repr, "{}".format, "{:>10}".format, lambda s: f"{s!r}", lambda s: "%s" % s]
+)
 def test_every_rendering_is_masked(render: object) -> None:
     assert "hunter2" not in render(Secret("hunter2"))  # type: ignore[operator]
 

@@ -11,7 +11,8 @@ from cliproxy.wire.sse import Frame, FrameParser, comment, make_frame, render
 
 LINE_ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
 TEXTS = st.text(
-    st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]) | st.sampled_from("\u2028\u2029\x85\x0b\x0c\x1c"),
+    st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])
+    | st.sampled_from("\u2028\u2029\x85\x0b\x0c\x1c"),
     max_size=12,
 ).map(str.encode)
 FIELDS = st.sampled_from([b"data", b"event", b"id", b"retry", b""])
@@ -67,7 +68,9 @@ def test_every_byte_belongs_to_one_frame(stream: bytes) -> None:
         pytest.param(b"retry: 5\nid: 7\ndata: a\n\n", [(None, b"a")], id="other fields"),
         pytest.param(b"\xef\xbb\xbfdata: a\n\n", [(None, b"a")], id="byte order mark"),
         pytest.param(b"data: a", [(None, b"a")], id="no final blank line"),
-        pytest.param("data: a\u2028b\u2029c\x85d\n\n".encode(), [(None, "a\u2028b\u2029c\x85d".encode())], id="U+2028"),
+        pytest.param(
+            "data: a\u2028b\u2029c\x85d\n\n".encode(), [(None, "a\u2028b\u2029c\x85d".encode())], id="U+2028"
+        ),
         pytest.param(b"data: [DONE]\n\n", [(None, b"[DONE]")], id="done"),
     ],
 )
@@ -78,7 +81,10 @@ def test_frames(stream: bytes, expected: list[tuple[bytes | None, bytes]]) -> No
 def test_a_cr_at_the_end_waits_for_its_lf() -> None:
     parser = FrameParser()
     assert parser.feed(b"data: a\r\n\r") == []
-    assert [frame.raw for frame in parser.feed(b"\ndata: b\r\n\r\n")] == [b"data: a\r\n\r\n", b"data: b\r\n\r\n"]
+    assert [frame.raw for frame in parser.feed(b"\ndata: b\r\n\r\n")] == [
+        b"data: a\r\n\r\n",
+        b"data: b\r\n\r\n",
+    ]
 
 
 def test_an_endless_frame_is_refused() -> None:

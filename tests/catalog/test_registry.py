@@ -1,0 +1,90 @@
+"""Exclude, alias, prefix: the same for every provider."""
+
+import pytest
+
+from cliproxy.catalog.model import ModelInfo
+from cliproxy.catalog.registry import Offer, build
+from cliproxy.credentials.model import ModelEntry
+from support.routes import credential
+
+MODELS = (ModelInfo(id="alpha", display_name="Alpha"), ModelInfo(id="beta"), ModelInfo(id="beta-mini"))
+
+
+def names(*offers: Offer, force_prefix: bool = False) -> list[str]:
+    return build(offers, force_prefix=force_prefix).names()
+
+
+def offer(**settings: object) -> Offer:
+    aliases = settings.pop("aliases", ())
+    excluded = settings.pop("excluded", ())
+    return Offer(credential=credential(**settings), models=MODELS, aliases=aliases, excluded=excluded)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "left"),
+    [
+        ((), ["alpha", "beta", "beta-mini"]),
+        (("beta",), ["alpha", "beta-mini"]),
+        (("BETA*",), ["alpha"]),
+        (("*mini",), ["alpha", "beta"]),
+        (("*",), []),
+    ],
+)
+def test_exclusion(patterns: tuple[str, ...], left: list[str]) -> None:
+    assert names(offer(excluded_models=patterns)) == left
+    assert names(offer(excluded=patterns)) == left
+
+
+def test_a_list_of_models_replaces_the_providers_own() -> None:
+    registry = build([offer(models=(ModelEntry(name="alpha", alias="mine"), ModelEntry(name="gamma")))])
+    assert registry.names() == ["gamma", "mine"]
+    (mine,) = registry.candidates("mine")
+    assert (mine.model, mine.info.display_name) == ("alpha", "Alpha")
+
+
+def test_an_alias_hides_the_name_and_a_fork_does_not() -> None:
+    assert names(offer(aliases=(ModelEntry(name="alpha", alias="a1"),))) == ["a1", "beta", "beta-mini"]
+    fork = ModelEntry(name="alpha", alias="a1", fork=True)
+    assert names(offer(aliases=(fork,))) == ["a1", "alpha", "beta", "beta-mini"]
+    assert names(offer(models=(fork,))) == ["a1", "alpha"]
+
+
+def test_several_models_behind_one_alias_make_a_pool() -> None:
+    pool = (ModelEntry(name="alpha", alias="any"), ModelEntry(name="beta", alias="any"))
+    registry = build([offer(models=pool)])
+    assert [candidate.model for candidate in registry.candidates("any")] == ["alpha", "beta"]
+
+
+def test_prefixes_add_or_replace() -> None:
+    assert names(offer(prefix="team", excluded_models=("beta*",))) == ["alpha", "team/alpha"]
+    assert names(offer(prefix="team", excluded_models=("beta*",)), force_prefix=True) == ["team/alpha"]
+
+
+def test_a_forced_mapping_shows_the_alias() -> None:
+    (entry,) = build([offer(models=(ModelEntry(name="alpha", alias="a", force_mapping=True),))]).candidates(
+        "a"
+    )
+    assert entry.shown_model == "a"
+
+
+def test_disabled_credentials_serve_nothing() -> None:
+    assert names(offer(disabled=True)) == []
+
+
+def test_higher_priorities_come_first_and_providers_can_be_named() -> None:
+    registry = build([offer(name="a", provider="x"), offer(name="b", provider="y", priority=2)])
+    assert [candidate.credential.id for candidate in registry.candidates("alpha")] == ["b", "a"]
+    assert [candidate.credential.id for candidate in registry.candidates("x://alpha")] == ["a"]
+    assert registry.candidates("z://alpha") == ()
+
+
+def test_the_listing_is_sorted_and_shows_only_what_is_usable() -> None:
+    registry = build([offer(name="a", provider="x"), offer(name="b", provider="y")])
+    listing = registry.listing()
+    assert [entry.name for entry in listing] == sorted(entry.name for entry in listing)
+    assert listing[0].providers == ("x", "y")
+    only_beta = registry.listing(lambda candidate: candidate.model == "beta")
+    assert [entry.name for entry in only_beta] == ["beta"]
+    assert "alpha" in registry
+    assert len(registry) == 3
+    assert registry.credentials() == {"a", "b"}

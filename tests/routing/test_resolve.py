@@ -1,0 +1,48 @@
+"""From names to candidates."""
+
+import pytest
+
+from cliproxy.catalog.model import ModelInfo
+from cliproxy.catalog.registry import Offer, Registry, build
+from cliproxy.routing.resolve import resolve
+from support.routes import credential
+
+
+def registry(*names: str) -> Registry:
+    return build([Offer(credential=credential(), models=tuple(ModelInfo(id=name) for name in names))])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name", "level"),
+    [
+        ("gpt-5", "gpt-5", None),
+        ("gpt-5(high)", "gpt-5", "high"),
+        ("gpt-5-high", "gpt-5", "high"),
+        ("p://gpt-5", "p://gpt-5", None),
+        ("auto", "gpt-5", None),
+    ],
+)
+def test_names(wanted: str, name: str, level: str | None) -> None:
+    found = resolve(registry("gpt-5"), wanted)
+    assert found is not None
+    assert found.name == name
+    assert (found.reasoning.level if found.reasoning else None) == level
+    assert [candidate.model for candidate in found.candidates] == ["gpt-5"]
+
+
+def test_a_name_that_exists_is_not_taken_apart() -> None:
+    found = resolve(registry("gpt-5", "gpt-5-high", "odd(high)"), "gpt-5-high")
+    assert found is not None
+    assert found.reasoning is None
+    odd = resolve(registry("odd", "odd(high)"), "odd(high)")
+    assert odd is not None
+    assert odd.name == "odd(high)"
+
+
+@pytest.mark.parametrize("wanted", ["gpt-6", "gpt-6(high)", "other://gpt-5", "gpt-5-bright", ""])
+def test_unknown_names(wanted: str) -> None:
+    assert resolve(registry("gpt-5"), wanted) is None
+
+
+def test_nothing_is_served_by_nobody() -> None:
+    assert resolve(registry(), "auto") is None
