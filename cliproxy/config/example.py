@@ -61,8 +61,7 @@ port: {DEFAULT_PORT}
 api-keys:
   - {scalar(client_key, '"')}
 
-# Where logins keep the accounts. Add one with `cliproxy -gitlab-login` or another of the logins that
-# `cliproxy -help` lists.
+# Where logins keep the accounts. Add one with `cliproxy login gitlab`; `cliproxy -help` lists the others.
 auth-dir: "{DEFAULT_AUTH_DIR}"
 
 # Accounts that you have an access token or key for can be named here instead.

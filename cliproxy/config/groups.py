@@ -47,7 +47,7 @@ class Limits:
     )
     answer_mb: int = setting(64, "Largest non-streamed answer of an upstream in MB.", active=True, minimum=1)
     event_mb: int = setting(16, "Largest single event of an upstream's stream in MB.", active=True, minimum=1)
-    websocket_message_mb: int = setting(16, "Largest websocket message in MB.", minimum=1)
+    websocket_message_mb: int = setting(16, "Largest websocket message in MB.", active=True, minimum=1)
     transcript_mb: int = setting(32, "Largest conversation kept for one websocket in MB.", minimum=1)
 
 

@@ -114,8 +114,15 @@ class Credential:
     headers: Mapping[str, str] = field(factory=dict, converter=_frozen_text_map, repr=False)
     """Extra request headers; a value ``$Name`` copies the client's header of that name."""
     models: tuple[ModelEntry, ...] = ()
+    """The models it serves, in place of the provider's; empty: the provider's."""
+    model_aliases: tuple[ModelEntry, ...] = ()
+    """Other names for some of its models, applied before the aliases of the configuration."""
     excluded_models: tuple[str, ...] = ()
     """Wildcard patterns of client model names this credential must not serve."""
+    disable_cooling: bool | None = None
+    """Overrides the global setting; ``None``: does not."""
+    request_retry: int | None = None
+    """Overrides the global setting; ``None``: does not."""
     disabled: bool = False
     note: str = ""
     websockets: bool = False

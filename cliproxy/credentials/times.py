@@ -1,0 +1,91 @@
+"""Points in time as credential files spell them, read and written as Unix seconds.
+
+Files come from several programs: RFC 3339, ``YYYY-MM-DD HH:MM[:SS]`` (taken as UTC), Unix seconds or
+milliseconds, as numbers or as texts, under several names, and sometimes inside a ``token`` object.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from cliproxy.config.normalize import duration_s
+from cliproxy.credentials.files import TOKEN_OBJECT
+from cliproxy.wire.jsontext import JsonValue
+
+EXPIRY_MEMBERS: Final = ("expired", "expire", "expires_at", "expiresAt", "expiry", "expires")
+REFRESH_MEMBERS: Final = ("last_refresh", "lastRefresh", "last_refreshed_at", "lastRefreshedAt")
+INTERVAL_MEMBERS: Final = (
+    "refresh_interval_seconds",
+    "refreshIntervalSeconds",
+    "refresh_interval",
+    "refreshInterval",
+)
+
+_MILLISECONDS_FROM: Final = 100_000_000_000
+"""Numbers from here on are milliseconds: as seconds they would lie beyond the year 5000."""
+_LATEST: Final = 253_402_300_799.0
+"""The last second of the year 9999."""
+_NUMBER: Final = re.compile(r"\d+(\.\d+)?")
+_FRACTION: Final = re.compile(r"\.(\d{1,6})\d*")
+
+
+def unix_time(value: JsonValue) -> float | None:
+    """Read a point in time; ``None`` when it is none."""
+    if isinstance(value, str):
+        spelled = value.strip()
+        if not _NUMBER.fullmatch(spelled):
+            return _from_text(spelled)
+        value = float(spelled)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    seconds = value / 1000 if value >= _MILLISECONDS_FROM else float(value)
+    return seconds if 0 < seconds <= _LATEST else None
+
+
+def _from_text(spelled: str) -> float | None:
+    try:
+        # More digits of a second than six are legal and of no use.
+        moment = datetime.fromisoformat(_FRACTION.sub(r".\1", spelled))
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        seconds = moment.timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return seconds if seconds > 0 else None
+
+
+def rfc3339(seconds: float) -> str:
+    """Write a point in time, to the second, in UTC."""
+    return datetime.fromtimestamp(min(max(seconds, 0.0), _LATEST), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def expiry_of(data: Mapping[str, JsonValue]) -> float | None:
+    """Return when the token of a file ends, if it says so; its own members before those of ``token``."""
+    return _first_time(data, EXPIRY_MEMBERS)
+
+
+def last_refresh_of(data: Mapping[str, JsonValue]) -> float | None:
+    """Return when the token of a file was last renewed, if the file says so."""
+    return _first_time(data, REFRESH_MEMBERS)
+
+
+def refresh_interval_of(data: Mapping[str, JsonValue]) -> float | None:
+    """Return how often the file asks to be renewed, in seconds."""
+    for member in INTERVAL_MEMBERS:
+        value = data.get(member)
+        if isinstance(value, str):
+            value = duration_s(value)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _LATEST:
+            return float(value)
+    return None
+
+
+def _first_time(data: Mapping[str, JsonValue], members: tuple[str, ...]) -> float | None:
+    inner = data.get(TOKEN_OBJECT)
+    for holder in (data, inner if isinstance(inner, dict) else {}):
+        for member in members:
+            if (found := unix_time(holder.get(member))) is not None:
+                return found
+    return None
