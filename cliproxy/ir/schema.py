@@ -20,10 +20,18 @@ from attrs import evolve, frozen
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.request import IRRequest, OutputFormat, Tool, ToolKind
 from cliproxy.ir.schemaprofile import PROFILES, TYPES, Profile, replaced
-from cliproxy.ir.schemareduce import PLACEHOLDER_FLAG, PLACEHOLDER_REASON, Reducer, find
+from cliproxy.ir.schemareduce import (
+    PLACEHOLDER_FLAG,
+    PLACEHOLDER_REASON,
+    Reducer,
+    adopt_stray_properties,
+    find,
+)
 from cliproxy.wire.jsontext import JsonObject, JsonValue, child, items
 
 _ROOT_COMBINATIONS: Final = ("allOf", "anyOf", "oneOf")
+_NOT_AT_THE_ROOT: Final = ("enum", "const", "not", "nullable")
+"""Say nothing sensible about arguments; some vendors refuse them there."""
 _MAX_ROOT_BRANCHES: Final = 100
 _WHOLE_NUMBERS: Final = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
 
@@ -71,10 +79,13 @@ def fit_arguments(schema: JsonValue, profile: str) -> Fitted:
         return _fit({"type": "object", "properties": {}}, PROFILES[profile])
     merger = _RootMerger(schema)
     root = merger.merged(schema)
+    for keyword in _NOT_AT_THE_ROOT:
+        if root.pop(keyword, None) is not None:
+            merger.notes[f"{keyword} at the root"] = None
     if _lower(root.get("type", "object")) != "object":
         merger.notes["type at the root"] = None
     root["type"] = "object"
-    if not isinstance(root.get("properties"), dict) and not _has_strays(root):
+    if not adopt_stray_properties(root) and not isinstance(root.get("properties"), dict):
         root["properties"] = {}
     fitted = _fit(root, PROFILES[profile])
     result = fitted.schema
@@ -165,11 +176,6 @@ def _absorb(root: JsonObject, branch: JsonObject, *, takes_required: bool) -> No
     if takes_required:
         names = [name for part in (root, branch) for name in items(part, "required") if isinstance(name, str)]
         root["required"] = list[JsonValue](dict.fromkeys(names))
-
-
-def _has_strays(root: JsonObject) -> bool:
-    """Tell whether properties stand beside ``type``, where the reduction will find them."""
-    return any(isinstance(value, dict) and not key.startswith("$") for key, value in root.items())
 
 
 def from_openapi(schema: JsonObject) -> JsonObject:

@@ -16,7 +16,7 @@ steps, children before the choice among branches, so that a parent only ever see
 Nothing disappears silently: every keyword that was removed or reworded is named in :attr:`Reducer.notes`.
 """
 
-from typing import Final
+from typing import Final, assert_never
 from urllib.parse import unquote
 
 from attrs import evolve, field, frozen
@@ -89,7 +89,8 @@ class Reducer:
             self._note("deep nesting")
             return _Reduced(_stub(raw, ""))
         body, refs = self._flattened(raw, place.refs)
-        self._adopt_stray_properties(body)
+        if adopt_stray_properties(body):
+            self._note("properties outside of `properties`")
         self._reduce_children(body, place, refs)
         self._reduce_unions(body, place.inside(refs))
         self._reduce_values(body)
@@ -138,19 +139,6 @@ class Reducer:
             refs |= {ref}
             body = {**target, **body}
         return body, refs
-
-    def _adopt_stray_properties(self, body: JsonObject) -> None:
-        """Read a schema whose properties stand beside ``type`` rather than inside ``properties``."""
-        if "properties" in body or text(body, "type", "object") != "object":
-            return
-        if any(keyword in body for keyword in (*UNIONS, "items", "enum", "const")):
-            return
-        strays = {key: value for key, value in body.items() if _looks_like_property(key, value)}
-        if strays:
-            self._note("properties outside of `properties`")
-            for key in strays:
-                del body[key]
-            body |= {"type": "object", "properties": strays}
 
     # --- children ----------------------------------------------------------------------------------------
 
@@ -245,6 +233,8 @@ class Reducer:
             body["nullable"] = True
         # An empty string is refused as an allowed value.
         values: list[JsonValue] = [value for value in given if value is not None and value != ""]
+        if given and all(value is None for value in given):
+            body.setdefault("type", "null")
         match self._profile.enums:
             case "text":
                 self._enum_as_text(body, values)
@@ -252,6 +242,8 @@ class Reducer:
                 self._enum_as_is(body, values)
             case "none":
                 self._enum_in_words(body, values)
+            case _:
+                assert_never(self._profile.enums)
 
     def _enum_as_text(self, body: JsonObject, values: list[JsonValue]) -> None:
         words = list(dict.fromkeys(_word(value) for value in values))
@@ -370,6 +362,20 @@ def find(document: JsonObject, ref: str) -> JsonObject | None:
     return node if isinstance(node, dict) else None
 
 
+def adopt_stray_properties(schema: JsonObject) -> bool:
+    """Move properties that stand beside ``type`` into ``properties``; tell whether there were any."""
+    if "properties" in schema or text(schema, "type", "object").lower() != "object":
+        return False
+    if any(keyword in schema for keyword in (*UNIONS, "items", "enum", "const")):
+        return False
+    strays = {key: value for key, value in schema.items() if _looks_like_property(key, value)}
+    for key in strays:
+        del schema[key]
+    if strays:
+        schema |= {"type": "object", "properties": strays}
+    return bool(strays)
+
+
 def _stub(target: JsonObject, hint: str) -> JsonObject:
     """Keep what a schema is, without what is inside it."""
     names = _types_of(target) or ["object"]
@@ -427,8 +433,6 @@ def _types_of_values(values: list[JsonValue]) -> list[str]:
 
 def _type_of_value(value: JsonValue) -> str:
     match value:
-        case None:
-            return "null"
         case bool():
             return "boolean"
         case int():
