@@ -13,7 +13,6 @@ every declared name, as long as no two tools share it.
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from itertools import count
 from typing import Final, Literal
 
 from attrs import evolve, frozen
@@ -60,12 +59,13 @@ def fit_tool_names(request: IRRequest, profile: str, ctx: ExchangeContext) -> IR
     _remember(request, names, ctx)
     if not profile:
         return request
-    renamer = _Renamer(PROFILES[profile], names)
+    server_side = frozenset(tool.name for tool in request.tools if tool.kind not in _CLIENT_SIDE)
+    renamer = _Renamer(PROFILES[profile], names, server_side)
     choice = request.tool_choice
     return evolve(
         request,
         tools=[renamer.tool(tool) for tool in request.tools],
-        tool_choice=choice and evolve(choice, names=[renamer.name(name) for name in choice.names]),
+        tool_choice=choice and evolve(choice, names=[renamer.chosen(name) for name in choice.names]),
         messages=[renamer.message(message) for message in request.messages],
     )
 
@@ -77,11 +77,10 @@ def _client_tools(request: IRRequest) -> Iterator[Tool]:
 def _declared_names(request: IRRequest, profile: NameProfile) -> dict[str, str]:
     """Return client name → upstream name of every declared tool, all different."""
     names: dict[str, str] = {}
-    taken = {tool.name for tool in request.tools if tool.kind not in _CLIENT_SIDE}
+    taken = {tool.name: 0 for tool in request.tools if tool.kind not in _CLIENT_SIDE}
     for tool in _client_tools(request):
         if tool.name not in names:
             names[tool.name] = _unique(tool.name, profile, taken)
-            taken.add(names[tool.name])
     return names
 
 
@@ -116,12 +115,16 @@ def _candidate(name: str, profile: NameProfile) -> str:
     return fitting[:limit]
 
 
-def _unique(name: str, profile: NameProfile, taken: set[str]) -> str:
-    candidate = _candidate(name, profile)
-    if candidate not in taken:
-        return candidate
-    others = (_suffixed(name, candidate, attempt, profile) for attempt in count(1))
-    return next(other for other in others if other not in taken)
+def _unique(name: str, profile: NameProfile, taken: dict[str, int]) -> str:
+    """Return an allowed name that is not taken; ``taken`` counts the attempts, so that none is made twice."""
+    candidate = found = _candidate(name, profile)
+    attempt = taken.get(candidate, 0)
+    while found in taken:
+        attempt += 1
+        found = _suffixed(name, candidate, attempt, profile)
+    taken[candidate] = attempt
+    taken.setdefault(found, 0)
+    return found
 
 
 def _suffixed(name: str, candidate: str, attempt: int, profile: NameProfile) -> str:
@@ -138,10 +141,15 @@ class _Renamer:
 
     profile: NameProfile
     names: Mapping[str, str]
+    server_side: frozenset[str]
 
     def name(self, name: str) -> str:
         """Return the upstream name; one that was never declared only has to be allowed."""
         return self.names.get(name) or _candidate(name, self.profile)
+
+    def chosen(self, name: str) -> str:
+        """Return the upstream name of a tool in the tool choice, which may be a server-side one."""
+        return name if name in self.server_side and name not in self.names else self.name(name)
 
     def tool(self, tool: Tool) -> Tool:
         return evolve(tool, name=self.names[tool.name]) if tool.kind in _CLIENT_SIDE else tool

@@ -100,8 +100,18 @@ def test_the_whole_request_follows_a_renamed_tool() -> None:
 
 def test_server_side_tools_keep_their_names_and_reserve_them() -> None:
     tools = [Tool(ToolKind.FUNCTION, "web search"), Tool(ToolKind.WEB_SEARCH, "web_search")]
-    changed = fit_tool_names(IRRequest(model="m", messages=[], tools=tools), "openai64", context())
+    wanted = IRRequest(
+        model="m", messages=[], tools=tools, tool_choice=ToolChoice("any", ["web search", "web_search"])
+    )
+    changed = fit_tool_names(wanted, "openai64", context())
     assert [tool.name for tool in changed.tools] == ["web_search_1", "web_search"]
+    assert changed.tool_choice == ToolChoice("any", ["web_search_1", "web_search"])
+
+
+def test_strange_name_of_a_server_side_tool_is_its_own_affair() -> None:
+    tools = [Tool(ToolKind.BUILTIN, "web search")]
+    wanted = IRRequest(model="m", messages=[], tools=tools, tool_choice=ToolChoice("tool", ["web search"]))
+    assert fit_tool_names(wanted, "gemini", context()) == wanted
 
 
 def test_twice_declared_tool_keeps_one_name() -> None:

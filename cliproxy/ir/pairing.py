@@ -1,0 +1,278 @@
+"""Tool calls and their results: ids that fit the target, and every call answered.
+
+Clients send histories in which a user interrupted a call, a result came twice, ids repeat from turn to turn
+or are missing. Strict vendors refuse each of these. One walk over the conversation keeps a ledger of calls:
+
+* a **call** gets its final id: the client's, changed only as far as the target's character set and length
+  demand, and made unique. A missing id is derived from the call's content and place, so that the next
+  request of the same conversation derives the same one (prompt caches depend on it). Changes go into the
+  context, for the way back;
+* a **result** finds its call: by id (the latest turn in which a call of that id is open), else by function
+  name, else in order, among the calls of the turn before it. A second result for a call replaces the content
+  of the first; a result without a call is an orphan.
+
+A second walk puts the results where the target wants them and answers what nobody answered with
+:data:`NO_RESULT`, marked as an error. Calls at the very end of a conversation stay open: nothing contradicts
+them. Every step takes constant time for each part, whatever a hostile client repeats.
+"""
+
+import hashlib
+import re
+from collections import deque
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Final
+
+from attrs import define, evolve, field
+
+from cliproxy.ir.context import ExchangeContext
+from cliproxy.ir.request import IRRequest, Message, Part, Text, ToolCall, ToolResult
+from cliproxy.ir.rules import TargetRules
+
+NO_RESULT: Final = "[no result]"
+_MADE_UP_DIGITS: Final = 24
+_SHORTENED_DIGITS: Final = 16
+_NOWHERE: Final = (-1, -1)
+
+
+def pair_calls(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) -> IRRequest:
+    """Give every call an id the target takes and, where the target demands it, exactly one result."""
+    ledger = _Ledger(rules, ctx, _Ids(rules, ctx))
+    drafts = [ledger.read(index, message) for index, message in enumerate(request.messages)]
+    arrange = _behind_their_calls if rules.results_follow_calls else _where_they_are
+    return evolve(request, messages=list(arrange(drafts, rules)))
+
+
+@define(eq=False)
+class _Call:
+    """A call of the conversation and what became of it."""
+
+    part: ToolCall
+    """With its final id."""
+    turn: int
+    result: ToolResult | None = None
+    home: tuple[int, int] = _NOWHERE
+    """Message and position in which the first result came."""
+
+
+@define(eq=False)
+class _Draft:
+    """A message being rebuilt."""
+
+    message: Message
+    slots: list[Part | _Call] = field(factory=list)
+    """What stands where; a call stands for its result."""
+    rest: list[Part] = field(factory=list)
+    """The slots without the results."""
+    calls: list[_Call] = field(factory=list)
+
+    def put(self, part: Part) -> None:
+        """Keep a part in its place."""
+        self.slots.append(part)
+        self.rest.append(part)
+
+
+@define(eq=False)
+class _Ids:
+    """Final ids of calls."""
+
+    rules: TargetRules
+    ctx: ExchangeContext
+    used: set[str] = field(factory=set)
+    repeats: dict[str, int] = field(factory=dict)
+
+    def final(self, call: ToolCall, turn: int, position: int) -> str:
+        """Return an id for a call that no other call has."""
+        found = self._unique(self.legal(call.id) or self._made_up(call, turn, position))
+        self.used.add(found)
+        if call.id and found != call.id:
+            self.ctx.call_ids[found] = call.id
+        return found
+
+    def legal(self, call_id: str) -> str:
+        """Return the id in the target's characters and length."""
+        charset, limit = self.rules.call_id_charset, self.rules.max_call_id
+        legal = call_id
+        if charset and not re.fullmatch(f"{charset}*", call_id):
+            allowed = re.compile(charset)
+            legal = "".join(char if allowed.fullmatch(char) else "_" for char in call_id)
+        if limit is not None and len(legal) > limit:
+            digest = _digest(call_id)[:_SHORTENED_DIGITS]
+            legal = f"{legal[: limit - len(digest) - 1]}_{digest}"
+        return legal
+
+    def _unique(self, call_id: str) -> str:
+        found = call_id
+        number = self.repeats.get(call_id, 1)
+        while found in self.used:
+            number += 1
+            suffix = f"_{number}"
+            limit = self.rules.max_call_id
+            found = (call_id if limit is None else call_id[: limit - len(suffix)]) + suffix
+        self.repeats[call_id] = number
+        return found
+
+    def _made_up(self, call: ToolCall, turn: int, position: int) -> str:
+        digest = _digest("\0".join((call.name, str(turn), str(position), call.arguments)))
+        return self.legal(self.rules.call_id_prefix + digest[:_MADE_UP_DIGITS])
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _first_open(queue: deque[_Call] | None) -> _Call | None:
+    """Return the first call of a queue that has no result, removing the ones before it for good."""
+    while queue:
+        if queue[0].result is None:
+            return queue[0]
+        queue.popleft()
+    return None
+
+
+@define(eq=False)
+class _Turn:
+    """The calls just before: what a result without a usable id can belong to."""
+
+    calls: deque[_Call] = field(factory=deque)
+    by_name: dict[tuple[str, bool], deque[_Call]] = field(factory=dict)
+    """By function name, and whether the client gave the call an id."""
+
+    def add(self, call: _Call, *, has_id: bool) -> None:
+        """Enter a call."""
+        self.calls.append(call)
+        self.by_name.setdefault((call.part.name, has_id), deque()).append(call)
+
+    def match(self, result: ToolResult) -> _Call | None:
+        """Find the call of a result whose id names none. An unknown id can only mean a call without one."""
+        nameless = _first_open(self.by_name.get((result.name, False)))
+        if nameless is not None or result.call_id:
+            return nameless
+        return _first_open(self.by_name.get((result.name, True))) or _first_open(self.calls)
+
+
+@define(eq=False)
+class _Ledger:
+    """Which calls there were so far, and which are open."""
+
+    rules: TargetRules
+    ctx: ExchangeContext
+    ids: _Ids
+    by_id: dict[str, list[deque[_Call]]] = field(factory=dict)
+    """Client id → the calls that used it, a queue for each turn."""
+    turn: _Turn = field(factory=_Turn)
+
+    def read(self, index: int, message: Message) -> _Draft:
+        """Enter the calls and results of the next message."""
+        draft = _Draft(message)
+        turn = _Turn()
+        has_results = False
+        for position, part in enumerate(message.parts):
+            match part:
+                case ToolCall():
+                    call = self._open(part, (index, position))
+                    turn.add(call, has_id=bool(part.id))
+                    draft.calls.append(call)
+                    draft.put(call.part)
+                case ToolResult():
+                    has_results = True
+                    self._enter(part, (index, position), draft)
+                case _:
+                    draft.put(part)
+        # A result that names no call belongs to the turn before it, and not beyond the next words.
+        if draft.calls or not (has_results or message.role == "system"):
+            self.turn = turn
+        return draft
+
+    def _open(self, part: ToolCall, place: tuple[int, int]) -> _Call:
+        turn, position = place
+        final = self.ids.final(part, turn, position)
+        call = _Call(part if final == part.id else evolve(part, id=final), turn)
+        if part.id:
+            turns = self.by_id.setdefault(part.id, [])
+            if not turns or turns[-1][-1].turn != turn:
+                turns.append(deque())
+            turns[-1].append(call)
+        return call
+
+    def _enter(self, result: ToolResult, place: tuple[int, int], draft: _Draft) -> None:
+        call = self._call_of(result)
+        if call is None:
+            self._enter_orphan(result, draft)
+            return
+        if call.result is None:
+            call.home = place
+            draft.slots.append(call)
+        else:
+            self.ctx.note("a second result of a tool call replaced the first")
+        name = result.name or call.part.name
+        call.result = evolve(result, call_id=call.part.id, name=name, kind=call.part.kind)
+
+    def _enter_orphan(self, result: ToolResult, draft: _Draft) -> None:
+        if self.rules.needs_paired_results and self.rules.drops_orphan_results:
+            self.ctx.note("a tool result without a call was dropped")
+            return
+        draft.put(evolve(result, call_id=self.ids.legal(result.call_id)))
+
+    def _call_of(self, result: ToolResult) -> _Call | None:
+        turns = self.by_id.get(result.call_id)
+        if turns is None:
+            return self.turn.match(result)
+        while len(turns) > 1 and all(call.result is not None for call in turns[-1]):
+            turns.pop()
+        queue = turns[-1]
+        while len(queue) > 1 and queue[0].result is not None:
+            queue.popleft()
+        return queue[0]
+
+
+def _behind_their_calls(drafts: list[_Draft], rules: TargetRules) -> Iterator[Message]:
+    """Put the results of each turn right behind it."""
+    last = max((index for index, draft in enumerate(drafts) if draft.rest), default=-1)
+    for index, draft in enumerate(drafts):
+        if draft.rest or not draft.message.parts:
+            yield _with_parts(draft.message, draft.rest)
+        answered = [call for call in draft.calls if call.result is not None]
+        if rules.needs_paired_results and (answered or index != last):
+            answered = draft.calls
+        groups = [answered] if rules.results_in_call_order else _by_home(answered)
+        yield from (_answer(group, drafts) for group in groups if group)
+
+
+def _by_home(calls: list[_Call]) -> list[list[_Call]]:
+    """Group calls by the message their results came in, in the results' order; open ones join the last."""
+    answered = sorted((call for call in calls if call.result is not None), key=lambda call: call.home)
+    groups = [list(group) for _, group in groupby(answered, key=lambda call: call.home[0])] or [[]]
+    groups[-1] += [call for call in calls if call.result is None]
+    return groups
+
+
+def _answer(calls: list[_Call], drafts: list[_Draft]) -> Message:
+    """Return the message with the results of some calls; it is the client's own if that held nothing else."""
+    homes = [drafts[call.home[0]] for call in calls if call.result is not None]
+    extras = homes[0].message.extras if homes and not homes[0].rest else {}
+    return Message("user", [_result_of(call) for call in calls], extras=extras)
+
+
+def _where_they_are(drafts: list[_Draft], rules: TargetRules) -> Iterator[Message]:
+    """Leave results in their places and answer what is open."""
+    last = max((index for index, draft in enumerate(drafts) if draft.slots), default=-1)
+    for index, draft in enumerate(drafts):
+        parts = [_result_of(slot) if isinstance(slot, _Call) else slot for slot in draft.slots]
+        if parts or not draft.message.parts:
+            yield _with_parts(draft.message, parts)
+        missing = [call for call in draft.calls if call.result is None]
+        if missing and index != last and rules.needs_paired_results:
+            yield Message("user", [_result_of(call) for call in missing])
+
+
+def _with_parts(message: Message, parts: list[Part]) -> Message:
+    return message if parts == message.parts else evolve(message, parts=parts)
+
+
+def _result_of(call: _Call) -> ToolResult:
+    """Return a call's result, or what stands in for it: the model must not think that the tool ran."""
+    if call.result is not None:
+        return call.result
+    part = call.part
+    return ToolResult(part.id, [Text(NO_RESULT)], name=part.name, is_error=True, kind=part.kind)

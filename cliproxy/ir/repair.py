@@ -1,0 +1,268 @@
+"""Repairs: a conversation as a client wrote it becomes one its target accepts.
+
+Every pass is pure and takes ``(request, rules, context)``; what it does depends on the target's
+:class:`~cliproxy.ir.rules.TargetRules` alone, never on a dialect's name. :func:`normalise` runs them in the
+order of the table below, which matters: results take the names of their calls, so names come first; roles
+must be right before messages are merged, turns must be merged before calls are paired with results, and
+results must be in place before it is known what begins and ends the conversation. Running the passes twice
+changes nothing more.
+
+===================  ==================================================================================
+pass                 what holds afterwards
+===================  ==================================================================================
+settle_tool_choice   the tool choice names declared tools
+fit_names            tool names fit (see :mod:`cliproxy.ir.toolnames`)
+settle_roles         calls and thoughts are the assistant's, results the user's, system messages text
+drop_empties         no empty text, no empty message
+place_system_text    system text stands where the target reads it
+merge_roles          no two neighbours of one role
+pair_calls           ids fit; every call has one result (see :mod:`cliproxy.ir.pairing`)
+end_with_user        nothing is put into the assistant's mouth where that is refused
+order_parts          results lead a user message, calls end an assistant message
+begin_with_user      there is a user message, and it comes first
+===================  ==================================================================================
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import Final, TypeAlias
+
+from attrs import evolve
+
+from cliproxy.ir.context import ExchangeContext
+from cliproxy.ir.pairing import pair_calls
+from cliproxy.ir.request import (
+    Extras,
+    IRRequest,
+    Message,
+    Part,
+    Refusal,
+    Role,
+    SystemKind,
+    SystemText,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+from cliproxy.ir.rules import TargetRules
+from cliproxy.ir.toolnames import fit_tool_names
+
+Pass: TypeAlias = Callable[[IRRequest, TargetRules, ExchangeContext], IRRequest]
+
+
+def normalise(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) -> IRRequest:
+    """Repair a request for a target."""
+    for repair in PASSES:
+        request = repair(request, rules, ctx)
+    return request
+
+
+# --- roles ------------------------------------------------------------------------------------------------
+
+
+def settle_roles(request: IRRequest, _rules: TargetRules, ctx: ExchangeContext) -> IRRequest:
+    """Split messages so that each part is said by the role it belongs to; drop what no role can say."""
+    messages = [piece for message in request.messages for piece in _by_natural_role(message, ctx)]
+    return evolve(request, messages=messages)
+
+
+def _by_natural_role(message: Message, ctx: ExchangeContext) -> Iterator[Message]:
+    roles = ((_natural_role(part, message.role, ctx), part) for part in message.parts)
+    said = [(role, part) for role, part in roles if role is not None]
+    if len(said) == len(message.parts) and all(role == message.role for role, _ in said):
+        yield message
+        return
+    for role, run in groupby(said, key=lambda pair: pair[0]):
+        parts = [part for _, part in run]
+        yield evolve(message, parts=parts) if role == message.role else Message(role, parts)
+
+
+def _natural_role(part: Part, role: Role, ctx: ExchangeContext) -> Role | None:
+    match part:
+        case ToolCall():
+            return "assistant"
+        case ToolResult():
+            return "user"
+        case Thinking() if role != "assistant":
+            ctx.note(f"thinking in a {role} message was dropped")
+            return None
+        case Text() | Refusal():
+            return role
+        case _ if role == "system":
+            ctx.note("system text that is no text was dropped")
+            return None
+    return role
+
+
+# --- system text ------------------------------------------------------------------------------------------
+
+
+def place_system_text(request: IRRequest, rules: TargetRules, _ctx: ExchangeContext) -> IRRequest:
+    """Move system text to where the target reads it: to the front, or into the user's words."""
+    system = [text for text in request.system if text.text.strip()]
+    messages: list[Message] = []
+    for message in request.messages:
+        if message.role != "system":
+            messages.append(message)
+        elif not any(text.strip() for text in _texts(message)):
+            continue
+        elif message.system_kind == "reminder" and not rules.takes_reminders:
+            messages.append(_reminder(message))
+        elif message.system_kind == "reminder" and messages:
+            messages.append(message)
+        elif message.system_kind == "reminder" or rules.hoists_system:
+            system += _system_texts(message)
+        else:
+            messages.append(message)
+    return evolve(request, system=system, messages=messages)
+
+
+def _texts(message: Message) -> list[str]:
+    return [part.text for part in message.parts if isinstance(part, Text | Refusal)]
+
+
+def _system_texts(message: Message) -> Iterator[SystemText]:
+    kind: SystemKind = "developer" if message.system_kind == "developer" else "system"
+    for part in message.parts:
+        if isinstance(part, Text | Refusal) and part.text.strip():
+            yield SystemText(part.text, kind, part.cache if isinstance(part, Text) else None)
+
+
+def _reminder(message: Message) -> Message:
+    """Say a note of the system with the user's voice, marked as what it is."""
+    joined = "\n".join(_texts(message))
+    marks = [part.cache for part in message.parts if isinstance(part, Text) and part.cache is not None]
+    text = Text(f"<system-reminder>\n{joined}\n</system-reminder>", cache=marks[-1] if marks else None)
+    return Message("user", [text])
+
+
+# --- empties ----------------------------------------------------------------------------------------------
+
+
+def drop_empties(request: IRRequest, rules: TargetRules, _ctx: ExchangeContext) -> IRRequest:
+    """Remove text without content, thoughts without words or signature, and messages without parts."""
+    messages = (evolve(message, parts=_filled(message.parts, rules)) for message in request.messages)
+    return evolve(request, messages=[message for message in messages if message.parts])
+
+
+def _filled(parts: list[Part], rules: TargetRules) -> list[Part]:
+    kept: list[Part] = []
+    for part in parts:
+        if isinstance(part, ToolResult):
+            inner = _filled(part.parts, rules)
+            kept.append(part if len(inner) == len(part.parts) else evolve(part, parts=inner))
+        elif _has_content(part, rules):
+            kept.append(part)
+    return kept
+
+
+def _has_content(part: Part, rules: TargetRules) -> bool:
+    match part:
+        case Text() | Refusal():
+            return bool(part.text.strip() if rules.drops_blank_text else part.text)
+        case Thinking():
+            signatures = (part.signature, part.redacted)
+            return bool(part.text) or any(signature and signature.value for signature in signatures)
+    return True
+
+
+# --- order ------------------------------------------------------------------------------------------------
+
+
+def merge_roles(request: IRRequest, rules: TargetRules, _ctx: ExchangeContext) -> IRRequest:
+    """Join neighbours of one role."""
+    if not rules.merges_roles:
+        return request
+    voices = groupby(request.messages, key=_voice)
+    return evolve(request, messages=[_joined(list(messages)) for _, messages in voices])
+
+
+def _voice(message: Message) -> tuple[Role, SystemKind]:
+    return message.role, message.system_kind if message.role == "system" else "system"
+
+
+def _joined(messages: list[Message]) -> Message:
+    if len(messages) == 1:
+        return messages[0]
+    extras: Extras = {}
+    for message in messages:
+        for dialect, members in message.extras.items():
+            extras[dialect] = {**extras.get(dialect, {}), **members}
+    return evolve(messages[0], parts=[part for message in messages for part in message.parts], extras=extras)
+
+
+def order_parts(request: IRRequest, rules: TargetRules, _ctx: ExchangeContext) -> IRRequest:
+    """Put results first and calls last, where the target insists; the order is otherwise kept."""
+    return evolve(request, messages=[_ordered(message, rules) for message in request.messages])
+
+
+def _ordered(message: Message, rules: TargetRules) -> Message:
+    if message.role == "user" and rules.results_first:
+        parts = sorted(message.parts, key=lambda part: not isinstance(part, ToolResult))
+    elif message.role == "assistant" and rules.calls_last:
+        parts = sorted(message.parts, key=lambda part: isinstance(part, ToolCall))
+    else:
+        return message
+    return evolve(message, parts=parts)
+
+
+def end_with_user(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) -> IRRequest:
+    """Remove assistant messages from the end, where an answer must not be begun for the model."""
+    messages = request.messages
+    end = len(messages)
+    while rules.drops_prefill and end and messages[end - 1].role == "assistant":
+        end -= 1
+    if end == len(messages):
+        return request
+    ctx.note("an assistant message at the end was dropped")
+    return evolve(request, messages=messages[:end])
+
+
+def begin_with_user(request: IRRequest, rules: TargetRules, _ctx: ExchangeContext) -> IRRequest:
+    """See to it that the user speaks, and speaks first."""
+    messages = request.messages
+    if rules.needs_user_message and not messages and request.system:
+        spoken: list[Part] = [Text(text.text, cache=text.cache) for text in request.system]
+        return evolve(request, system=[], messages=[Message("user", spoken)])
+    if rules.opening and messages and messages[0].role == "assistant":
+        return evolve(request, messages=[Message("user", [Text(rules.opening)]), *messages])
+    return request
+
+
+# --- tools ------------------------------------------------------------------------------------------------
+
+
+def settle_tool_choice(request: IRRequest, _rules: TargetRules, ctx: ExchangeContext) -> IRRequest:
+    """Remove a tool choice that no declared tool can satisfy."""
+    if not request.tools:
+        return evolve(request, tool_choice=None, parallel_tool_calls=None)
+    choice = request.tool_choice
+    if choice is None or (not choice.names and choice.mode != "tool"):
+        return request
+    declared = {tool.name for tool in request.tools}
+    names = [name for name in choice.names if name in declared]
+    if len(names) == len(choice.names) and names:
+        return request
+    ctx.note("the tool choice names a tool that is not declared")
+    return evolve(request, tool_choice=evolve(choice, names=names) if names else None)
+
+
+def fit_names(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) -> IRRequest:
+    """Rename tools to what the target allows."""
+    return fit_tool_names(request, rules.tool_names, ctx)
+
+
+PASSES: Final[tuple[Pass, ...]] = (
+    settle_tool_choice,
+    fit_names,
+    settle_roles,
+    drop_empties,
+    place_system_text,
+    merge_roles,
+    pair_calls,
+    end_with_user,
+    merge_roles,
+    order_parts,
+    begin_with_user,
+)
