@@ -1,0 +1,70 @@
+"""Log lines: shape and redaction."""
+
+import io
+import logging
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from cliproxy.observe.logs import configure, redacted, request_id
+
+
+@pytest.fixture
+def output() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    stream = io.StringIO()
+    configure(debug=False, stream=stream)
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk-ant-REDACTED",
+        "glpat-abcdefghij1234567890",
+        "AIzaSyA-1234567890abcdefghijklmnopqrstu",
+        "ya29.a0AfH6SMBabcdefghij",
+        "ghu_abcdefghij1234567890abcd",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl",
+    ],
+)
+def test_whatever_looks_like_a_token_is_masked(secret: str) -> None:
+    assert secret not in redacted(f"upstream said: bad token {secret}!")
+
+
+def test_bearer_values_are_masked_whatever_they_look_like() -> None:
+    assert redacted("Authorization: Bearer abcdefgh12345678") == "Authorization: Bearer ***"
+
+
+def test_ordinary_text_is_left_alone() -> None:
+    text = "model claude-sonnet-4-5 served by gitlab in 12 ms; task-list and disk-usage fine"
+    assert redacted(text) == text
+
+
+def test_the_line_shape(output: io.StringIO) -> None:
+    token = request_id.set("a1b2c3d4")
+    logging.getLogger("cliproxy.x").warning("something key=%s", 1)
+    request_id.reset(token)
+    pattern = r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] \[a1b2c3d4\] \[warn \] \[test_logs:\d+\] something key=1\n"
+    assert re.fullmatch(pattern, output.getvalue())
+
+
+def test_tracebacks_are_redacted_too(output: io.StringIO) -> None:
+    try:
+        raise ValueError("glpat-abcdefghij1234567890")
+    except ValueError:
+        logging.getLogger("cliproxy.x").exception("failed")
+    assert "ValueError" in output.getvalue()
+    assert "glpat-abc" not in output.getvalue()
+
+
+def test_debug_lines_need_debug(output: io.StringIO) -> None:
+    logging.getLogger("cliproxy.x").debug("quiet")
+    assert output.getvalue() == ""
+    configure(debug=True, stream=output)
+    logging.getLogger("cliproxy.x").debug("loud")
+    assert "loud" in output.getvalue()

@@ -1,0 +1,64 @@
+"""Where the server listens, and that it never listens more openly than the owner knows."""
+
+import socket
+
+import pytest
+
+from cliproxy.config.model import Config
+from cliproxy.errors import ConfigError
+from cliproxy.service.listen import LOOPBACKS, Binding, choose_binding, is_loopback, open_sockets, shown_url
+from cliproxy.wire.secret import Secret
+
+KEYS = (Secret("sk-0123456789abcdef"),)
+
+
+def test_without_keys_it_is_this_machine_only() -> None:
+    binding = choose_binding(Config())
+    assert binding.hosts == LOOPBACKS
+    assert "no client keys" in binding.reason
+
+
+def test_with_keys_it_is_every_address() -> None:
+    assert choose_binding(Config(api_keys=KEYS)).hosts == ("",)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::", "example.org"])
+def test_an_open_address_without_keys_is_refused(host: str) -> None:
+    with pytest.raises(ConfigError, match="api-keys"):
+        choose_binding(Config(host=host))
+    assert choose_binding(Config(host=host, api_keys=KEYS)).hosts == (host,)
+    assert choose_binding(Config(host=host, allow_unauthenticated=True)).hosts == (host,)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "[::1]"])
+def test_loopback_addresses_need_no_keys(host: str) -> None:
+    assert choose_binding(Config(host=host)).hosts == (host.strip("[]"),)
+    assert is_loopback(host.strip("[]"))
+
+
+def test_both_loopbacks_share_the_port() -> None:
+    sockets = open_sockets(Binding(LOOPBACKS, 0, ""))
+    try:
+        assert sockets[0].family == socket.AF_INET
+        assert len({sock.getsockname()[1] for sock in sockets}) == 1
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            assert sockets[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) > 0
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def test_a_taken_port_is_an_error() -> None:
+    (first, *others) = open_sockets(Binding(("127.0.0.1",), 0, ""))
+    try:
+        with pytest.raises(OSError, match="in use"):
+            open_sockets(Binding(LOOPBACKS, first.getsockname()[1], ""))
+    finally:
+        for sock in (first, *others):
+            sock.close()
+
+
+def test_urls_are_what_a_person_would_type() -> None:
+    (sock, *_) = open_sockets(Binding(("127.0.0.1",), 0, ""))
+    with sock:
+        assert shown_url(sock, "http") == f"http://127.0.0.1:{sock.getsockname()[1]}"
