@@ -30,7 +30,7 @@ answer the second one.
 from collections.abc import Mapping
 from typing import Final, Literal, NoReturn, TypeAlias
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
 from cliproxy.errors import DialectError
 from cliproxy.ir.request import Family, IRRequest, Reasoning
@@ -78,7 +78,7 @@ class ThinkingSupport:
     """Thinking can be switched off."""
     dynamic_allowed: bool = False
     """The model can decide by itself (budget -1, level ``auto``)."""
-    levels: tuple[str, ...] = field(default=(), converter=tuple)
+    levels: tuple[str, ...] = ()
     """Accepted levels in ascending order; may contain ``none`` and ``auto``."""
     adaptive: bool = False
     """Claude's adaptive thinking, steered by ``output_config.effort``."""

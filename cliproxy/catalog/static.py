@@ -1,0 +1,158 @@
+"""What is known about models without asking anybody: the bundled data of ``models.json``.
+
+The file is divided into sections, one for each provider, because the same model has other limits behind
+another provider's door. It names its sources and the date of its facts; an entry without ``thinking`` says
+that the model does not think. Discovery and the owner's configuration override what stands there.
+
+:func:`find` answers for names the file does not contain literally: an owner's ``claude-sonnet-4.5``, a dated
+release, a gateway's ``anthropic/claude_sonnet_4_6`` mean a model that is known under another spelling.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Final
+
+from attrs import evolve, frozen
+
+from cliproxy.catalog.model import ModelInfo
+from cliproxy.credentials.model import Credential, ModelEntry
+from cliproxy.ir.request import Family
+from cliproxy.ir.signatures import family_of_model
+from cliproxy.ir.thinking import ThinkingSupport
+from cliproxy.wire.jsontext import (
+    JsonObject,
+    JsonValue,
+    child,
+    flag,
+    integer,
+    loads_object,
+    objects,
+    strings,
+    text,
+)
+
+_DATA: Final = "models.json"
+
+_RELEASE: Final = re.compile(r"(?:[@-](?:\d{8}|\d{4}-\d{2}-\d{2}|latest|default))+$")
+"""What may follow a model's name without making another model of it."""
+
+
+@frozen(kw_only=True)
+class _Entry:
+    info: ModelInfo
+    plans: frozenset[str]
+    """Plans of an account that include the model; empty: all."""
+
+
+@frozen(kw_only=True)
+class _Catalogue:
+    as_of: str
+    sections: Mapping[str, tuple[_Entry, ...]]
+    spellings: Mapping[str, Mapping[str, ModelInfo]]
+    """Section → reduced spelling → model."""
+
+
+def as_of() -> str:
+    """Return the date of the bundled facts, as ``YYYY-MM-DD``."""
+    return _catalogue().as_of
+
+
+def sections() -> tuple[str, ...]:
+    """Return the names of the sections, which are those of providers."""
+    return tuple(name for name in _catalogue().sections)
+
+
+def models(section: str, plan: str = "") -> tuple[ModelInfo, ...]:
+    """Return the models of a section; with ``plan`` those an account of that plan may use."""
+    entries = _catalogue().sections.get(section, ())
+    return tuple(entry.info for entry in entries if not plan or not entry.plans or plan in entry.plans)
+
+
+def find(name: str, *wanted: str) -> ModelInfo | None:
+    """Return what is known of a model by any of its spellings, in the wanted sections or in all of them."""
+    spellings = _catalogue().spellings
+    spelling = _spelling(name)
+    found = (spellings[section].get(spelling) for section in wanted or spellings if section in spellings)
+    return next((info for info in found if info is not None), None)
+
+
+def models_of(credential: Credential, section: str, plan: str = "") -> tuple[ModelInfo, ...]:
+    """Return the models a credential serves: those its entry declares, otherwise the section's."""
+    if not credential.models:
+        return models(section, plan)
+    return tuple(_declared(entry, section) for entry in credential.models)
+
+
+def _declared(entry: ModelEntry, section: str) -> ModelInfo:
+    """Return the facts about a model that the owner's configuration names."""
+    known = find(entry.name, section)
+    info = (
+        evolve(known, id=entry.name)
+        if known
+        else ModelInfo(id=entry.name, family=family_of_model(entry.name))
+    )
+    return info if entry.thinking is None else evolve(info, thinking=thinking_from(entry.thinking))
+
+
+def thinking_from(said: Mapping[str, JsonValue]) -> ThinkingSupport:
+    """Read what somebody says about a model's thinking: ``levels``, ``min``, ``max``, ``zero-allowed``."""
+    plain: JsonObject = {key.replace("-", "_"): value for key, value in said.items()}
+    return ThinkingSupport(
+        min_budget=integer(plain, "min"),
+        max_budget=integer(plain, "max"),
+        zero_allowed=bool(flag(plain, "zero_allowed")),
+        dynamic_allowed=bool(flag(plain, "dynamic_allowed")),
+        levels=tuple(level.lower() for level in strings(plain, "levels")),
+        adaptive=bool(flag(plain, "adaptive")),
+    )
+
+
+def _spelling(name: str) -> str:
+    """Reduce a name to what its spellings have in common."""
+    last = name.lower().rpartition("/")[2]
+    return _RELEASE.sub("", last.replace("_", "-")).replace(".", "-")
+
+
+@cache
+def _catalogue() -> _Catalogue:
+    document = loads_object(files("cliproxy.catalog").joinpath(_DATA).read_bytes())
+    read = {name: tuple(_read_section(section)) for name, section in _members(document, "sections")}
+    spellings = {
+        name: {_spelling(entry.info.id): entry.info for entry in reversed(entries)}
+        for name, entries in read.items()
+    }
+    return _Catalogue(
+        as_of=text(document, "as_of"),
+        sections=MappingProxyType(read),
+        spellings=MappingProxyType(spellings),
+    )
+
+
+def _members(document: JsonObject, key: str) -> Iterator[tuple[str, JsonObject]]:
+    return ((name, value) for name, value in child(document, key).items() if isinstance(value, dict))
+
+
+def _read_section(section: JsonObject) -> Iterator[_Entry]:
+    owner = text(section, "owned_by")
+    family = text(section, "family")
+    for model in objects(section, "models"):
+        merged = {**section, **model}
+        name = text(model, "id")
+        yield _Entry(
+            info=ModelInfo(
+                id=name,
+                display_name=text(model, "name", name),
+                owned_by=owner,
+                created=integer(model, "created") or 0,
+                context_tokens=integer(model, "context"),
+                output_tokens=integer(model, "max_output"),
+                family=Family(family) if family else family_of_model(name),
+                thinking=thinking_from(child(model, "thinking")),
+                input_modalities=tuple(strings(merged, "input")),
+                output_modalities=tuple(strings(merged, "output")),
+            ),
+            plans=frozenset(strings(model, "plans")),
+        )
