@@ -24,7 +24,7 @@ begin_with_user      there is a user message, and it comes first
 """
 
 from collections.abc import Callable, Iterator
-from itertools import groupby
+from itertools import dropwhile, groupby
 from typing import Final, TypeAlias
 
 from attrs import evolve
@@ -107,11 +107,9 @@ def place_system_text(request: IRRequest, rules: TargetRules, _ctx: ExchangeCont
             messages.append(message)
         elif not any(text.strip() for text in _texts(message)):
             continue
-        elif message.system_kind == "reminder" and not rules.takes_reminders:
-            messages.append(_reminder(message))
-        elif message.system_kind == "reminder" and messages:
-            messages.append(message)
-        elif message.system_kind == "reminder" or rules.hoists_system:
+        elif message.system_kind == "reminder":
+            messages.append(message if rules.takes_reminders else _reminder(message))
+        elif rules.hoists_system:
             system += _system_texts(message)
         else:
             messages.append(message)
@@ -220,14 +218,22 @@ def end_with_user(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) 
 
 
 def begin_with_user(request: IRRequest, rules: TargetRules, _ctx: ExchangeContext) -> IRRequest:
-    """See to it that the user speaks, and speaks first."""
-    messages = request.messages
+    """See to it that the user speaks, and speaks first; a note before that is plain system text."""
+    messages = list(dropwhile(_is_reminder, request.messages))
+    notes = request.messages[: len(request.messages) - len(messages)]
+    if notes:
+        system = [*request.system, *(text for note in notes for text in _system_texts(note))]
+        request = evolve(request, system=system, messages=messages)
     if rules.needs_user_message and not messages and request.system:
         spoken: list[Part] = [Text(text.text, cache=text.cache) for text in request.system]
         return evolve(request, system=[], messages=[Message("user", spoken)])
     if rules.opening and messages and messages[0].role == "assistant":
         return evolve(request, messages=[Message("user", [Text(rules.opening)]), *messages])
     return request
+
+
+def _is_reminder(message: Message) -> bool:
+    return message.role == "system" and message.system_kind == "reminder"
 
 
 # --- tools ------------------------------------------------------------------------------------------------
