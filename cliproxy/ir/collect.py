@@ -176,7 +176,9 @@ def _finished(block: _Block) -> Part | None:
     text = "".join(block.pieces)
     match start.kind:
         case BlockKind.TEXT:
-            return Text(text, block.citations, block.citation_dialect, block.signature) if text else None
+            if not text:
+                return None
+            return Text(text, block.citations, block.citation_dialect, block.signature, extras=start.extras)
         case BlockKind.REFUSAL:
             return Refusal(text) if text else None
         case BlockKind.THINKING:
@@ -217,15 +219,18 @@ def to_events(response: IRResponse) -> Iterator[Event]:
     index = 0
     for choice in response.choices:
         for part in choice.parts:
-            inner = list(_take_apart(part, index))
-            if inner:
-                yield _opening(part, index, choice.index)
-                yield from inner
-                yield BlockStop(index)
-                index += 1
+            events = part_events(part, index, choice.index)
+            yield from events
+            index += bool(events)
         yield Finish(choice.ending, choice.index)
     yield UsageUpdate(response.usage)
     yield End()
+
+
+def part_events(part: Part, index: int, choice: int = 0) -> list[Event]:
+    """Return one part as a complete block; nothing for a part that has nothing to say."""
+    inner = list(_take_apart(part, index))
+    return [_opening(part, index, choice), *inner, BlockStop(index)] if inner else []
 
 
 def _opening(part: Part, index: int, choice: int) -> BlockStart:
@@ -250,6 +255,8 @@ def _opening(part: Part, index: int, choice: int) -> BlockStart:
             return BlockStart(index, BlockKind.IMAGE, choice)
         case Opaque():
             return BlockStart(index, BlockKind.OPAQUE, choice)
+        case Text():
+            return BlockStart(index, BlockKind.TEXT, choice, extras=part.extras)
         case _:
             return BlockStart(index, BlockKind.TEXT, choice)
 

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from attrs import define, field
 
 from cliproxy.errors import Kind
-from cliproxy.ir.request import Family, Opaque
+from cliproxy.ir.request import Extras, Family, Opaque
 from cliproxy.ir.response import Ending, Usage
 from cliproxy.wire.jsontext import JsonObject
 
@@ -55,6 +55,8 @@ class BlockStart:
     name: str = ""
     item_id: str = ""
     namespace: str = ""
+    extras: Extras = field(factory=dict)
+    """What becomes the ``extras`` of a text part."""
 
 
 @define
