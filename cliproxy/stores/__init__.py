@@ -1,0 +1,3 @@
+"""Where configuration and credential files live. The only rooms that read and write them."""
+
+__all__ = ["atomic", "base", "file", "locks"]
