@@ -1,3 +1,3 @@
-"""Logins and renewals as conversations: flows that say what they need next, and pure decisions about tokens."""
+"""Logins and renewals as conversations: flows say what they need next; decisions about tokens are pure."""
 
 __all__ = ["code", "freshness", "pkce", "rates", "steps"]

@@ -11,7 +11,7 @@ carries no state to be checked; the verifier that only this process knows still 
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from attrs import field, frozen
 
@@ -204,8 +204,15 @@ def parse_pasted(pasted: str) -> dict[str, str]:
     given = pasted.strip().strip("\"'")
     if not given:
         raise LoginError("nothing was pasted", code="nothing_pasted")
-    if any(c.isspace() for c in given):
-        raise LoginError("the pasted text is neither an address nor a code", code="bad_paste")
+    found = {} if any(c.isspace() for c in given) else _answer_in(given)
+    if not found.get("code") and not found.get("error"):
+        raise LoginError(
+            "there is neither a code nor an address with one in the pasted text", code="bad_paste"
+        )
+    return found
+
+
+def _answer_in(given: str) -> dict[str, str]:
     query = _query_of(given)
     if query is None:
         code, mark, state = given.partition("#")
@@ -216,21 +223,22 @@ def parse_pasted(pasted: str) -> dict[str, str]:
         found |= {"code": code, "state": state}
     if "error" not in found and "error_description" in found:
         found["error"] = found["error_description"]
-    if not found.get("code") and not found.get("error"):
-        raise LoginError("the pasted address has no code in it", code="bad_paste")
     return {"state": "", **found}
 
 
 def _query_of(given: str) -> dict[str, str] | None:
     """Return the parameters of an address or query; ``None`` when the text is neither."""
-    if "://" in given:
-        parts = urlsplit(given)
-        return dict(parse_qsl(parts.fragment)) | dict(parse_qsl(parts.query))
+    _, is_address, rest = given.partition("://")
     bare = given.removeprefix("?")
     if bare.split("=", 1)[0] in _PARAMETERS:
-        return dict(parse_qsl(bare))
-    _, mark, rest = given.partition("?")
-    return dict(parse_qsl(rest.replace("#", "&"))) if mark else None
+        rest = f"?{bare}"
+    elif not is_address:
+        rest = given
+    before, _, fragment = rest.partition("#")
+    _, has_query, query = before.partition("?")
+    if not is_address and not has_query:
+        return None
+    return dict(parse_qsl(fragment)) | dict(parse_qsl(query))
 
 
 def one_line(message: str) -> str:

@@ -7,6 +7,7 @@ token early nor keeps it alive.
 """
 
 from enum import Enum, auto
+from math import inf
 from typing import Final
 
 from attrs import frozen
@@ -18,6 +19,8 @@ LONGEST_PAUSE_S: Final = 900.0
 JITTER: Final = 0.1
 MARGIN_S: Final = 20.0
 """A token with less than this left is not handed out, lest it ends on its way to the upstream."""
+SHORTEST_LIFE_S: Final = 60.0
+"""A token that has just been issued is good for this long, whatever a server with a wrong clock says."""
 NEEDS_LOGIN: Final = frozenset(
     {"invalid_grant", "invalid_client", "not_renewable", "missing_scope", "expired"}
 )
@@ -26,15 +29,21 @@ NEEDS_LOGIN: Final = frozenset(
 
 @frozen
 class Span:
-    """The life of a token on the monotonic clock; ``None``: no known end."""
+    """The life of a token on the monotonic clock."""
 
     begin: float
+    """Minus infinity when it is not known when the token was issued."""
     end: float | None
+    """``None``: no known end."""
 
 
-def span_of(expires_at: float | None, wall: float, monotonic: float) -> Span:
-    """Place a token's life on the monotonic clock, at the moment it arrived."""
-    return Span(monotonic, None if expires_at is None else monotonic + (expires_at - wall))
+def span_of(expires_at: float | None, wall: float, monotonic: float, *, is_new: bool) -> Span:
+    """Place a token's life on the monotonic clock, at the moment it arrived. ``is_new``: just issued."""
+    begin = monotonic if is_new else -inf
+    if expires_at is None:
+        return Span(begin, None)
+    end = monotonic + (expires_at - wall)
+    return Span(begin, max(end, monotonic + SHORTEST_LIFE_S) if is_new else end)
 
 
 class Advice(Enum):
@@ -60,7 +69,7 @@ def due_at(span: Span, lead_s: float) -> float:
     """Return when renewal is due. The lead never exceeds half the life, or short-lived tokens would always be
     due."""
     if span.end is None:
-        return float("inf")
+        return inf
     return span.end - min(lead_s, max(span.end - span.begin, 0.0) / 2)
 
 

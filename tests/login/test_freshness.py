@@ -7,7 +7,7 @@ from cliproxy.login.freshness import Advice, advise, due_at, needs_login, pause_
 
 
 def test_a_token_without_an_end_is_always_good() -> None:
-    span = span_of(None, wall=1000.0, monotonic=5.0)
+    span = span_of(None, wall=1000.0, monotonic=5.0, is_new=True)
     assert advise(span, 300.0, 10**9) is Advice.USE
     assert due_at(span, 300.0) == float("inf")
 
@@ -24,32 +24,38 @@ def test_a_token_without_an_end_is_always_good() -> None:
     ],
 )
 def test_an_hour_with_five_minutes_lead(now: float, advice: Advice) -> None:
-    span = span_of(1_000_003_600.0, wall=1_000_000_000.0, monotonic=0.0)
+    span = span_of(1_000_003_600.0, wall=1_000_000_000.0, monotonic=0.0, is_new=True)
     assert advise(span, 300.0, now) is advice
 
 
 def test_a_lead_longer_than_the_life_does_not_make_a_fresh_token_due() -> None:
-    span = span_of(1060.0, wall=1000.0, monotonic=0.0)
+    span = span_of(1060.0, wall=1000.0, monotonic=0.0, is_new=True)
     assert advise(span, 300.0, 1.0) is Advice.USE
     assert due_at(span, 300.0) == 30.0
 
 
-def test_a_very_short_life_is_used_at_least_for_its_first_half() -> None:
-    span = span_of(1010.0, wall=1000.0, monotonic=0.0)
-    assert advise(span, 300.0, 1.0) is not Advice.RENEW
-    assert advise(span, 300.0, 9.0) is Advice.RENEW
+def test_a_token_of_unknown_age_gets_the_whole_lead() -> None:
+    span = span_of(1100.0, wall=1000.0, monotonic=0.0, is_new=False)
+    assert advise(span, 300.0, 0.0) is Advice.USE_AND_RENEW
+    assert advise(span, 300.0, 81.0) is Advice.RENEW
+
+
+def test_an_issuer_with_a_wrong_clock_is_believed_only_after_a_minute() -> None:
+    span = span_of(400.0, wall=1000.0, monotonic=0.0, is_new=True)
+    assert advise(span, 300.0, 1.0) is Advice.USE
+    assert advise(span, 300.0, 59.0) is Advice.RENEW
 
 
 def test_a_token_that_came_expired_is_renewed_at_once() -> None:
-    span = span_of(900.0, wall=1000.0, monotonic=50.0)
+    span = span_of(900.0, wall=1000.0, monotonic=50.0, is_new=False)
     assert advise(span, 300.0, 50.0) is Advice.RENEW
 
 
-@given(st.floats(1.0, 1e6), st.floats(0.0, 1e5), st.floats(-3600.0, 3600.0))
+@given(st.floats(100.0, 1e6), st.floats(0.0, 1e5), st.floats(-3600.0, 3600.0))
 def test_the_wall_clock_may_jump_once_the_token_is_here(life: float, lead: float, jump: float) -> None:
     """The decision depends on the time that passed, not on what the wall clock says meanwhile."""
-    before = span_of(1e9 + life, wall=1e9, monotonic=100.0)
-    after_jump = span_of(1e9 + jump + life, wall=1e9 + jump, monotonic=100.0)
+    before = span_of(1e9 + life, wall=1e9, monotonic=100.0, is_new=True)
+    after_jump = span_of(1e9 + jump + life, wall=1e9 + jump, monotonic=100.0, is_new=True)
     for passed in (0.0, life / 3, life * 0.9, life * 2):
         assert advise(before, lead, 100.0 + passed) is advise(after_jump, lead, 100.0 + passed)
 

@@ -196,7 +196,7 @@ async def test_a_paste_that_is_no_answer_is_explained_and_asked_again() -> None:
         open_callback=Browser().open, paste=pastes("https://example.org/", "code=p&state=s"), note=told.append
     )
     assert await run_flow(browser_flow(), chosen) == "p"
-    assert "no code" in told[0]
+    assert "neither a code" in told[0]
 
 
 async def test_pressing_enter_keeps_waiting_for_the_browser(autojump_clock: trio.testing.MockClock) -> None:
