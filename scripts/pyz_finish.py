@@ -2,9 +2,10 @@
 
     pyz_finish.py ARCHIVE LAUNCHER OUTPUT
 
-shiv's archive carries the permissions of the files it found and its own start-up code. Here every entry gets the same
-time (``SOURCE_DATE_EPOCH``), one of two permissions, and its place by name, so that two builds of the same source are the
-same bytes whoever made them. ``__main__.py`` becomes the launcher with the build's identity filled in.
+shiv's archive carries the permissions of the files it found and its own start-up code. Here every entry gets
+the same time (``SOURCE_DATE_EPOCH``), one of two permissions, and its place by name, so that two builds of
+the same source are the same bytes whoever made them. ``__main__.py`` becomes the launcher with the build's
+identity filled in.
 """
 
 import hashlib

@@ -2,9 +2,9 @@
 
     pyz_stage.py DIRECTORY
 
-Removes what an installation leaves behind that depends on the machine (records, paths, scripts with a path in their first
-line) and what a program never imports (tests, stubs). Writes ``cliproxy/build.json`` with the facts of this build, taken
-from ``CLIPROXY_BUILD_COMMIT`` and ``SOURCE_DATE_EPOCH``.
+Removes what an installation leaves behind that depends on the machine (records, paths, scripts with a path in
+their first line) and what a program never imports (tests, stubs). Writes ``cliproxy/build.json`` with the
+facts of this build, taken from ``CLIPROXY_BUILD_COMMIT`` and ``SOURCE_DATE_EPOCH``.
 """
 
 import json

@@ -1,15 +1,15 @@
 """What every test gets: an empty environment, a fixed way of exploring, and instruments to ask for by name.
 
 **Environment.** A test sees no variable of the machine that could change what the program does: no keys, no
-proxies, no configuration folders. ``HOME`` and the XDG folders are an empty directory of the test. A test sets
-what it needs.
+proxies, no configuration folders. ``HOME`` and the XDG folders are an empty directory of the test. A test
+sets what it needs.
 
-**Exploration.** Hypothesis runs the profile named by ``HYPOTHESIS_PROFILE``, else ``ci`` where ``CI`` is set, else
-``dev``. ``ci`` is derandomised: a red run can be repeated.
+**Exploration.** Hypothesis runs the profile named by ``HYPOTHESIS_PROFILE``, else ``ci`` where ``CI`` is set,
+else ``dev``. ``ci`` is derandomised: a red run can be repeated.
 
-**Blocking.** ``blocking_detector`` fails a test in which one task keeps the event loop for more than 100 ms of
-real time. It is for tests in virtual time; where real sockets and other processes share the machine, slowness
-proves nothing.
+**Blocking.** ``blocking_detector`` fails a test in which one task keeps the event loop for more than 100 ms
+of real time. It is for tests in virtual time; where real sockets and other processes share the machine,
+slowness proves nothing.
 """
 
 import os
@@ -53,8 +53,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
 class BlockingDetector(trio.abc.Instrument):
     """Notes every task step that takes longer than ``longest_s`` of real time.
 
-    trio switches an instrument off when it raises, so that a complaint made inside a hook would be lost: the steps
-    are kept and judged when the test is over.
+    trio switches an instrument off when it raises, so that a complaint made inside a hook would be lost: the
+    steps are kept and judged when the test is over.
     """
 
     def __init__(self, longest_s: float = LONGEST_STEP_S) -> None:
