@@ -1,7 +1,7 @@
 """The command line: flags, commands, exit codes. The only place that starts the event loop.
 
-Nothing but the standard library is imported before the arguments are understood, so that ``--help`` and usage errors are
-instant; each command's module is imported when the command runs.
+Nothing but the standard library is imported before the arguments are understood, so that ``--help`` and usage
+errors are instant; each command's module is imported when the command runs.
 """
 
 import importlib

@@ -1,9 +1,10 @@
 """Flags and commands, as tables and one parser. Standard library only.
 
-Flags keep the spelling of the reference server: one or two dashes, ``-name value`` or ``-name=value``, booleans take a
-value only behind ``=``. They mix freely with commands: ``cliproxy -config x.yaml`` starts the server, ``cliproxy --gitlab-login``
-is ``cliproxy login gitlab``. Nothing is silently ignored: an unknown flag, a stray word, or a flag that means nothing to the
-command at hand is a usage error that suggests what was meant.
+Flags keep the spelling of the reference server: one or two dashes, ``-name value`` or ``-name=value``,
+booleans take a value only behind ``=``. They mix freely with commands: ``cliproxy -config x.yaml`` starts the
+server, ``cliproxy --gitlab-login`` is ``cliproxy login gitlab``. Nothing is silently ignored: an unknown
+flag, a stray word, or a flag that means nothing to the command at hand is a usage error that suggests what
+was meant.
 """
 
 import difflib

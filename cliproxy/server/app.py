@@ -17,15 +17,20 @@ from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
+from cliproxy import __version__
+from cliproxy.config.model import Config
 from cliproxy.dialects import DIALECTS
 from cliproxy.dialects.base import Dialect
 from cliproxy.errors import Kind, NotFound, ProxyError
 from cliproxy.observe.access import access_line
+from cliproxy.server.access import KeyRing
 from cliproxy.server.asgi import HttpConnection
 from cliproxy.server.generate import Generate
 from cliproxy.server.listing import ShowModels
 from cliproxy.server.render import error_response, json_response
-from cliproxy.server.world import World, new_request_id
+from cliproxy.server.world import Gate, World, new_request_id
+from cliproxy.service.service import Service
+from cliproxy.wire.secret import Secret
 
 logger = logging.getLogger(__name__)
 
@@ -190,3 +195,37 @@ def _allow_origin(world: World, response: Response) -> None:
     response.headers["Access-Control-Allow-Methods"] = ALLOWED_METHODS
     asked = request.headers.get("Access-Control-Request-Headers", "")
     response.headers["Access-Control-Allow-Headers"] = asked or "*, Authorization"
+
+
+def app_for(service: Service) -> App:
+    """Build the application of a service."""
+    return create_app(
+        World(
+            deps=service.deps(),
+            keys=RingOf(service),
+            gate=Gate(lambda: _bounds(service.config)),
+            is_ready=service.is_ready,
+            is_usable=service.is_usable,
+            version=__version__,
+        )
+    )
+
+
+def _bounds(config: Config) -> tuple[int, int]:
+    return config.limits.concurrent_requests, config.limits.concurrent_requests_per_key
+
+
+class RingOf:
+    """The key ring of the current configuration, remade only when the keys have changed."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._keys: tuple[Secret, ...] = ()
+        self._ring = KeyRing(())
+
+    def __call__(self) -> KeyRing:
+        """Return the ring."""
+        keys = self._service.config.api_keys
+        if keys is not self._keys:
+            self._keys, self._ring = keys, KeyRing(keys)
+        return self._ring

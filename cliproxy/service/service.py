@@ -33,11 +33,12 @@ from hypercorn.typing import ASGIFramework
 
 from cliproxy.catalog.registry import Candidate
 from cliproxy.config.model import Config
-from cliproxy.exchange.deps import Deps, TokenSource
+from cliproxy.exchange.deps import Deps
 from cliproxy.exchange.record import ExchangeRecord, Outcome
 from cliproxy.net.http import Upstreams
 from cliproxy.routing.select import RuntimeTable
 from cliproxy.service.listen import shown_url
+from cliproxy.service.refresh import TokenTable
 from cliproxy.service.snapshots import Snapshots, is_listed
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class Service:
 
     snapshots: Snapshots
     upstreams: Upstreams
-    tokens: TokenSource
+    tokens: TokenTable
     runtime: RuntimeTable = field(factory=RuntimeTable)
     rng: random.Random = field(factory=random.SystemRandom)
     is_stopping: bool = field(default=False, init=False)

@@ -12,7 +12,7 @@ from attrs import define, field
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.catalog.registry import Candidate, Offer, build
 from cliproxy.config.model import Config
-from cliproxy.credentials.model import Credential, CredentialId, ModelEntry
+from cliproxy.credentials.model import Credential, CredentialId
 from cliproxy.errors import Kind
 from cliproxy.exchange.deps import Snapshot
 from cliproxy.providers.base import Provider
@@ -27,7 +27,7 @@ class Snapshots:
 
     providers: Mapping[str, Provider]
     _config: Config = field(factory=Config)
-    _credentials: tuple[Credential, ...] = field(default=())
+    _credentials: Sequence[Credential] = ()
     _discovered: dict[CredentialId, tuple[ModelInfo, ...]] = field(factory=dict, init=False)
     _current: Snapshot = field(init=False)
 
@@ -61,28 +61,19 @@ class Snapshots:
         offers = [self._offer(credential) for credential in self._credentials]
         registry = build(offers, force_prefix=self._config.force_model_prefix)
         self._current = Snapshot(
-            config=self._config, registry=registry, providers=self.providers, credentials=self._credentials
+            config=self._config,
+            registry=registry,
+            providers=self.providers,
+            credentials=tuple(self._credentials),
         )
 
     def _offer(self, credential: Credential) -> Offer:
         provider = self.providers[credential.provider]
         models = self._discovered.get(credential.id) or provider.static_models(credential)
-        aliases = tuple(
-            _entry(alias) for alias in self._config.oauth_model_alias.get(credential.provider, ())
-        )
+        owned = model_entries(self._config.oauth_model_alias.get(credential.provider, ()))
+        aliases = (*credential.model_aliases, *owned)
         excluded = tuple(self._config.oauth_excluded_models.get(credential.provider, ()))
         return Offer(credential=credential, models=models, aliases=aliases, excluded=excluded)
-
-
-def _entry(alias: object) -> ModelEntry:
-    """Read one line of ``oauth-model-alias``."""
-    name = getattr(alias, "name", "")
-    return ModelEntry(
-        name=name,
-        alias=getattr(alias, "alias", ""),
-        fork=getattr(alias, "fork", False),
-        force_mapping=getattr(alias, "force_mapping", False),
-    )
 
 
 def is_listed(candidate: Candidate, table: RuntimeTable, now: float) -> bool:

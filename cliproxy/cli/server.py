@@ -1,0 +1,107 @@
+"""``server``: read everything, listen, say where and what to try, serve until stopped."""
+
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+
+import trio
+from attrs import evolve
+
+from cliproxy import __version__
+from cliproxy.cli.exits import FAILURE, OK
+from cliproxy.cli.flags import Arguments
+from cliproxy.cli.world import state_of
+from cliproxy.config.model import Config
+from cliproxy.credentials.model import Credential
+from cliproxy.errors import ConfigError, StoreError
+from cliproxy.observe.logs import configure
+from cliproxy.providers import PROVIDERS
+from cliproxy.providers.demo import DEMO_CREDENTIAL, DEMO_MODEL
+from cliproxy.server.app import app_for
+from cliproxy.service.listen import Binding, choose_binding, open_sockets
+from cliproxy.service.run import Options, run_server
+from cliproxy.service.state import State
+
+logger = logging.getLogger(__name__)
+
+
+def run(arguments: Arguments) -> int:
+    """Run the server; 1 when it cannot start."""
+    try:
+        return trio.run(_serve, arguments)
+    except* (ConfigError, StoreError, OSError) as group:
+        for exc in _leaves(group):
+            print(f"cliproxy: {exc}", file=sys.stderr)
+    return FAILURE
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
+    for exc in group.exceptions:
+        if isinstance(exc, BaseExceptionGroup):
+            yield from _leaves(exc)
+        else:
+            yield exc
+
+
+async def _serve(arguments: Arguments) -> int:
+    state = await state_of(arguments)
+    config = with_flags(state.loaded.config, arguments)
+    state = evolve(state, loaded=evolve(state.loaded, config=config))
+    configure(debug=config.debug or "debug" in arguments.switches)
+    extra = (DEMO_CREDENTIAL,) if "demo" in arguments.switches else ()
+    binding = choose_binding(config, state.loaded.source)
+    sockets = open_sockets(binding)
+    _report(state)
+    options = Options(
+        state=state, providers=PROVIDERS, binding=binding, make_app=app_for, sockets=sockets, extra=extra
+    )
+    async with trio.open_nursery() as nursery:
+        urls = await nursery.start(run_server, options)
+        print("\n".join(greeting(urls, binding, [*state.credentials, *extra], config)), flush=True)
+    return OK
+
+
+def with_flags(config: Config, arguments: Arguments) -> Config:
+    """Let ``-host`` and ``-port`` override the configuration."""
+    if "host" in arguments.values:
+        config = evolve(config, host=arguments.values["host"])
+    port = arguments.number("port")
+    return config if port is None else evolve(config, port=port)
+
+
+def _report(state: State) -> None:
+    """Log what the owner should know about his files."""
+    if not state.has_config_file:
+        logger.info("no configuration file at %s; using defaults", state.loaded.source)
+    for note in state.loaded.notes():
+        logger.warning("%s: %s", state.loaded.source, note)
+    for warning in state.warnings:
+        logger.warning("%s", warning)
+    for problem in state.problems:
+        logger.error("credential not used: %s", problem)
+
+
+def greeting(
+    urls: Sequence[str], binding: Binding, credentials: Sequence[Credential], config: Config
+) -> Iterator[str]:
+    """Say where the server listens and why, whose accounts it has, and what to try."""
+    first = urls[0]
+    yield f"cliproxy {__version__}"
+    yield f"API server started successfully on: {', '.join(urls)} ({binding.reason})"
+    usable = [credential for credential in credentials if not credential.disabled]
+    if not usable:
+        yield "No accounts yet. Log in with `cliproxy login gitlab`, or add API keys: `cliproxy init`, then config.yaml."
+        yield "Or try the built-in demo model, which needs no account: `cliproxy server -demo`."
+        return
+    counts = {c.provider: sum(1 for other in usable if other.provider == c.provider) for c in usable}
+    yield "Accounts: " + ", ".join(f"{provider} ({count})" for provider, count in sorted(counts.items()))
+    if DEMO_CREDENTIAL in credentials:
+        yield "Demo mode: the model `demo` is built in, offline and deterministic. It is NOT a real language model."
+        key = " -H 'Authorization: Bearer <one of api-keys>'" if config.api_keys else ""
+        yield "Try it:"
+        yield (
+            f"  curl -N {first}/v1/chat/completions{key} -H 'Content-Type: application/json' \\\n"
+            f'    -d \'{{"model":"{DEMO_MODEL}","stream":true,'
+            '"messages":[{"role":"user","content":"Hello!"}]}\''
+        )
+        yield "Next: log in to GitLab Duo with `cliproxy login gitlab`; other providers: `cliproxy login`."

@@ -1,0 +1,142 @@
+"""Start everything in the right order, keep it running, and take it down again.
+
+The order of starting is the order of trust: configuration and credentials first, then the registry, then the
+sockets, so that a server that answers at all answers with everything it has.
+
+Renewals of tokens live in a nursery *outside* the one that serves requests: when the requests have ended, a
+renewal under way (its refresh token may be used up already) still gets its moment to reach the disk.
+"""
+
+import logging
+import random
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import trio
+from attrs import field, frozen
+from hypercorn.typing import ASGIFramework
+
+from cliproxy.config.model import Config
+from cliproxy.credentials.files import codec_table, decode_credential, merge_tokens, to_bytes
+from cliproxy.credentials.model import Credential, CredentialKind
+from cliproxy.errors import CredentialError
+from cliproxy.net.http import Upstreams
+from cliproxy.providers.base import Provider
+from cliproxy.service.discovery import discover_for_ever
+from cliproxy.service.listen import Binding
+from cliproxy.service.refresh import Persist, Reread, TokenTable
+from cliproxy.service.service import Service
+from cliproxy.service.snapshots import Snapshots
+from cliproxy.service.state import State
+from cliproxy.stores.base import Store
+from cliproxy.wire.jsontext import JsonValue, loads_object
+from cliproxy.wire.secret import Secret
+
+logger = logging.getLogger(__name__)
+
+MakeApp = Callable[[Service], ASGIFramework]
+
+
+@frozen(kw_only=True)
+class Options:
+    """What to run. ``extra`` are credentials that no file holds, such as the demo's."""
+
+    state: State
+    providers: Sequence[Provider]
+    binding: Binding
+    make_app: MakeApp
+    sockets: Sequence[socket.socket] = field(repr=False)
+    extra: tuple[Credential, ...] = ()
+
+
+@asynccontextmanager
+async def opened(
+    state: State, providers: Sequence[Provider], extra: Sequence[Credential] = ()
+) -> AsyncIterator[Service]:
+    """Build a service and run its renewals; leaving ends them. The server itself is not started."""
+    by_key = {provider.key: provider for provider in providers}
+    config = state.loaded.config
+    credentials = [*state.credentials, *extra]
+    snapshots = Snapshots(by_key, config, credentials)
+    memory = {name: upstream for provider in providers for name, upstream in provider.memory.items()}
+    async with Upstreams(memory, proxy_of(config)) as upstreams, trio.open_nursery() as renewals:
+        tokens = TokenTable(
+            nursery=renewals,
+            providers=by_key,
+            fetcher=upstreams,
+            persist=persister(state.store),
+            reread=rereader(state.store, providers),
+            exclusive=lambda credential: state.store.lock(credential.source),
+            wall=time.time,
+            monotonic=trio.current_time,
+            rng=random.SystemRandom(),
+        )
+        tokens.sync(credentials)
+        yield Service(snapshots=snapshots, upstreams=upstreams, tokens=tokens)
+        renewals.cancel_scope.cancel(reason="the service ends")
+
+
+async def run_server(
+    options: Options, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Serve until stopped by a signal. ``started`` reports the URLs."""
+    async with opened(options.state, options.providers, options.extra) as service:
+        app = options.make_app(service)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(service.watch_signals)
+            await nursery.start(service.tokens.run)
+            for credential in service.snapshots.current().credentials:
+                nursery.start_soon(discover_for_ever, service, credential, name=f"discover {credential.id}")
+            urls = await nursery.start(
+                start_and_stop, service, app, list(options.sockets), nursery.cancel_scope
+            )
+            task_status.started(urls)
+
+
+async def start_and_stop(
+    service: Service,
+    app: ASGIFramework,
+    sockets: list[socket.socket],
+    scope: trio.CancelScope,
+    *,
+    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve, and end the other tasks when serving has ended."""
+    await service.serve(app, sockets, task_status=task_status)
+    scope.cancel(reason="the server has stopped")
+
+
+def proxy_of(config: Config) -> Secret | None:
+    """Return the global proxy; ``None`` lets the environment decide."""
+    return config.proxy_url or None
+
+
+def persister(store: Store) -> Persist:
+    """Return a function that merges new tokens into a credential's file as it is at that moment."""
+
+    async def persist(credential: Credential, patch: Mapping[str, JsonValue]) -> None:
+        def merged(present: bytes | None) -> bytes | None:
+            if present is None:
+                raise CredentialError(f"{credential.source}: the file is gone; the new tokens are not saved")
+            return to_bytes(merge_tokens(loads_object(present), patch))
+
+        await store.update_credential(credential.source, merged)
+
+    return persist
+
+
+def rereader(store: Store, providers: Sequence[Provider]) -> Reread:
+    """Return a function that reads a credential's file again."""
+    codecs = codec_table(provider.codec for provider in providers if provider.codec is not None)
+
+    async def reread(credential: Credential) -> Credential | None:
+        if credential.kind is not CredentialKind.ACCOUNT:
+            return None
+        stored = await store.read_credential(credential.source)
+        if stored is None:
+            return None
+        return decode_credential(stored.name, stored.content, codecs).credential
+
+    return reread

@@ -1,0 +1,112 @@
+"""Everything the owner has configured, read and explained: the configuration, its key entries, the credential
+files.
+
+The server, ``check`` and ``models`` all start here, so that they cannot disagree about what a file means. A
+configuration that cannot be used raises; a credential file that cannot be used is passed over and named, and
+the others are served.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from attrs import evolve, frozen
+
+from cliproxy.config.environment import (
+    ConfigSource,
+    Environment,
+    choose_source,
+    expand_home,
+    read_environment,
+)
+from cliproxy.config.load import Loaded, examine
+from cliproxy.credentials.files import codec_table, decode_credential
+from cliproxy.credentials.model import Credential
+from cliproxy.credentials.synthesis import synthesize
+from cliproxy.errors import ConfigError, CredentialError, Problem
+from cliproxy.providers.base import Provider
+from cliproxy.stores.file import FileStore
+
+
+@frozen(kw_only=True)
+class State:
+    """What was read."""
+
+    store: FileStore
+    loaded: Loaded
+    credentials: tuple[Credential, ...]
+    problems: tuple[str, ...] = ()
+    """Credential files that are not used, and why."""
+    warnings: tuple[str, ...] = ()
+    has_config_file: bool = True
+
+
+def config_source(flag: str, environ: Mapping[str, str], cwd: Path) -> tuple[ConfigSource, Environment]:
+    """Say where the configuration comes from."""
+    environment = read_environment(environ)
+    return choose_source(environment, flag, cwd), environment
+
+
+async def read_config(source: ConfigSource, home: Path) -> tuple[Loaded, FileStore, bool]:
+    """Read the configuration, without judging it; a default path that does not exist means the defaults.
+
+    Raises :class:`~cliproxy.errors.ConfigError` when a file that was asked for is missing, and
+    :class:`~cliproxy.errors.StoreError` when one cannot be read.
+    """
+    path = Path(source.path)
+    store = FileStore(path, path.parent)
+    stored = await store.read_config()
+    if stored is None and source.explicit:
+        raise ConfigError(str(path), [Problem("there is no such file; `cliproxy init` writes one")])
+    loaded = examine(stored.content if stored is not None else "", str(path))
+    auth_dir = Path(source.auth_dir or expand_home(loaded.config.auth_dir, home))
+    if not auth_dir.is_absolute():
+        auth_dir = path.parent / auth_dir
+    return loaded, evolve(store, auth_dir=auth_dir), stored is not None
+
+
+async def read_state(source: ConfigSource, home: Path, providers: Sequence[Provider]) -> State:
+    """Read configuration and credentials.
+
+    Raises :class:`~cliproxy.errors.ConfigError` and :class:`~cliproxy.errors.StoreError`.
+    """
+    loaded, store, has_config_file = await read_config(source, home)
+    if loaded.errors:
+        raise ConfigError(loaded.source, loaded.errors)
+    files = await read_credentials(store, providers)
+    sections = [section for provider in providers for section in provider.sections]
+    return State(
+        store=store,
+        loaded=loaded,
+        credentials=(*files.credentials, *synthesize(loaded.config, sections)),
+        problems=files.problems,
+        warnings=files.warnings,
+        has_config_file=has_config_file,
+    )
+
+
+@frozen(kw_only=True)
+class Files:
+    """The credential files, read."""
+
+    credentials: tuple[Credential, ...]
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+async def read_credentials(store: FileStore, providers: Sequence[Provider]) -> Files:
+    """Read the credential files. One that is of no use is a problem, never an exception."""
+    codecs = codec_table(provider.codec for provider in providers if provider.codec is not None)
+    warnings = [*await store.prepare()]
+    listing = await store.list_credentials()
+    warnings += listing.warnings
+    problems = [*listing.problems]
+    credentials: list[Credential] = []
+    for file in listing.files:
+        try:
+            decoded = decode_credential(file.name, file.content, codecs)
+        except CredentialError as exc:
+            problems.append(str(exc))
+            continue
+        credentials.append(decoded.credential)
+        warnings += [*file.warnings, *decoded.warnings]
+    return Files(credentials=tuple(credentials), problems=tuple(problems), warnings=tuple(warnings))
