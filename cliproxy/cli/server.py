@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import trio
 from attrs import evolve
@@ -16,13 +17,16 @@ from cliproxy.credentials.model import Credential
 from cliproxy.errors import ConfigError, StoreError
 from cliproxy.observe.logs import configure
 from cliproxy.providers import PROVIDERS
-from cliproxy.providers.demo import DEMO_CREDENTIAL, DEMO_MODEL
+from cliproxy.providers.demo import demo_credential
 from cliproxy.server.app import app_for
 from cliproxy.service.listen import Binding, choose_binding, open_sockets
 from cliproxy.service.run import Options, run_server
 from cliproxy.service.state import State
 
 logger = logging.getLogger(__name__)
+
+DEMO: Final = "demo"
+"""Provider and model of the demo."""
 
 
 def run(arguments: Arguments) -> int:
@@ -48,7 +52,7 @@ async def _serve(arguments: Arguments) -> int:
     config = with_flags(state.loaded.config, arguments)
     state = evolve(state, loaded=evolve(state.loaded, config=config))
     configure(debug=config.debug or "debug" in arguments.switches)
-    extra = (DEMO_CREDENTIAL,) if "demo" in arguments.switches else ()
+    extra = (demo_credential(),) if "demo" in arguments.switches else ()
     binding = choose_binding(config, state.loaded.source)
     sockets = open_sockets(binding)
     _report(state)
@@ -90,18 +94,17 @@ def greeting(
     yield f"API server started successfully on: {', '.join(urls)} ({binding.reason})"
     usable = [credential for credential in credentials if not credential.disabled]
     if not usable:
-        yield "No accounts yet. Log in with `cliproxy login gitlab`, or add API keys: `cliproxy init`, then config.yaml."
-        yield "Or try the built-in demo model, which needs no account: `cliproxy server -demo`."
-        return
+        yield "No accounts yet. Log in with `cliproxy login gitlab`, or add API keys to a configuration:
+        `cliproxy init`." yield "Or try the built-in demo model, which needs no account: `cliproxy server
+        -demo`." return
     counts = {c.provider: sum(1 for other in usable if other.provider == c.provider) for c in usable}
     yield "Accounts: " + ", ".join(f"{provider} ({count})" for provider, count in sorted(counts.items()))
-    if DEMO_CREDENTIAL in credentials:
-        yield "Demo mode: the model `demo` is built in, offline and deterministic. It is NOT a real language model."
-        key = " -H 'Authorization: Bearer <one of api-keys>'" if config.api_keys else ""
-        yield "Try it:"
-        yield (
+    if any(credential.provider == DEMO for credential in credentials):
+        yield "Demo mode: the model `demo` is built in, offline and deterministic. It is NOT a real language
+        model." key = " -H 'Authorization: Bearer <one of api-keys>'" if config.api_keys else "" yield "Try
+        it:" yield (
             f"  curl -N {first}/v1/chat/completions{key} -H 'Content-Type: application/json' \\\n"
-            f'    -d \'{{"model":"{DEMO_MODEL}","stream":true,'
+            f'    -d \'{{"model":"{DEMO}","stream":true,'
             '"messages":[{"role":"user","content":"Hello!"}]}\''
         )
         yield "Next: log in to GitLab Duo with `cliproxy login gitlab`; other providers: `cliproxy login`."

@@ -59,6 +59,10 @@ SUCCESS: Final = 2
 MAX_ERROR_BYTES: Final = 1024 * 1024
 CONTRACT_PAUSE_S: Final = 1500.0
 """How long an unavailable contract is left alone: the usual life of a gateway token."""
+PASSING: Final = frozenset(
+    {Kind.RATE_LIMIT, Kind.QUOTA, Kind.OVERLOADED, Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.UPSTREAM}
+)
+"""Failures that may be over by the time of another round."""
 _TOKEN_FAULTS: Final[dict[str, tuple[Kind, Scope]]] = {
     "unreachable": (Kind.UNAVAILABLE, Scope.HOST),
     "timeout": (Kind.TIMEOUT, Scope.HOST),
@@ -115,21 +119,27 @@ class Attempts(Generic[T]):
 
     async def run(self) -> T:
         """Try until one attempt succeeds. Raises :class:`~cliproxy.errors.ProxyError`."""
-        config = self._snapshot.config
-        waits = config.request_retry
+        longest = self._snapshot.config.max_retry_interval
+        candidates = self._resolution.candidates
+        number = 0
         while True:
-            done, result, earliest = await self._round()
+            done, result, earliest = await self._round(candidates)
             if done:
                 return result  # type: ignore[return-value]  # set whenever done is
-            wait = self._wait_for(earliest)
-            if waits <= 0 or wait is None or wait > config.max_retry_interval:
+            number += 1
+            candidates = tuple(c for c in candidates if self._rounds_of(c) >= number)
+            wait = self._wait_for(candidates)
+            if wait is None or wait > longest:
                 raise self._final(earliest)
-            waits -= 1
             await trio.sleep(wait)
 
-    async def _round(self) -> tuple[bool, T | None, Earliest | None]:
+    def _rounds_of(self, candidate: Candidate) -> int:
+        """Return how many further rounds a candidate takes part in."""
+        own = candidate.credential.request_retry
+        return self._snapshot.config.request_retry if own is None or own < 0 else own
+
+    async def _round(self, candidates: tuple[Candidate, ...]) -> tuple[bool, T | None, Earliest | None]:
         tried: frozenset[RouteKey] = frozenset()
-        candidates = self._resolution.candidates
         runtime = self.deps.runtime
         while True:
             choice = pick(candidates, runtime, self.deps.monotonic(), tried=tried)
@@ -149,12 +159,13 @@ class Attempts(Generic[T]):
         choice = pick(self._resolution.candidates, self.deps.runtime, self.deps.monotonic())
         return choice if isinstance(choice, Earliest) else None
 
-    def _wait_for(self, earliest: Earliest | None) -> float | None:
-        """Return the seconds to wait before another round, or ``None`` when waiting is useless."""
-        if earliest is not None:
-            return max(earliest.until - self.deps.monotonic(), 0.0)
-        last = self._failures[-1] if self._failures else None
-        return 0.0 if last is not None and last.scope is Scope.HOST else None
+    def _wait_for(self, candidates: tuple[Candidate, ...]) -> float | None:
+        """Return the seconds to wait before another round, or ``None`` when another round is useless."""
+        choice = pick(candidates, self.deps.runtime, self.deps.monotonic())
+        if isinstance(choice, Earliest):
+            return max(choice.until - self.deps.monotonic(), 0.0)
+        is_passing = bool(self._failures) and self._failures[-1].kind in PASSING
+        return 0.0 if choice is not None and is_passing else None
 
     async def _on_candidate(self, candidate: Candidate) -> T:
         failure: Failure | None = None
@@ -171,7 +182,7 @@ class Attempts(Generic[T]):
         if failure.scope is Scope.CONTRACT:
             failure = evolve(failure, scope=Scope.MODEL)
             self._settle(candidate, None, failure)
-        raise AttemptFailed(with_source(failure, self._source(candidate)))
+        raise AttemptFailed(with_source(failure, candidate.credential.provider))
 
     def _contracts(self, candidate: Candidate) -> list[Contract]:
         provider = self._snapshot.providers[candidate.credential.provider]
@@ -312,27 +323,23 @@ class Attempts(Generic[T]):
             place = _contract_place(candidate, contract)
             asked = evolve(failure, retry_after=failure.retry_after or CONTRACT_PAUSE_S)
             runtime.put(place, after_failure(runtime.state(place), asked, now, self.deps.rng))
-        elif failure.scope in places:
+        elif failure.scope in places and self._is_cooling(candidate):
             place = places[failure.scope]
             runtime.put(place, after_failure(runtime.state(place), failure, now, self.deps.rng))
 
-    def _source(self, candidate: Candidate) -> str:
-        return candidate.credential.provider
+    def _is_cooling(self, candidate: Candidate) -> bool:
+        own = candidate.credential.disable_cooling
+        return not (self._snapshot.config.disable_cooling if own is None else own)
 
     def _final(self, earliest: Earliest | None) -> ProxyError:
         """Say what became of the request."""
         if self._failures:
             best = most_useful(self._failures)
             error = UpstreamError([*(f for f in self._failures if f is not best), best])
-            if error.retry_after is None and earliest is not None and best.kind in _PASSING:
+            if error.retry_after is None and earliest is not None and best.kind in PASSING:
                 error.retry_after = max(earliest.until - self.deps.monotonic(), 0.0)
             return error
         return nothing_ready(self.request.model, earliest, self.deps.monotonic())
-
-
-_PASSING: Final = frozenset(
-    {Kind.RATE_LIMIT, Kind.QUOTA, Kind.OVERLOADED, Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.UPSTREAM}
-)
 
 
 def nothing_ready(model: str, earliest: Earliest | None, now: float) -> NothingReady:

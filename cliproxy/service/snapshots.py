@@ -13,6 +13,7 @@ from cliproxy.catalog.model import ModelInfo
 from cliproxy.catalog.registry import Candidate, Offer, build
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, CredentialId
+from cliproxy.credentials.synthesis import model_entries
 from cliproxy.errors import Kind
 from cliproxy.exchange.deps import Snapshot
 from cliproxy.providers.base import Provider

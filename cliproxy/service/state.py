@@ -40,10 +40,9 @@ class State:
     has_config_file: bool = True
 
 
-def config_source(flag: str, environ: Mapping[str, str], cwd: Path) -> tuple[ConfigSource, Environment]:
+def config_source(flag: str, environ: Mapping[str, str], cwd: Path) -> ConfigSource:
     """Say where the configuration comes from."""
-    environment = read_environment(environ)
-    return choose_source(environment, flag, cwd), environment
+    return choose_source(read_environment(environ), flag, cwd)
 
 
 async def read_config(source: ConfigSource, home: Path) -> tuple[Loaded, FileStore, bool]:

@@ -1,0 +1,145 @@
+"""``login``: run a provider's login on the terminal and write its credential file."""
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from cliproxy.cli import prompts
+from cliproxy.cli.exits import FAILURE, OK, PORT_IN_USE
+from cliproxy.cli.flags import LOGINS, Arguments, LoginFlag
+from cliproxy.cli.world import source_of
+from cliproxy.credentials.files import merge_tokens, to_bytes
+from cliproxy.errors import ConfigError, LoginError, StoreError
+from cliproxy.login.steps import OpenCallback, Show
+from cliproxy.net.browser import open_browser
+from cliproxy.net.callback import CallbackListener
+from cliproxy.net.http import Upstreams
+from cliproxy.providers import PROVIDERS
+from cliproxy.providers.base import Login, LoginInputs, LoginResult
+from cliproxy.service.logins import World, after_a_while, asker, run_login, sender, tunnel_hint
+from cliproxy.service.run import proxy_of
+from cliproxy.service.state import read_config
+from cliproxy.stores.base import Store
+from cliproxy.wire.jsontext import JsonError, loads_object
+
+CODES: Final = {"port_in_use": PORT_IN_USE}
+
+
+def run(arguments: Arguments) -> int:
+    """Log in, or list the providers; 1 when the login failed, 13 when the callback port is taken."""
+    if arguments.login is None:
+        print("Providers to log in to:")
+        for flag in LOGINS:
+            ready = "" if flag.is_available else " (not available yet)"
+            method = f" -method {flag.method}" if flag.method else ""
+            print(f"  cliproxy login {flag.provider}{method:<16} {flag.help}{ready}")
+        return OK
+    login = _login_of(arguments.login)
+    if login is None:
+        print(
+            f"cliproxy: the login -{arguments.login.name} is not available in this version", file=sys.stderr
+        )
+        return FAILURE
+    try:
+        return trio.run(_log_in, login, arguments)
+    except* LoginError as group:
+        return_code = _explain(group)
+    except* (ConfigError, StoreError) as group:
+        print(f"cliproxy: {group.exceptions[0]}", file=sys.stderr)
+        return_code = FAILURE
+    return return_code
+
+
+def _explain(group: BaseExceptionGroup[LoginError]) -> int:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, LoginError)
+    print(f"cliproxy: login failed: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(error.hint, file=sys.stderr)
+    return CODES.get(error.code, FAILURE)
+
+
+def _login_of(flag: LoginFlag) -> Login | None:
+    return next((login for p in PROVIDERS for login in p.logins if login.flag == flag.name), None)
+
+
+async def _log_in(login: Login, arguments: Arguments) -> int:
+    loaded, store, _ = await read_config(source_of(arguments), Path.home())
+    if loaded.errors:
+        raise ConfigError(loaded.source, loaded.errors)
+    for warning in await store.prepare():
+        prompts.say(warning)
+    clients = {name: _client(client) for name, client in loaded.config.oauth_clients.items()}
+    inputs = LoginInputs(
+        options=arguments.values,
+        random_token=lambda: secrets.token_urlsafe(32),
+        now=time.time,
+        oauth_clients=clients,
+    )
+    async with Upstreams(proxy_url=proxy_of(loaded.config)) as upstreams:
+        result = await run_login(login.flow(inputs), _world(arguments, upstreams))
+    await save(store, result)
+    for note in result.notes:
+        prompts.say(note)
+    prompts.say(f"Logged in as {result.label}. Saved to {Path(store.auth_dir) / result.file_name}")
+    prompts.say("A running server picks the account up after a restart; otherwise start one: cliproxy server")
+    return OK
+
+
+def _client(client: object) -> Mapping[str, str]:
+    """Return an ``oauth-clients`` entry as plain texts."""
+    secret = getattr(client, "client_secret", None)
+    return {
+        "client_id": str(getattr(client, "client_id", "")),
+        "client_secret": secret.reveal() if secret else "",
+    }
+
+
+def _world(arguments: Arguments, upstreams: Upstreams) -> World:
+    wants_browser = "no-browser" not in arguments.switches
+
+    async def show(step: Show) -> None:
+        opened = wants_browser and step.open_browser and await open_browser(step.url)
+        if opened:
+            prompts.say("Opening the browser. If it does not appear:")
+        prompts.say_where(step)
+
+    def open_callback(step: OpenCallback) -> AbstractAsyncContextManager[CallbackListener]:
+        port = arguments.number("oauth-callback-port") or step.port
+        if not wants_browser:
+            prompts.say(tunnel_hint(port))
+        host = arguments.values.get("oauth-callback-host", "")
+        return CallbackListener.opened(step, port=port, host=host)
+
+    is_attended = prompts.has_terminal()
+    return World(
+        send=sender(upstreams),
+        now=time.time,
+        note=prompts.say,
+        ask=asker(arguments.values, os.environ, prompts.ask if is_attended else None),
+        show=show,
+        open_callback=open_callback,
+        paste=after_a_while(prompts.paste) if is_attended else None,
+    )
+
+
+async def save(store: Store, result: LoginResult) -> None:
+    """Write the credential file; settings the owner made in an existing one stay."""
+
+    def merged(present: bytes | None) -> bytes:
+        try:
+            known = loads_object(present) if present else {}
+        except JsonError:
+            known = {}
+        return to_bytes(merge_tokens(known, result.data))
+
+    await store.update_credential(result.file_name, merged)

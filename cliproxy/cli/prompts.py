@@ -1,0 +1,54 @@
+"""Questions on a terminal, asked in a thread so that nothing else waits for the answer."""
+
+import getpass
+import sys
+from collections.abc import Callable
+
+import trio
+
+from cliproxy.login.steps import Ask, Show
+
+
+def has_terminal() -> bool:
+    """Tell whether there is somebody to ask."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+async def ask(step: Ask) -> str:
+    """Ask one question; secrets are not shown while they are typed."""
+    default = f" [{step.default}]" if step.default else ""
+    question = f"{step.prompt}{default}: "
+    read = getpass.getpass if step.secret else input
+    # The read cannot be interrupted; the thread ends with the process.
+    return await trio.to_thread.run_sync(_read, read, question, abandon_on_cancel=True)
+
+
+def _read(read: Callable[[str], str], question: str) -> str:
+    try:
+        return read(question)
+    except EOFError:
+        return ""
+
+
+async def paste() -> str:
+    """Take a pasted callback address."""
+    return await trio.to_thread.run_sync(
+        _read,
+        input,
+        "Paste the address the browser ended at (or press Enter to keep waiting): ",
+        abandon_on_cancel=True,
+    )
+
+
+def say(text: str) -> None:
+    """Print a line for the owner."""
+    print(text, flush=True)
+
+
+def say_where(step: Show) -> None:
+    """Print where to go."""
+    if step.text:
+        say(step.text)
+    say(f"Visit the following URL to continue:\n{step.url}")
+    if step.code:
+        say(f"and enter the code: {step.code}")
