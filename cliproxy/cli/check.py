@@ -3,7 +3,6 @@ possible."""
 
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import trio
@@ -13,7 +12,7 @@ from cliproxy.cli.flags import Arguments
 from cliproxy.cli.world import source_of, state_of
 from cliproxy.config.load import Loaded
 from cliproxy.credentials.model import Credential
-from cliproxy.errors import ConfigError, LoginError, StoreError
+from cliproxy.errors import ConfigError, LoginError, Problem, StoreError
 from cliproxy.providers import PROVIDERS
 from cliproxy.service.listen import choose_binding
 from cliproxy.service.logins import World, run_flow, sender
@@ -60,7 +59,7 @@ async def _check(arguments: Arguments) -> int:
 def _print_findings(loaded: Loaded) -> None:
     for problem in loaded.errors:
         print(f"  error: {loaded.source}: {problem}")
-    kinds: tuple[tuple[str, Iterable[object]], ...] = (
+    kinds: tuple[tuple[str, tuple[Problem, ...]], ...] = (
         ("warning", loaded.warnings),
         ("unknown key, kept", loaded.unknown),
         ("old key, read as its successor", loaded.migrations),

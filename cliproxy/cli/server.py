@@ -94,15 +94,16 @@ def greeting(
     yield f"API server started successfully on: {', '.join(urls)} ({binding.reason})"
     usable = [credential for credential in credentials if not credential.disabled]
     if not usable:
-        yield "No accounts yet. Log in with `cliproxy login gitlab`, or add API keys to a configuration:
-        `cliproxy init`." yield "Or try the built-in demo model, which needs no account: `cliproxy server
-        -demo`." return
+        yield "No accounts yet. Log in with `cliproxy login gitlab`, or add API keys: `cliproxy init`."
+        yield "Or try the built-in demo model, which needs no account: `cliproxy server -demo`."
+        return
     counts = {c.provider: sum(1 for other in usable if other.provider == c.provider) for c in usable}
     yield "Accounts: " + ", ".join(f"{provider} ({count})" for provider, count in sorted(counts.items()))
     if any(credential.provider == DEMO for credential in credentials):
-        yield "Demo mode: the model `demo` is built in, offline and deterministic. It is NOT a real language
-        model." key = " -H 'Authorization: Bearer <one of api-keys>'" if config.api_keys else "" yield "Try
-        it:" yield (
+        yield "Demo mode: the model `demo` is built in, offline, deterministic. It is NOT a real model."
+        key = " -H 'Authorization: Bearer <one of api-keys>'" if config.api_keys else ""
+        yield "Try it:"
+        yield (
             f"  curl -N {first}/v1/chat/completions{key} -H 'Content-Type: application/json' \\\n"
             f'    -d \'{{"model":"{DEMO}","stream":true,'
             '"messages":[{"role":"user","content":"Hello!"}]}\''

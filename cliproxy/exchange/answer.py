@@ -141,7 +141,8 @@ async def _carried(
 ) -> tuple[UpstreamStream, Carrier]:
     """Return what to read and what to read it with, also when the upstream answers in one piece.
 
-    Raises :class:`~cliproxy.errors.AttemptFailed` for an error inside a success and for anything that is no answer.
+    Raises :class:`~cliproxy.errors.AttemptFailed` for an error inside a success and for anything that is no
+    answer.
     """
     kind = stream.headers.get("content-type").partition(";")[0].strip().lower()
     if plan.stream and kind in STREAM_TYPES:

@@ -267,7 +267,9 @@ def carrier_for(plan: Plan, framing: Framing, max_frame_bytes: int) -> Carrier:
 
 
 class WholeAnswer:
-    """An answer that came in one piece, for a client that wants a stream: fed with anything once, it gives all."""
+    """An answer that came in one piece, for a client that wants a stream: fed with anything once, it gives
+    all.
+    """
 
     def __init__(self, plan: Plan, framing: Framing, response: IRResponse) -> None:
         self.usage = response.usage
