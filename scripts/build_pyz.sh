@@ -3,9 +3,10 @@
 #
 #   scripts/build_pyz.sh [OUTPUT]        default: ./cliproxy.pyz
 #
-# Needs python3 with venv, and a package index for the first build; what was fetched is kept in .build/. Every package is
-# pinned with hashes in requirements/. The same commit gives the same bytes (for one Python minor version and kind of
-# machine). PYTHON names another interpreter; SOURCE_DATE_EPOCH another time of build than the commit's.
+# Needs python3 with venv, and a package index for the first build; what was fetched is kept in .build/. Every
+# package is pinned with hashes in requirements/. The same commit gives the same bytes (for one Python minor version
+# and kind of machine): the SHA-256 is printed, and sbom.cdx.json inside the file lists what it contains. PYTHON names
+# another interpreter, SOURCE_DATE_EPOCH another time of build than the commit's.
 set -euo pipefail
 output=$(realpath -m "${1:-$(dirname "$0")/../cliproxy.pyz}")
 cd "$(dirname "$0")/.."
@@ -14,19 +15,22 @@ export PYTHONHASHSEED=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 unset PYTHONPATH PYTHONHOME PIP_TARGET PIP_USER PIP_PREFIX
 umask 022
 
-commit=$(git rev-parse --short=12 HEAD 2>/dev/null || true)
-if [ -n "$commit" ] && [ -n "$(git status --porcelain -- cliproxy pyproject.toml requirements 2>/dev/null)" ]; then
-    commit=$commit-modified
-fi
-export CLIPROXY_BUILD_COMMIT=${CLIPROXY_BUILD_COMMIT:-$commit}
-# Without a repository (a source archive): the first moment that a zip file can express.
-export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 315532800)}
+commit='' moment=315532800 # a source archive without repository: the first moment that a zip file can express
+if [ -e .git ]; then
+    commit=$(git rev-parse --short=12 HEAD)
+    moment=$(git log -1 --format=%ct)
+    if [ -n "$(git status --porcelain -- cliproxy pyproject.toml requirements scripts)" ]; then
+        commit=$commit-modified
+    fi
+fi 2>/dev/null || true
+export CLIPROXY_BUILD_COMMIT=${CLIPROXY_BUILD_COMMIT:-$commit} SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$moment}
 
 mkdir -p .build
 exec 9>.build/lock
 flock 9
 
 python=${PYTHON:-python3}
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 interpreter=$("$python" -c 'import sys, sysconfig; print(sysconfig.get_platform(), *sys.version_info[:3], sep="-")')
 
 # keyed PREFIX FILE: a directory of .build that is valid for this interpreter and this content of FILE only.

@@ -8,12 +8,16 @@ the same source are the same bytes whoever made them. ``__main__.py`` becomes th
 identity filled in.
 """
 
+import email
+import email.message
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 import zipfile
+from fnmatch import fnmatch
 from pathlib import Path
 
 SHEBANG = b"#!/usr/bin/env python3\n"
@@ -21,12 +25,15 @@ EARLIEST_ZIP_TIME_S = 315532800
 """1980-01-01, the first moment that a zip file can express."""
 REGULAR_FILE = 0o100000
 COMPRESSION_LEVEL = 9
+PROGRAM = "cliproxy"
+BILL_OF_MATERIALS = "sbom.cdx.json"
 
 
 def main(archive: Path, launcher: Path, output: Path) -> None:
     """Rewrite ``archive`` as ``output``."""
     content = read_archive(archive)
     build_id = json.loads(content["environment.json"])["build_id"]
+    content[BILL_OF_MATERIALS] = bill_of_materials(content)
     content["__main__.py"] = with_build_id(launcher.read_text(encoding="utf-8"), build_id)
     part = output.with_suffix(".part")
     write_archive(part, content)
@@ -52,6 +59,37 @@ def with_build_id(source: str, build_id: str) -> bytes:
     if not placeholder or "@BUILD_ID@" in after:
         sys.exit("the launcher must name its build id exactly once")
     return (before + build_id + after).encode()
+
+
+def bill_of_materials(content: dict[str, bytes]) -> bytes:
+    """Return the list of the packages inside, as a CycloneDX document."""
+    packages = [
+        email.message_from_bytes(data)
+        for name, data in sorted(content.items())
+        if fnmatch(name, "site-packages/*.dist-info/METADATA")
+    ]
+    components = [component(package) for package in packages]
+    bill = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "version": 1,
+        "metadata": {"component": next(own for own in components if own["name"] == PROGRAM)},
+        "components": [other for other in components if other["name"] != PROGRAM],
+    }
+    return json.dumps(bill, indent=1).encode()
+
+
+def component(package: email.message.Message) -> dict[str, object]:
+    """Describe one package by its own metadata."""
+    name, version = re.sub(r"[-_.]+", "-", package["Name"]).lower(), package["Version"]
+    licence = package["License-Expression"]
+    return {
+        "type": "application" if name == PROGRAM else "library",
+        "name": name,
+        "version": version,
+        "purl": f"pkg:pypi/{name}@{version}",
+        **({"licenses": [{"expression": licence}]} if licence else {}),
+    }
 
 
 def write_archive(path: Path, content: dict[str, bytes]) -> None:

@@ -21,6 +21,7 @@ mkdir -p .build
 
 step_environment() {
     local python=${PYTHON:-python3} wanted
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
     wanted=$("$python" -VV; sha256sum requirements/test.txt)
     if [ "$(cat "$venv/made-from" 2>/dev/null)" = "$wanted" ]; then
         echo "$venv is up to date"
@@ -53,11 +54,11 @@ step_changes() { "$py" scripts/collect_changes.py --check; }
 
 step_executable() {
     scripts/build_pyz.sh
-    run_pytest -m packaging -o faulthandler_timeout=300 tests/e2e/test_pyz.py
+    CLIPROXY_TEST_PYZ=cliproxy.pyz run_pytest -m packaging -o faulthandler_timeout=300 tests/e2e/test_pyz.py
 }
 
 run_pytest() {
-    "$py" -m pytest -q "$@" | tee ".build/pytest.log"
+    "$py" -m pytest -q "$@" | tee .build/pytest.log
     passed=$((passed + $(counted passed)))
     skipped=$((skipped + $(counted skipped)))
 }

@@ -1,18 +1,20 @@
 """The built executable: what it prints, where it unpacks, and that building it twice gives the same bytes.
 
-One build serves all tests; ``cliproxy.pyz`` in the project folder is used when ``scripts/test.sh`` has just
-made it. The file is run as a user would run it, with a home directory of its own.
+One build serves all tests: the one that ``CLIPROXY_TEST_PYZ`` names, or a new one. It is run as a user would
+run it, with a home directory of its own.
 """
 
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,7 +43,10 @@ def build(output: Path) -> None:
 @pytest.fixture(scope="module")
 def pyz(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("built") / "cliproxy.pyz"
-    build(path)
+    if given := os.environ.get("CLIPROXY_TEST_PYZ"):
+        shutil.copy(ROOT / given, path)
+    else:
+        build(path)
     return path
 
 
@@ -144,11 +149,12 @@ def test_building_twice_gives_the_same_bytes(pyz, tmp_path) -> None:
         ".git", ".venv*", ".build", "*.pyz", "__pycache__", ".*_cache", ".hypothesis"
     )
     shutil.copytree(ROOT, other, ignore=ignored, copy_function=shutil.copyfile)
-    shutil.copytree(ROOT / ".git", other / ".git")
     for script in (other / "scripts").glob("*.sh"):
         script.chmod(0o700)
-    subprocess.run(["git", "-C", other, "config", "core.fileMode", "false"], check=True)
-    shutil.copytree(ROOT / ".build", other / ".build", symlinks=True)
+    if (ROOT / ".git").exists():
+        shutil.copytree(ROOT / ".git", other / ".git")
+        subprocess.run(["git", "-C", other, "config", "core.fileMode", "false"], check=True)
+    shutil.copytree(ROOT / ".build", other / ".build", symlinks=True)  # fetched packages, not built ones
     done = subprocess.run(
         [other / "scripts/build_pyz.sh", tmp_path / "second.pyz"],
         env={**os.environ, "PYTHON": sys.executable, "LC_ALL": "C"},
@@ -158,6 +164,17 @@ def test_building_twice_gives_the_same_bytes(pyz, tmp_path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "second.pyz").read_bytes() == pyz.read_bytes()
+
+
+def test_it_lists_what_it_contains(pyz) -> None:
+    """The bill of materials names every pinned package with its version."""
+    with zipfile.ZipFile(pyz) as archive:
+        bill = json.loads(archive.read("sbom.cdx.json"))
+    listed = {component["purl"] for component in bill["components"]}
+    pinned = re.findall(
+        r"(?m)^([\w.-]+)==(\S+)", (ROOT / "requirements/runtime.txt").read_text(encoding="utf-8")
+    )
+    assert listed == {f"pkg:pypi/{name}@{version}" for name, version in pinned}
 
 
 def free_port() -> int:

@@ -19,6 +19,10 @@ def shiv_archive(
         "environment.json": json.dumps({"build_id": "cafe"}),
         "__main__.py": "import _bootstrap",
         "site-packages/a.py": "A = 1",
+        "site-packages/cliproxy-1.2.dist-info/METADATA": "Name: cliproxy\nVersion: 1.2\n",
+        "site-packages/Some_Thing-3.dist-info/METADATA": (
+            "Name: Some_Thing\nVersion: 3\nLicense-Expression: MIT\n\nText\n"
+        ),
         "site-packages/b.cpython-311-x86_64-linux-gnu.so": "library",
     }
     with zipfile.ZipFile(path, "w") as archive:
@@ -60,6 +64,22 @@ def test_only_libraries_are_executable_inside(tmp_path, launcher) -> None:
         "site-packages/b.cpython-311-x86_64-linux-gnu.so"
     }
     assert set(modes.values()) == {0o755, 0o644}
+
+
+def test_the_packages_are_listed_by_their_registry_names(tmp_path, launcher) -> None:
+    pyz_finish.main(shiv_archive(tmp_path / "in.zip"), launcher, tmp_path / "out.pyz")
+    with zipfile.ZipFile(tmp_path / "out.pyz") as archive:
+        bill = json.loads(archive.read("sbom.cdx.json"))
+    assert bill["metadata"]["component"]["version"] == "1.2"
+    assert bill["components"] == [
+        {
+            "type": "library",
+            "name": "some-thing",
+            "version": "3",
+            "purl": "pkg:pypi/some-thing@3",
+            "licenses": [{"expression": "MIT"}],
+        }
+    ]
 
 
 @pytest.mark.parametrize("source", ["no place for it", "@BUILD_ID@ and @BUILD_ID@"])
