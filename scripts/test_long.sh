@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# What takes too long for every change: properties with many more examples, and the tests marked "soak".
+#
+#   scripts/test_long.sh [PYTEST ARGUMENT...]      at most an hour on two cores
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/test.sh environment
+py=.venv-test/bin/python
+
+echo "=== properties"
+HYPOTHESIS_PROFILE=long "$py" -m pytest -q -o faulthandler_timeout=0 "$@" \
+    tests/wire tests/ir tests/dialects tests/login tests/providers tests/routing tests/config tests/credentials
+
+echo "=== soak"
+"$py" -m pytest -q -m soak -o faulthandler_timeout=0 "$@" || [ $? -eq 5 ] # 5: no such test yet
