@@ -1,5 +1,6 @@
 """What the demo model answers: the modes a user chooses with the first word of a prompt."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -16,6 +17,7 @@ THINKER: Final = "demo-thinking"
 PACE_S: Final = 0.01
 SLOW_PACE_S: Final = 0.2
 LONG_WORDS: Final = 2000
+_STATUS: Final = re.compile(r"[45][0-9][0-9]")
 _QUOTED: Final = 400
 """Longest piece of a prompt or a tool result that is quoted."""
 
@@ -158,16 +160,15 @@ def _json(prompt: Prompt) -> Reply:
 
 
 def _error(prompt: Prompt) -> Reply | Refusal:
-    words = prompt.words()
-    kind = words[1].strip(".,:;!?") if len(words) > 1 else ""
+    kind = " ".join(prompt.words()[1:]).strip(".,:;!?")
     if kind in {"mid", "cut"}:
         text = "This answer does not end well: the built-in demo breaks off after a few words."
         return Reply(text=text, ends="error" if kind == "mid" else "cut")
-    status = int(kind) if kind.isascii() and kind.isdigit() and len(kind) == len("429") else 500
-    known = 400 <= status <= 599  # noqa: PLR2004 - the statuses that are errors
-    return Refusal(
-        status=status if known else 500, message="this error was asked for: the built-in demo fails on demand"
-    )
+    status = _STATUS.fullmatch(kind)
+    if kind and not status:
+        return _by_request(prompt)  # it speaks of an error, it does not want one
+    message = "this error was asked for: the built-in demo fails on demand"
+    return Refusal(status=int(kind) if status else 500, message=message)
 
 
 def _limited(reply: Reply, prompt: Prompt) -> Reply:
