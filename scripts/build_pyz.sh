@@ -41,7 +41,7 @@ keyed() {
 tools=$(keyed tools requirements/build.txt)
 if [ ! -e "$tools/complete" ]; then
     echo "build: preparing the build tools"
-    rm -rf .build/tools-*
+    rm -rf ".build/tools-$interpreter-"*
     if ! "$python" -m venv "$tools"; then
         echo "build: $python cannot make a virtual environment (on Debian: apt-get install python3-venv)" >&2
         exit 1
@@ -54,7 +54,7 @@ tool_python=$PWD/$tools/bin/python
 dependencies=$(keyed dependencies requirements/runtime.txt)
 if [ ! -e "$dependencies.complete" ]; then
     echo "build: fetching the dependencies"
-    rm -rf .build/dependencies-*
+    rm -rf ".build/dependencies-$interpreter-"*
     "$tool_python" -m pip install --quiet --require-hashes --only-binary :all: --no-compile \
         --target "$dependencies" -r requirements/runtime.txt
     touch "$dependencies.complete"
