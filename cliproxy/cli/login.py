@@ -19,11 +19,11 @@ from cliproxy.credentials.files import merge_tokens, to_bytes
 from cliproxy.errors import ConfigError, LoginError, StoreError
 from cliproxy.login.steps import OpenCallback, Show
 from cliproxy.net.browser import open_browser
-from cliproxy.net.callback import CallbackListener
+from cliproxy.net.callback import LOOPBACK, open_listener
 from cliproxy.net.http import Upstreams
 from cliproxy.providers import PROVIDERS
 from cliproxy.providers.base import Login, LoginInputs, LoginResult
-from cliproxy.service.logins import World, after_a_while, asker, run_login, sender, tunnel_hint
+from cliproxy.service.logins import Callback, World, after_a_while, asker, run_login, sender, tunnel_hint
 from cliproxy.service.run import proxy_of
 from cliproxy.service.state import read_config
 from cliproxy.stores.base import Store
@@ -113,12 +113,16 @@ def _world(arguments: Arguments, upstreams: Upstreams) -> World:
             prompts.say("Opening the browser. If it does not appear:")
         prompts.say_where(step)
 
-    def open_callback(step: OpenCallback) -> AbstractAsyncContextManager[CallbackListener]:
+    def open_callback(step: OpenCallback) -> AbstractAsyncContextManager[Callback]:
         port = arguments.number("oauth-callback-port") or step.port
         if not wants_browser:
             prompts.say(tunnel_hint(port))
         host = arguments.values.get("oauth-callback-host", "")
-        return CallbackListener.opened(step, port=port, host=host)
+        if host:
+            prompts.say(f"The callback listens on {host}; anybody who can reach that address can reach it.")
+        return open_listener(
+            port, step.path, host_in_url=step.host_in_url, bind=(host,) if host else LOOPBACK
+        )
 
     is_attended = prompts.has_terminal()
     return World(

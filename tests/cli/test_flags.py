@@ -1,0 +1,122 @@
+"""The command line: Go-style flags, commands, and no silent ignoring."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cliproxy.cli.flags import COMMANDS, FLAGS, LOGINS, Arguments, UsageError, parse
+from cliproxy.providers import PROVIDERS
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("", "server"),
+        ("server", "server"),
+        ("-config x.yaml", "server"),
+        ("--config=x.yaml server", "server"),
+        ("server -config x.yaml", "server"),
+        ("-demo", "server"),
+        ("check", "check"),
+        ("doctor", "check"),
+        ("models -demo", "models"),
+        ("init -force", "init"),
+        ("login", "login"),
+        ("--gitlab-login", "login"),
+        ("-no-browser -gitlab-login", "login"),
+    ],
+)
+def test_commands(line: str, command: str) -> None:
+    assert parse(line.split()).command == command
+
+
+@pytest.mark.parametrize(
+    ("line", "flag"),
+    [
+        ("-gitlab-login", "gitlab-login"),
+        ("--gitlab-token-login", "gitlab-token-login"),
+        ("login gitlab", "gitlab-login"),
+        ("login gitlab -method token", "gitlab-token-login"),
+        ("login gitlab -gitlab-token-login", "gitlab-token-login"),
+        ("-vertex-import key.json", "vertex-import"),
+        ("-login", "login"),
+    ],
+)
+def test_logins(line: str, flag: str) -> None:
+    login = parse(line.split()).login
+    assert login is not None
+    assert login.name == flag
+
+
+@pytest.mark.parametrize("form", ["-config x", "--config x", "-config=x", "--config=x"])
+def test_every_form_of_a_value(form: str) -> None:
+    assert parse(form.split()).values == {"config": "x"}
+
+
+def test_the_last_of_a_repeated_flag_counts() -> None:
+    arguments = parse(["-port", "1", "-port=0x10", "-debug", "-debug=false"])
+    assert arguments.number("port") == 16
+    assert "debug" not in arguments.switches
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("-nonsense", "flag provided but not defined: -nonsense"),
+        ("-gitlab-logn", "did you mean -gitlab-login?"),
+        ("serv", "did you mean server?"),
+        ("login gitlba", "did you mean gitlab?"),
+        ("login gitlab -method magic", "it has: oauth, token"),
+        ("-config", "flag needs an argument: -config"),
+        ("-port abc", "not a whole number"),
+        ("-port 70000", "between 0 and 65535"),
+        ("-debug=maybe", "invalid boolean value"),
+        ("---config x", "bad flag syntax"),
+        ("-=x", "bad flag syntax"),
+        ("check extra", "unexpected argument: extra"),
+        ("login gitlab extra", "unexpected argument: extra"),
+        ("-gitlab-login -codex-login", "one login at a time"),
+        ("server -gitlab-login", "cannot be combined"),
+        ("login codex -gitlab-login", "not of codex"),
+        ("check -no-browser", "belongs to `login`"),
+        ("server -gitlab-url x", "belongs to `login`"),
+        ("-login true", "unknown command: true"),
+    ],
+)
+def test_mistakes_are_named(line: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(line.split())
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["-h", "-help", "--help", "server -help", "nonsense -h"])
+def test_help_is_given_whatever_else_is_said(line: str) -> None:
+    assert parse(line.split()).wants_help
+
+
+def test_after_two_dashes_everything_is_a_word() -> None:
+    with pytest.raises(UsageError, match="unknown command: -demo"):
+        parse(["--", "-demo"])
+
+
+@given(st.lists(st.sampled_from(["-config", "x", "-demo", "server", "login", "gitlab", "-port=1", "--", "-h", "-"])))
+def test_any_line_is_understood_or_refused(line: list[str]) -> None:
+    try:
+        arguments = parse(line)
+    except UsageError as exc:
+        assert str(exc)
+    else:
+        assert isinstance(arguments, Arguments)
+        assert arguments.command in COMMANDS
+
+
+def test_the_logins_are_those_of_the_providers() -> None:
+    """The table of the command line repeats the providers' records, so that help needs no import."""
+    declared = {login.flag: (p.key, login.summary) for p in PROVIDERS for login in p.logins}
+    listed = {flag.name: (flag.provider, flag.help) for flag in LOGINS if flag.is_available}
+    assert listed == declared
+
+
+def test_no_name_is_used_twice() -> None:
+    names = [flag.name for flag in (*FLAGS, *LOGINS)]
+    assert len(names) == len(set(names))
