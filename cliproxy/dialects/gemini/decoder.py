@@ -1,0 +1,283 @@
+"""Answers of an upstream, streamed or whole → events.
+
+Every chunk of a stream is a small answer of its own: a list of candidates with new parts. Theory of
+operation:
+
+* each candidate (choice) has at most one open block. Text continues an open text block, a thought an open
+  thinking block; anything else closes it first. A part without text that is signed signs the open block;
+* a signed text is complete: the next text opens a block of its own, since the vendor asks that signed and
+  unsigned text be kept apart;
+* a call arrives whole, but a following call *without a name* continues it. So a call's arguments are told
+  when something else follows, or at the end;
+* the finish reason may come early, may be repeated, and may be followed by more: there is no terminal event.
+  Reasons are therefore remembered and told at the end of the transport, together with the end;
+* counts are cumulative in every chunk; they are passed on as they come, the last ones count.
+
+The end is clean when a reason was given, or the prompt was refused.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from attrs import define
+
+from cliproxy.dialects.gemini.errors import decode_error
+from cliproxy.dialects.gemini.outcome import blocked, decode_ending, decode_usage
+from cliproxy.dialects.gemini.parts import DIALECT_ID, decode_part
+from cliproxy.dialects.gemini.spelling import camel
+from cliproxy.ir.arguments import to_object
+from cliproxy.ir.context import ExchangeContext
+from cliproxy.ir.events import (
+    Annotation,
+    ArgsDone,
+    BlockKind,
+    BlockStart,
+    BlockStop,
+    End,
+    Event,
+    Finish,
+    ImageDone,
+    OpaqueBlock,
+    SignatureDelta,
+    Start,
+    TextDelta,
+    ThinkingDelta,
+    UsageUpdate,
+)
+from cliproxy.ir.request import Image, Inline, Opaque, Signature, Text, Thinking, ToolCall
+from cliproxy.ir.response import Ending
+from cliproxy.wire.jsontext import (
+    JsonError,
+    JsonObject,
+    JsonValue,
+    child,
+    dumps_text,
+    integer,
+    items,
+    loads,
+    objects,
+    text,
+)
+from cliproxy.wire.sse import Frame
+
+CITATIONS: Final = ("citationMetadata", "groundingMetadata", "urlContextMetadata")
+_USAGE: Final = ("usageMetadata", "cpaUsageMetadata")
+"""The second name is that of counts before the last ones, as a well-known proxy forwards them."""
+_NAME_FORBIDDEN: Final = frozenset(".:")
+
+
+@define(eq=False)
+class _Open:
+    """The open block of a candidate."""
+
+    index: int
+    kind: BlockKind
+    is_signed: bool = False
+    arguments: JsonObject | None = None
+    """Set for calls, told when the call is complete."""
+
+
+@define(eq=False)
+class _Choice:
+    """What is known about one candidate."""
+
+    index: int
+    open: _Open | None = None
+    reason: str = ""
+    has_call: bool = False
+
+
+class GeminiStreamDecoder:
+    """Decodes one answer. See the module's theory of operation."""
+
+    def __init__(self, ctx: ExchangeContext) -> None:
+        self._ctx = ctx
+        self._choices: dict[int, _Choice] = {}
+        self._next_block = 0
+        self._block_reason = ""
+        self._is_started = False
+        self._is_over = False
+
+    def __repr__(self) -> str:
+        state = "over" if self._is_over else "open" if self._is_started else "new"
+        return f"<GeminiStreamDecoder {state}, {self._next_block} blocks>"
+
+    def feed(self, frame: Frame) -> list[Event]:
+        """Decode a frame. What is no JSON is passed over."""
+        if self._is_over or frame.is_comment:
+            return []
+        try:
+            return self.read(loads(frame.data))
+        except JsonError:
+            return []
+
+    def read(self, value: JsonValue) -> list[Event]:
+        """Decode a chunk, or a list of chunks."""
+        chunks = value if isinstance(value, list) else [value]
+        events: list[Event] = []
+        for chunk in chunks:
+            if isinstance(chunk, dict) and not self._is_over:
+                events += self._chunk(camel(chunk))
+        return events
+
+    def finish(self) -> list[Event]:
+        """Take the end of the transport."""
+        if self._is_over:
+            return []
+        self._is_over = True
+        events: list[Event] = [] if self._is_started else [Start("", "")]
+        for choice in self._choices.values():
+            events += self._close(choice)
+        endings = self._endings()
+        events += [Finish(ending, choice) for choice, ending in endings.items()]
+        is_clean = bool(endings) and len(endings) >= len(self._choices)
+        return [*events, End(clean=is_clean)]
+
+    def _endings(self) -> dict[int, Ending]:
+        if not self._choices and self._block_reason:
+            return {0: blocked(self._block_reason)}
+        return {
+            choice.index: decode_ending(choice.reason, has_call=choice.has_call)
+            for choice in self._choices.values()
+            if choice.reason
+        }
+
+    def _chunk(self, chunk: JsonObject) -> Iterator[Event]:
+        inner = chunk.get("response")
+        if isinstance(inner, dict) and "candidates" not in chunk:
+            chunk = camel(inner)
+        if isinstance(chunk.get("error"), dict):
+            self._is_over = True
+            yield decode_error(0, chunk)
+            return
+        if not self._is_started:
+            self._is_started = True
+            yield Start(text(chunk, "responseId"), text(chunk, "modelVersion"), _created(chunk))
+        for position, candidate in enumerate(objects(chunk, "candidates")):
+            yield from self._candidate(camel(candidate), position)
+        self._block_reason = text(camel(child(chunk, "promptFeedback")), "blockReason") or self._block_reason
+        for name in _USAGE:
+            if usage := child(chunk, name):
+                yield UsageUpdate(decode_usage(usage))
+
+    def _candidate(self, candidate: JsonObject, position: int) -> Iterator[Event]:
+        given = integer(candidate, "index")
+        index = position if given is None else given
+        choice = self._choices.setdefault(index, _Choice(index))
+        for raw in items(child(candidate, "content"), "parts"):
+            if isinstance(raw, dict):
+                yield from self._part(choice, camel(raw))
+        for name in CITATIONS:
+            if found := child(candidate, name):
+                yield from self._citation(choice, {name: found})
+        choice.reason = text(candidate, "finishReason") or choice.reason
+
+    def _part(self, choice: _Choice, node: JsonObject) -> Iterator[Event]:
+        match part := decode_part(node):
+            case Text():
+                yield from self._text(choice, part.text, part.signature, BlockKind.TEXT)
+            case Thinking():
+                yield from self._text(choice, part.text, part.signature, BlockKind.THINKING)
+            case ToolCall():
+                arguments = child(node, "functionCall").get("args")
+                known = arguments if isinstance(arguments, dict) else to_object(part.arguments)
+                yield from self._call(choice, part, known)
+            case Image(source=Inline(mime=mime, data=data), signature=signature):
+                opening, block = self._start(choice, BlockKind.IMAGE)
+                yield from (*opening, ImageDone(block.index, mime, data))
+                yield from self._sign(block, signature)
+                yield from self._close(choice)
+            case _:
+                # What no other dialect can show, such as executed code, as it came.
+                opening, block = self._start(choice, BlockKind.OPAQUE)
+                opaque = Opaque(DIALECT_ID, next(iter(node), ""), node)
+                yield from (*opening, OpaqueBlock(block.index, opaque))
+                yield from self._close(choice)
+
+    def _text(
+        self, choice: _Choice, said: str, signature: Signature | None, kind: BlockKind
+    ) -> Iterator[Event]:
+        if not said and signature is None:
+            return
+        block = choice.open
+        if said or block is None or block.kind not in {BlockKind.TEXT, BlockKind.THINKING}:
+            if block is None or block.kind is not kind or block.is_signed:
+                # A signature that has nothing to sign is hidden reasoning.
+                opening, block = self._start(choice, kind if said else BlockKind.REDACTED)
+                yield from opening
+            if said:
+                yield (
+                    TextDelta(block.index, said)
+                    if kind is BlockKind.TEXT
+                    else ThinkingDelta(block.index, said)
+                )
+        yield from self._sign(block, signature)
+
+    def _call(self, choice: _Choice, part: ToolCall, arguments: JsonObject) -> Iterator[Event]:
+        block = choice.open
+        if not part.name and block is not None and block.arguments is not None:
+            block.arguments = {**block.arguments, **arguments}
+            yield from self._sign(block, part.signature)
+            return
+        choice.has_call = True
+        client_name = self._ctx.client_tool_name(part.name)
+        takes_text = client_name in self._ctx.custom_tools and isinstance(arguments.get("input"), str)
+        kind = BlockKind.CUSTOM_TOOL_CALL if takes_text else BlockKind.TOOL_CALL
+        opening, block = self._start(choice, kind, call_id=part.id or self._new_id(part.name), name=part.name)
+        yield from opening
+        block.arguments = arguments
+        yield from self._sign(block, part.signature)
+
+    def _new_id(self, name: str) -> str:
+        """Make up an id, unless the client's dialect does without."""
+        if self._ctx.client_dialect in {DIALECT_ID, "gemini-cli"}:
+            return ""
+        stem = "".join("_" if mark in _NAME_FORBIDDEN else mark for mark in name)
+        return self._ctx.new_id(f"{stem}-", 8)
+
+    def _start(
+        self, choice: _Choice, kind: BlockKind, *, call_id: str = "", name: str = ""
+    ) -> tuple[list[Event], _Open]:
+        events = self._close(choice)
+        block = _Open(self._next_block, kind)
+        self._next_block += 1
+        choice.open = block
+        events.append(BlockStart(block.index, kind, choice.index, call_id, name))
+        return events, block
+
+    def _sign(self, block: _Open, signature: Signature | None) -> Iterator[Event]:
+        if signature is not None:
+            block.is_signed = True
+            yield SignatureDelta(block.index, signature.value, signature.family)
+
+    def _close(self, choice: _Choice) -> list[Event]:
+        block = choice.open
+        if block is None:
+            return []
+        choice.open = None
+        events: list[Event] = []
+        if block.arguments is not None:
+            events.append(ArgsDone(block.index, _told(block)))
+        return [*events, BlockStop(block.index)]
+
+    def _citation(self, choice: _Choice, citation: JsonObject) -> Iterator[Event]:
+        block = choice.open
+        if block is not None and block.kind is BlockKind.TEXT:
+            yield Annotation(block.index, citation, DIALECT_ID)
+        else:
+            self._ctx.note("citations without a text are not carried")
+
+
+def _told(block: _Open) -> str:
+    arguments = block.arguments or {}
+    if block.kind is BlockKind.CUSTOM_TOOL_CALL:
+        return text(arguments, "input")
+    return dumps_text(arguments)
+
+
+def _created(chunk: JsonObject) -> int:
+    try:
+        return int(datetime.fromisoformat(text(chunk, "createTime")).timestamp())
+    except (ValueError, OverflowError, OSError):
+        return 0

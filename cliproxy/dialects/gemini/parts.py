@@ -1,0 +1,314 @@
+"""Content parts, in requests and in answers: the one shape both directions share.
+
+A part holds exactly one kind of data (``text``, ``inlineData``, ``functionCall``, …) beside members that any
+kind may carry; ``thoughtSignature`` is the important one, and it stays with the part it stands on. A part
+that is nothing but a signature signs the part before it.
+
+Members that are not modelled go into the part's extras and come back where they were, including those inside
+the data object (``inlineData.displayName``, ``functionResponse.scheduling``). Data of an unknown kind is an
+opaque part.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from attrs import evolve
+
+from cliproxy.dialects.gemini.spelling import camel
+from cliproxy.errors import DialectError
+from cliproxy.ir.arguments import to_object
+from cliproxy.ir.request import (
+    Audio,
+    CallKind,
+    Document,
+    Extras,
+    Family,
+    Image,
+    Inline,
+    MediaSource,
+    Opaque,
+    Part,
+    Remote,
+    Signature,
+    Stored,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Video,
+)
+from cliproxy.ir.signatures import read
+from cliproxy.wire.jsontext import (
+    JsonError,
+    JsonObject,
+    JsonValue,
+    child,
+    dumps_text,
+    flag,
+    loads,
+    objects,
+    text,
+)
+
+DIALECT_ID: Final = "gemini"
+
+Media = Image | Document | Audio | Video
+
+_FETCHABLE: Final = re.compile(
+    r"gs://|https://generativelanguage\.googleapis\.com/|https://(www\.)?youtube\.com/|https://youtu\.be/"
+)
+"""Addresses the upstream reads by itself; it does not fetch from the rest of the web."""
+
+_MIME_OF_SUFFIX: Final[Mapping[str, str]] = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "heic": "image/heic",
+    "pdf": "application/pdf",
+    "txt": "text/plain",
+    "md": "text/markdown",
+    "csv": "text/csv",
+    "mp3": "audio/mpeg",
+    "wav": "audio/wav",
+    "flac": "audio/flac",
+    "mp4": "video/mp4",
+    "mov": "video/quicktime",
+    "webm": "video/webm",
+}
+
+_TEXT_KEYS: Final = ("output", "result", "content")
+"""Where tools put their whole answer when it is one text or one value."""
+
+
+# --- reading ---
+
+
+def decode_parts(raw_parts: Iterable[JsonValue], where: str) -> list[Part]:
+    """Read the parts of one content. Raises :class:`~cliproxy.errors.DialectError` for what is no part."""
+    parts: list[Part] = []
+    for number, raw in enumerate(raw_parts):
+        if isinstance(raw, str):
+            parts.append(Text(raw))
+        elif isinstance(raw, dict):
+            node = camel(raw)
+            part = decode_part(node)
+            if not ("text" not in node and _sign(parts, part)):
+                parts.append(part)
+        else:
+            raise DialectError(f"`{where}[{number}]` must be an object", f"{where}[{number}]")
+    return parts
+
+
+def _sign(parts: list[Part], bare: Part) -> bool:
+    """Give the signature of a part that is nothing else to the part before it, if that one has none."""
+    if not isinstance(bare, Text | Thinking) or bare.text or bare.signature is None or not parts:
+        return False
+    last = parts[-1]
+    if isinstance(bare, Thinking) and not isinstance(last, Thinking):
+        return False
+    if isinstance(last, Text | Thinking | ToolCall | Image) and last.signature is None:
+        parts[-1] = evolve(last, signature=bare.signature)
+        return True
+    return False
+
+
+def decode_part(node: JsonObject) -> Part:
+    """Read one part whose names are in their first spelling."""
+    for kind, reader in _READERS.items():
+        data = node.get(kind)
+        if isinstance(data, dict):
+            return reader(node, camel(data))
+    value = text(node, "thoughtSignature")
+    signature = read(value, Family.GEMINI) if value else None
+    is_bare = signature is not None and not node.keys() - {"thoughtSignature", "thought", "text"}
+    if not isinstance(node.get("text"), str) and not is_bare:
+        return Opaque(DIALECT_ID, next(iter(node), ""), node)
+    extras = _extras(node, "text", "thought", "thoughtSignature")
+    if flag(node, "thought"):
+        return Thinking(text(node, "text"), signature, extras=extras)
+    return Text(text(node, "text"), signature=signature, extras=extras)
+
+
+def _read_call(node: JsonObject, data: JsonObject) -> ToolCall:
+    given = data.get("args")
+    arguments = given if isinstance(given, str) else dumps_text({} if given is None else given)
+    return ToolCall(
+        text(data, "id") or text(data, "call_id"),
+        text(data, "name"),
+        arguments,
+        signature=_signature(node),
+        extras=_extras(
+            node, "functionCall", "thoughtSignature", inner=_rest(data, "id", "call_id", "name", "args")
+        ),
+    )
+
+
+def _read_result(node: JsonObject, data: JsonObject) -> ToolResult:
+    response = data.get("response")
+    media = [decode_part(camel(raw)) for raw in objects(data, "parts")]
+    parts, value, is_error = _understand(response)
+    if media:
+        said: list[Part] = list(parts) if value is None else [Text(dumps_text(value))]
+        parts, value = [*said, *media], None
+    kept = _extras(node, "functionResponse", "thoughtSignature", inner=_rest(data, "id", "call_id", "name"))
+    return ToolResult(
+        text(data, "id") or text(data, "call_id"), parts, value, text(data, "name"), is_error, extras=kept
+    )
+
+
+def _understand(response: JsonValue) -> tuple[list[Part], JsonValue, bool | None]:
+    """Find what a tool said: ``(parts, value, whether it failed)``.
+
+    A response is an object of the tool's own making. By convention a single ``output`` or ``error`` holds the
+    whole answer, and clients use ``result`` and ``content`` likewise.
+    """
+    if isinstance(response, dict) and len(response) == 1:
+        key, inner = next(iter(response.items()))
+        is_error = True if key == "error" else None
+        if key in _TEXT_KEYS or (is_error and isinstance(inner, str)):
+            return (
+                ([Text(inner)] if inner else [], None, is_error)
+                if isinstance(inner, str)
+                else ([], inner, None)
+            )
+    if isinstance(response, str):
+        return [Text(response)] if response else [], None, None
+    return [], response, None
+
+
+def _read_inline(node: JsonObject, data: JsonObject) -> Media:
+    mime = text(data, "mimeType")
+    extras = _extras(node, "inlineData", "thoughtSignature", inner=_rest(data, "mimeType", "data"))
+    return _media(Inline(mime, text(data, "data")), mime, _signature(node), extras)
+
+
+def _read_file(node: JsonObject, data: JsonObject) -> Media:
+    mime = text(data, "mimeType")
+    uri = text(data, "fileUri")
+    extras = _extras(node, "fileData", "thoughtSignature", inner=_rest(data, "mimeType", "fileUri"))
+    # Marked even when empty: this address came from a client of this dialect, which knows what it may send.
+    own = extras.setdefault(DIALECT_ID, {})
+    own.setdefault("fileData", {})
+    return _media(Remote(uri, mime), mime or mime_of_address(uri), _signature(node), extras)
+
+
+def _media(source: MediaSource, mime: str, signature: Signature | None, extras: Extras) -> Media:
+    match mime.partition("/")[0]:
+        case "image":
+            return Image(source, extras=extras, signature=signature)
+        case "audio":
+            return Audio(source, extras=extras)
+        case "video":
+            return Video(source, extras=extras)
+        case _:
+            name = text(child(extras.get(DIALECT_ID, {}), "inlineData"), "displayName")
+            return Document(source, name=name, extras=extras)
+
+
+_READERS: Final[Mapping[str, Callable[[JsonObject, JsonObject], Part]]] = {
+    "functionCall": _read_call,
+    "functionResponse": _read_result,
+    "inlineData": _read_inline,
+    "fileData": _read_file,
+}
+
+
+def _signature(node: JsonObject) -> Signature | None:
+    value = text(node, "thoughtSignature")
+    return read(value, Family.GEMINI) if value else None
+
+
+def _rest(node: JsonObject, *known: str) -> JsonObject:
+    return {name: value for name, value in node.items() if name not in known}
+
+
+def _extras(node: JsonObject, kind: str, *known: str, inner: JsonObject | None = None) -> Extras:
+    """Keep what is not modelled; members inside the data object under its own name."""
+    kept = _rest(node, kind, *known)
+    if inner:
+        kept[kind] = inner
+    return {DIALECT_ID: kept} if kept else {}
+
+
+def mime_of_address(address: str) -> str:
+    """Tell the type of a file by the end of its address; empty when that says nothing."""
+    path = address.partition("?")[0]
+    return _MIME_OF_SUFFIX.get(path.rpartition(".")[2].lower(), "")
+
+
+# --- writing ---
+
+
+def with_extras(node: JsonObject, extras: Extras) -> JsonObject:
+    """Put back what the decoder kept; members inside the data object go there."""
+    own = extras.get(DIALECT_ID)
+    if not own:
+        return node
+    merged = dict(node)
+    for name, value in own.items():
+        present = merged.get(name)
+        if isinstance(present, dict) and isinstance(value, dict):
+            merged[name] = {**value, **present}
+        elif name not in merged:
+            merged[name] = value
+    return merged
+
+
+def encode_media(part: Media) -> JsonObject | None:
+    """Write media; ``None`` for what the upstream cannot read: it fetches nothing from the web."""
+    match part.source:
+        case Inline(mime=mime, data=data):
+            inline: JsonObject = {"mimeType": mime or "application/octet-stream", "data": data}
+            return with_extras({"inlineData": inline}, part.extras)
+        case Remote(url=url, mime=mime) if "fileData" in part.extras.get(DIALECT_ID, {}) or _FETCHABLE.match(
+            url
+        ):
+            return with_extras({"fileData": _file(url, mime or mime_of_address(url))}, part.extras)
+        case Stored(file_id=file_id, dialect="gemini"):
+            return with_extras({"fileData": _file(file_id, "")}, part.extras)
+        case _:
+            return None
+
+
+def _file(uri: str, mime: str) -> JsonObject:
+    return {"mimeType": mime, "fileUri": uri} if mime else {"fileUri": uri}
+
+
+def encode_call(part: ToolCall) -> JsonObject:
+    """Write a call as a part, without id and signature."""
+    custom = part.kind is CallKind.CUSTOM
+    arguments: JsonObject = {"input": part.arguments} if custom else to_object(part.arguments)
+    return with_extras({"functionCall": {"name": part.name, "args": arguments}}, part.extras)
+
+
+def encode_result(part: ToolResult) -> tuple[JsonObject, list[Media]]:
+    """Write a tool's answer as a part, without id and name; media of it come separately."""
+    own = child(part.extras.get(DIALECT_ID, {}), "functionResponse")
+    if isinstance(own.get("response"), dict):
+        return with_extras({"functionResponse": {}}, part.extras), []
+    media = [inner for inner in part.parts if isinstance(inner, Image | Document | Audio | Video)]
+    said = "\n\n".join(inner.text for inner in part.parts if isinstance(inner, Text) and inner.text)
+    return with_extras({"functionResponse": {"response": _response(part, said)}}, part.extras), media
+
+
+def _response(part: ToolResult, said: str) -> JsonObject:
+    key = "error" if part.is_error else "result"
+    value = part.value
+    if isinstance(value, dict):
+        return {key: value} if part.is_error and "error" not in value else value
+    if value is not None:
+        return {key: value}
+    return {key: said if part.is_error else _structured(said)}
+
+
+def _structured(said: str) -> JsonValue:
+    """Hand a result that is JSON text to the model as the value it stands for."""
+    if said.lstrip()[:1] not in {"{", "["}:
+        return said
+    try:
+        return loads(said)
+    except JsonError:
+        return said

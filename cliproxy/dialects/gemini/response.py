@@ -1,0 +1,210 @@
+"""Whole answers, and glimpses at answers that are passed through.
+
+An answer and a chunk of a stream have the same shape. An answer is therefore decoded by the stream decoder,
+as a stream of one chunk: what it says in one piece and what it says in many cannot differ.
+"""
+
+from collections.abc import Iterator
+
+from attrs import evolve
+
+from cliproxy.dialects.base import Glimpse
+from cliproxy.dialects.gemini.decoder import CITATIONS, GeminiStreamDecoder
+from cliproxy.dialects.gemini.encoder import call_part, head_of, opaque_part, signed
+from cliproxy.dialects.gemini.errors import decode_error
+from cliproxy.dialects.gemini.outcome import decode_usage, encode_ending, encode_usage
+from cliproxy.dialects.gemini.parts import DIALECT_ID, encode_media
+from cliproxy.dialects.gemini.spelling import camel
+from cliproxy.errors import DialectError
+from cliproxy.ir.collect import Collector
+from cliproxy.ir.context import ExchangeContext
+from cliproxy.ir.events import StreamError
+from cliproxy.ir.request import (
+    Audio,
+    Document,
+    Image,
+    Opaque,
+    Part,
+    Refusal,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Video,
+)
+from cliproxy.ir.response import Choice, IRResponse
+from cliproxy.wire.jsontext import (
+    JsonError,
+    JsonObject,
+    JsonValue,
+    child,
+    integer,
+    items,
+    loads,
+    objects,
+    text,
+)
+from cliproxy.wire.sse import Frame
+
+_MODELLED = frozenset(
+    {
+        "candidates",
+        "usageMetadata",
+        "cpaUsageMetadata",
+        "modelVersion",
+        "responseId",
+        "createTime",
+        "response",
+    }
+)
+_MODELLED_OF_CANDIDATE = frozenset({"content", "finishReason", "index"})
+
+
+# --- reading ---
+
+
+def decode_response(body: JsonObject, ctx: ExchangeContext) -> IRResponse:
+    """Read a whole answer. Raises :class:`~cliproxy.errors.DialectError` for one that is an error."""
+    decoder = GeminiStreamDecoder(ctx)
+    collector = Collector()
+    for event in (*decoder.read(body), *decoder.finish()):
+        if isinstance(event, StreamError):
+            raise DialectError(event.message or "the upstream answered with an error", "error")
+        collector.feed(event)
+    response = collector.result()
+    node = _unwrapped(body)
+    kept = {
+        position if (index := integer(candidate, "index")) is None else index: _kept_of(candidate)
+        for position, candidate in enumerate(objects(node, "candidates"))
+    }
+    choices = [evolve(choice, extras=_own(kept.get(choice.index, {}))) for choice in response.choices]
+    rest = {name: value for name, value in node.items() if name not in _MODELLED}
+    return evolve(response, choices=choices, extras=_own(rest))
+
+
+def _unwrapped(body: JsonObject) -> JsonObject:
+    inner = body.get("response")
+    return camel(inner if isinstance(inner, dict) and "candidates" not in body else body)
+
+
+def _kept_of(candidate: JsonObject) -> JsonObject:
+    return {name: value for name, value in camel(candidate).items() if name not in _MODELLED_OF_CANDIDATE}
+
+
+def _own(kept: JsonObject) -> dict[str, JsonObject]:
+    return {DIALECT_ID: kept} if kept else {}
+
+
+def inspect(frame: Frame) -> Glimpse:
+    """Look at a chunk that is passed through."""
+    try:
+        value = loads(frame.data)
+    except JsonError:
+        return Glimpse(has_content=False)
+    return inspect_response(value) if isinstance(value, dict) else Glimpse(has_content=bool(value))
+
+
+def inspect_response(body: JsonObject) -> Glimpse:
+    """Look at a whole answer or a chunk. No chunk is known to be the last one, so none is terminal."""
+    node = _unwrapped(body)
+    if isinstance(node.get("error"), dict):
+        return Glimpse(error=decode_error(0, node))
+    usage = child(node, "usageMetadata") or child(node, "cpaUsageMetadata")
+    candidates = [camel(candidate) for candidate in objects(node, "candidates")]
+    is_blocked = bool(text(camel(child(node, "promptFeedback")), "blockReason"))
+    is_finished = is_blocked or any(text(candidate, "finishReason") for candidate in candidates)
+    says = any(items(child(candidate, "content"), "parts") for candidate in candidates)
+    return Glimpse(
+        usage=decode_usage(usage) if usage else None,
+        has_content=is_finished or says,
+        is_finished=is_finished,
+    )
+
+
+def decode_count(body: JsonObject) -> int | None:
+    """Read the answer to a token count."""
+    return integer(camel(body), "totalTokens")
+
+
+# --- writing ---
+
+
+def encode_response(response: IRResponse, ctx: ExchangeContext) -> JsonObject:
+    """Write a whole answer."""
+    own = response.extras.get(DIALECT_ID, {})
+    body: JsonObject = {}
+    if "promptFeedback" not in own or any(choice.parts for choice in response.choices):
+        body["candidates"] = [_candidate(choice, ctx) for choice in response.choices]
+    if counts := encode_usage(response.usage):
+        body["usageMetadata"] = counts
+    return {**body, **head_of(response.id, response.model, response.created, ctx), **own}
+
+
+def _candidate(choice: Choice, ctx: ExchangeContext) -> JsonObject:
+    parts = list[JsonValue](_joined(_parts(choice, ctx)))
+    candidate: JsonObject = {
+        "content": {"parts": parts or [{"text": ""}], "role": "model"},
+        "finishReason": encode_ending(choice.ending),
+        "index": choice.index,
+    }
+    for part in choice.parts:
+        if isinstance(part, Text) and part.citation_dialect == DIALECT_ID:
+            for citation in part.citations:
+                candidate |= {name: citation[name] for name in CITATIONS if name in citation}
+        elif isinstance(part, Text) and part.citations:
+            ctx.note("citations are not carried")
+    return {**candidate, **choice.extras.get(DIALECT_ID, {})}
+
+
+def _parts(choice: Choice, ctx: ExchangeContext) -> Iterator[JsonObject]:
+    for part in choice.parts:
+        node = _part(part, ctx)
+        if node is not None:
+            yield node
+
+
+def _part(part: Part, ctx: ExchangeContext) -> JsonObject | None:
+    match part:
+        case Text(text=said, signature=signature):
+            return signed({"text": said}, signature) if said or signature else None
+        case Refusal(text=said):
+            return {"text": said}
+        case Thinking(text=said):
+            signature = part.signature or part.redacted
+            if not ctx.want_thoughts or not (said or signature):
+                return None
+            return signed({"text": said, "thought": True}, signature)
+        case ToolCall():
+            return call_part(part, ctx)
+        case Image() | Document() | Audio() | Video():
+            node = encode_media(part)
+            return signed(node, part.signature) if node and isinstance(part, Image) else node
+        case Opaque():
+            return opaque_part(part, ctx)
+        case ToolResult():
+            return None
+
+
+def _joined(nodes: Iterator[JsonObject]) -> Iterator[JsonObject]:
+    """Join neighbouring texts of the same kind, unless the first is signed and thereby complete."""
+    last: JsonObject | None = None
+    for node in nodes:
+        if last is not None and _continues(last, node):
+            last = {**last, **node, "text": text(last, "text") + text(node, "text")}
+            continue
+        if last is not None:
+            yield last
+        last = node
+    if last is not None:
+        yield last
+
+
+def _continues(last: JsonObject, node: JsonObject) -> bool:
+    are_texts = "text" in last and "text" in node
+    return are_texts and "thoughtSignature" not in last and last.get("thought") == node.get("thought")
+
+
+def encode_count(count: int) -> JsonObject:
+    """Write the answer to a token count."""
+    details: list[JsonValue] = [{"modality": "TEXT", "tokenCount": count}]
+    return {"totalTokens": count, "promptTokensDetails": details}

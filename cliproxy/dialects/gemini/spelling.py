@@ -1,0 +1,101 @@
+"""Two spellings of one name.
+
+The Gemini API is defined in protocol buffers, whose JSON form writes ``inlineData`` and accepts
+``inline_data`` as well; real clients send both. :func:`camel` brings one node to the first spelling. It is applied to the
+nodes of the API, never to what belongs to somebody else: arguments, results and schemas keep their keys.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from cliproxy.wire.jsontext import JsonObject, JsonValue
+
+_NAMES: Final = (
+    "allowedFunctionNames",
+    "aspectRatio",
+    "blockReason",
+    "cachedContent",
+    "cachedContentTokenCount",
+    "candidateCount",
+    "candidatesTokenCount",
+    "citationMetadata",
+    "codeExecution",
+    "codeExecutionResult",
+    "computerUse",
+    "createTime",
+    "displayName",
+    "executableCode",
+    "fileData",
+    "fileSearch",
+    "fileUri",
+    "finishMessage",
+    "finishReason",
+    "frequencyPenalty",
+    "functionCall",
+    "functionCallingConfig",
+    "functionDeclarations",
+    "functionResponse",
+    "generateContentRequest",
+    "generationConfig",
+    "googleMaps",
+    "googleSearch",
+    "googleSearchRetrieval",
+    "groundingMetadata",
+    "imageConfig",
+    "imageSize",
+    "includeThoughts",
+    "inlineData",
+    "maxOutputTokens",
+    "mediaResolution",
+    "mimeType",
+    "modelVersion",
+    "parametersJsonSchema",
+    "presencePenalty",
+    "promptFeedback",
+    "promptTokenCount",
+    "responseId",
+    "responseJsonSchema",
+    "responseLogprobs",
+    "responseMimeType",
+    "responseModalities",
+    "responseSchema",
+    "retrievalConfig",
+    "safetyRatings",
+    "safetySettings",
+    "speechConfig",
+    "stopSequences",
+    "systemInstruction",
+    "thinkingBudget",
+    "thinkingConfig",
+    "thinkingLevel",
+    "thoughtSignature",
+    "thoughtsTokenCount",
+    "toolConfig",
+    "toolUsePromptTokenCount",
+    "topK",
+    "topP",
+    "totalTokenCount",
+    "totalTokens",
+    "urlContext",
+    "urlContextMetadata",
+    "usageMetadata",
+    "videoMetadata",
+)
+
+
+def snake(name: str) -> str:
+    """Return the other spelling of a name."""
+    return re.sub(r"(?<!^)([A-Z])", lambda match: f"_{match[1].lower()}", name)
+
+
+_CAMEL: Final[Mapping[str, str]] = {snake(name): name for name in _NAMES if snake(name) != name}
+
+
+def camel(node: Mapping[str, JsonValue]) -> JsonObject:
+    """Return a copy of a node with the names of the API in their first spelling. The first spelling wins."""
+    return {
+        _CAMEL.get(name, name): value
+        for name, value in node.items()
+        if name not in _CAMEL or _CAMEL[name] not in node
+    }
