@@ -100,7 +100,7 @@ def test_tests_wait_in_virtual_time() -> None:
             "def late():\n    from cliproxy.net import http",
             "line 2: providers must not import net",
         ),
-        (architecture.room_is_known, "helpers/text.py", "", "helpers is not a room"),
+        (architecture.room_is_known, "misc/text.py", "", "misc is not a room"),
         (architecture.libraries_at_home, "ir/a.py", "import trio", "trio is for"),
         (architecture.libraries_at_home, "ir/a.py", "import time", "time is for"),
         (architecture.libraries_at_home, "service/a.py", "import asyncio", "asyncio is for nobody"),
