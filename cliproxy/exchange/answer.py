@@ -184,7 +184,7 @@ async def answer_exchange(request: ClientRequest, deps: Deps) -> Answer:
 def _whole(body: bytes, plan: Plan, recorder: Recorder) -> bytes:
     """Turn a complete upstream body into the client's."""
     try:
-        value = _answer_value(body, plan)
+        value = _answer_value(body)
         glimpse = plan.upstream.inspect_response(value)
         _check(glimpse)
         if glimpse.usage is not None:
@@ -198,7 +198,7 @@ def _whole(body: bytes, plan: Plan, recorder: Recorder) -> bytes:
         raise AttemptFailed(broken_answer(f"the upstream's answer cannot be read: {exc}")) from exc
 
 
-def _answer_value(body: bytes, plan: Plan) -> JsonObject:
+def _answer_value(body: bytes) -> JsonObject:
     if not body.strip():
         raise AttemptFailed(empty_answer())
     return plan.upstream.read_answer(body)

@@ -74,3 +74,8 @@ class HttpConnection(TrioASGIHTTPConnection):
 def _body(data: bytes | str, *, more: bool) -> HTTPResponseBodyEvent:
     raw = data.encode() if isinstance(data, str) else data
     return {"type": "http.response.body", "body": raw, "more_body": more}
+
+
+def nursery_of(request: Request) -> trio.Nursery:
+    """Return the nursery of a request; its tasks end with the request or when the client leaves."""
+    return cast("trio.Nursery", cast("dict[str, object]", request.scope)[NURSERY])

@@ -13,7 +13,7 @@ from cliproxy.dialects.base import Action, ClientRequest, Dialect, Endpoint, Fra
 from cliproxy.errors import BadRequest, DialectError, ProxyError
 from cliproxy.exchange.answer import answer_exchange, count_exchange, stream_exchange
 from cliproxy.server.access import CREDENTIAL_HEADERS, KEY_QUERY
-from cliproxy.server.asgi import NURSERY
+from cliproxy.server.asgi import nursery_of
 from cliproxy.server.body import ChannelBody, read_json
 from cliproxy.server.render import JSON_TYPE, SSE_TYPE, error_response, forwarded, json_response
 from cliproxy.server.world import World, headers_of, query_of
@@ -63,9 +63,9 @@ class Generate:
         return json_response(answer.body, answer.status, headers)
 
     async def _stream(self, wanted: ClientRequest) -> Response:
-        # The connection class put it there; the scope is an open dictionary by specification.
-        nursery = request.scope[NURSERY]
-        head = await nursery.start(stream_exchange, wanted, self.world.deps, name=f"pump {wanted.request_id}")
+        head = await nursery_of(request).start(
+            stream_exchange, wanted, self.world.deps, name=f"pump {wanted.request_id}"
+        )
         headers = forwarded(head.headers) if self.world.passes_headers() else {}
         response = Response(b"", headers=headers)
         is_array = wanted.framing is Framing.JSON_ARRAY
@@ -80,4 +80,4 @@ class Generate:
 
 def request_id_of(source: Request) -> str:
     """Return the id given to a request when it came in."""
-    return str(source.scope.get("cliproxy.request_id", ""))  # type: ignore[attr-defined]  # an open dictionary
+    return str(source.scope.get("cliproxy.request_id", ""))
