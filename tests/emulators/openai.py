@@ -103,8 +103,10 @@ class OpenAi:
         if request.method == "GET" and path.startswith("/v1/models"):
             self._check_key(request)
             return partial(self._models, path.removeprefix("/v1/models").strip("/"))
+        if self.compatible:
+            del handlers["POST", "/v1/responses"]
         handler = handlers.get((request.method, path))
-        if handler is None or (self.compatible and path == "/v1/responses"):
+        if handler is None:
             if any(path == known for _, known in handlers):
                 text = f"Not allowed to {request.method} on {path}."
                 raise refuse(text, code="method_not_supported", status=405)
