@@ -133,10 +133,10 @@ class _Reader:
         target = solid(node)
         if isinstance(kind, UnionType):
             (kind,) = (option for option in get_args(kind) if option is not type(None))
-        if _is_nothing(target):
-            return _ABSENT
         if isinstance(kind, ForwardRef | str):
             return value_of(node)
+        if _is_nothing(target):
+            return _ABSENT
         if is_section(kind):
             return self.section(kind, node, path)
         if get_origin(kind) is tuple:

@@ -14,7 +14,7 @@ from cliproxy.wire.jsontext import JsonValue, dumps_text
 INDENT: Final = 2
 
 _PLAIN: Final = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@+-]*(?::[A-Za-z0-9_./@+-]+)*")
-_OTHER_READERS: Final = frozenset({"y", "yes", "n", "no", "on", "off", "true", "false", "null", "none"})
+_OTHER_READERS: Final = frozenset({"y", "yes", "n", "no", "on", "off", "true", "false", "null"})
 """Words that some reader of YAML takes for a truth value or nothing; compared in lower case."""
 _SINGLE: Final = re.compile(r"[ -~\u00a0-\ud7ff\ue000-\ufefe]*")
 _ESCAPES: Final = {

@@ -282,7 +282,8 @@ class Splicer:
         """Put a filled collection in block style in place of any other value."""
         start, end = slot.node.span.start, slot.node.span.end
         if start > slot.after and self._opens_line(start):
-            column = max(self._column(start), slot.indent + 1)
+            own = self._column(start)
+            column = own if own > slot.indent else slot.indent + INDENT
             yield Cut(self._line_start(start), self._next_line(end))
             yield self._insert_lines(self._next_line(end), block_lines(wanted), column)
         elif slot.is_item:

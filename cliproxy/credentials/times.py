@@ -27,8 +27,8 @@ _MILLISECONDS_FROM: Final = 100_000_000_000
 """Numbers from here on are milliseconds: as seconds they would lie beyond the year 5000."""
 _LATEST: Final = 253_402_300_799.0
 """The last second of the year 9999."""
-_NUMBER: Final = re.compile(r"\d+(\.\d+)?")
-_FRACTION: Final = re.compile(r"\.(\d{1,6})\d*")
+_NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
+_FRACTION: Final = re.compile(r"\.([0-9]{1,6})[0-9]*")
 
 
 def unix_time(value: JsonValue) -> float | None:

@@ -89,7 +89,8 @@ def _wrong_kind(path: Path, mode: int) -> str:
 def write_file(path: Path, content: bytes, *, keep_rights: bool = False) -> None:
     """Replace a file, or make it, readable by its owner alone.
 
-    ``keep_rights`` keeps mode and owner of the old one instead. A symbolic link is written through when ``keep_rights``, and replaced by a file otherwise.
+    ``keep_rights`` keeps mode and owner of the old one instead, and writes through a symbolic link, which is
+    otherwise replaced by the file.
     """
     target = Path(os.path.realpath(path)) if keep_rights else path
     try:

@@ -14,7 +14,9 @@ SCALARS = st.one_of(
     st.booleans(),
     st.integers(-(10**12), 10**12),
     st.floats(allow_nan=False, allow_infinity=False),
-    st.sampled_from(["true", "12", "1.5", "~", "", "on", "2024-01-01", "a: b", "# x", "a #b", "a\nb", "https://x/v1"]),
+    st.sampled_from(
+        ["true", "12", "1.5", "~", "", "on", "2024-01-01", "a: b", "# x", "a #b", "a\nb", "https://x/v1"]
+    ),
     TEXTS,
 )
 VALUES = st.recursive(
