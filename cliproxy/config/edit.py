@@ -96,12 +96,8 @@ def _candidates(text: str, path: Path, wanted: JsonObject) -> Iterator[str]:
         yield apply_cuts(text, splicer.change_root(root, wanted))
     for length in range(len(path), 0, -1):
         slot = _slot(splicer, root, path[:length])
-        if slot is None:
-            continue
-        try:
+        if slot is not None:
             yield apply_cuts(text, splicer.replace(slot, _walk(wanted, path[:length])))
-        except SpliceError:
-            continue
 
 
 def _slot(splicer: Splicer, root: Node | None, path: Path) -> Slot | None:

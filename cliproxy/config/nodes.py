@@ -299,10 +299,9 @@ class _Builder:
                 return self._scalar(event)
             case yaml.SequenceStartEvent():
                 return self._list(event, depth)
-            case yaml.MappingStartEvent():
-                return self._map(event, depth)
             case _:
-                raise self._error("unexpected content", event)
+                assert isinstance(event, yaml.MappingStartEvent)
+                return self._map(event, depth)
 
     def _alias(self, event: yaml.AliasEvent) -> AliasNode:
         name = str(event.anchor)

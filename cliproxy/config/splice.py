@@ -261,8 +261,7 @@ class Splicer:
 
     def _dash_before(self, item: Node) -> int:
         index = bisect_left(self._dashes, item.span.start)
-        if index == 0:
-            raise SpliceError("an item without a dash")
+        assert index, "an item of a block list has a dash before it"
         return self._dashes[index - 1]
 
     # ------------------------------------------------------------------------------------- replacing a value

@@ -75,7 +75,7 @@ def test_removal():
 
 
 @pytest.mark.parametrize(
-    "path", [("nothing",), ("api-keys", 9), ("port", "x"), ("host", 0), ("nothing", "deep")]
+    "path", [("nothing",), ("api-keys", 9), ("port", "x"), ("host", 0), ("nothing", "deep"), ("host", 0, "x")]
 )
 def test_removing_what_is_not_there_changes_nothing(path):
     assert remove(FILE, path) == FILE
@@ -99,9 +99,27 @@ def test_a_text_that_is_no_usable_group_of_keys_is_refused(text):
         document(text)
 
 
-def test_a_value_that_others_share_is_not_changed_behind_their_back():
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("x: &x {a: 1}\ny: *x\n", ("x", "a")),
+        ("x: &x [1]\ny: *x\n", ("x", 1)),
+        ("x: &x {a: {b: 1}}\ny: *x\n", ("x", "c", "d")),
+    ],
+)
+def test_a_value_that_others_share_is_not_changed_behind_their_back(text, path):
     with pytest.raises(ConfigError, match="by hand"):
-        set_value("x: &x {a: 1}\ny: *x\n", ("x", "a"), 2)
+        set_value(text, path, 2)
+
+
+def test_a_value_behind_an_alias_gets_a_place_of_its_own():
+    edited = set_value("x: &x {a: 1}\ny: *x\n", ("y", "a"), 2)
+    assert document(edited) == {"x": {"a": 1}, "y": {"a": 2}}
+
+
+def test_a_key_without_a_colon_gets_one():
+    assert set_value("x: {a}\n", ("x", "b"), 1) == "x: {a, b: 1}\n"
+    assert document(set_value("x: {a}\n", ("x", "a"), 1)) == {"x": {"a": 1}}
 
 
 def test_an_odd_layout_is_rewritten_from_outside_in_rather_than_broken():

@@ -235,6 +235,23 @@ def test_a_channel_with_nothing_says_explicitly_none():
     assert config_of("oauth-model-alias:\n  codex:\n").oauth_model_alias == {"codex": ()}
 
 
+def test_a_name_with_nothing_behind_it_is_left_out_where_it_says_nothing():
+    assert config_of("claude-api-key: [{headers: {X-A: ~, X-B: 1}}]\n").claude_api_key[0].headers == {
+        "X-B": "1"
+    }
+
+
+def test_an_item_of_the_wrong_shape_is_a_problem_and_leaves_the_others():
+    reading = read(
+        "oauth-excluded-models: {codex: [a, [b], c]}\npayload: {filter: [{models: [{match: [5]}]}]}\n"
+    )
+    assert reading.config.oauth_excluded_models["codex"] == ("a", "", "c")
+    assert [problem.path for problem in reading.problems] == [
+        "oauth-excluded-models.codex[1]",
+        "payload.filter[0].models[0].match[0]",
+    ]
+
+
 def test_free_values_keep_their_types():
     text = (
         "payload: {override: [{models: [{name: x}], params: {a: 1, b: 'yes', c: [true, 1.5], d: {e: ~}}}]}\n"
