@@ -49,11 +49,9 @@ def decode_response(body: JsonObject, ctx: ExchangeContext) -> IRResponse:
 
 def model_of(body: JsonObject) -> str:
     """Return the model an answer or event names, if it names one."""
-    return (
-        text(child(body, "model"), "name")
-        or text(body, "model")
-        or text(child(body, "metadata"), "model_name")
-    )
+    holders = (body, child(body, "metadata"))
+    named = (text(child(holder, "model"), "name") or text(holder, "model") for holder in holders)
+    return next((name for name in named if name), "") or text(child(body, "metadata"), "model_name")
 
 
 def ending_of(native: str) -> Ending:

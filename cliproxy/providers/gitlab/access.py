@@ -143,6 +143,7 @@ def ask_agent_platform(instance: str, account: Secret) -> Flow[Token]:
     return Token(
         value=Secret(text(body, "token")),
         expires_at=now + AGENT_LIFE_S,
+        base_url=text(body, "base_url").rstrip("/"),
         headers=_headers_of(body),
     )
 

@@ -312,7 +312,7 @@ def _gateways(credential: Credential, target: Target, action: Action) -> tuple[C
 
 
 def agent_base_url(credential: Credential) -> str:
-    """Return where the agent platform's proxy is: as configured, else the instance's gateway, else GitLab's."""
+    """Return where the agent platform's proxy is: as configured, else the known gateway, else GitLab's."""
     stored = text(credential.data, "duo_gateway_base_url")
     return _setting(credential, "ai_gateway_url") or stored or CLOUD_GATEWAY
 

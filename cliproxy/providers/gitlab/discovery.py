@@ -16,6 +16,7 @@ from cliproxy.login.steps import Flow, Send
 from cliproxy.providers.gitlab.access import ask_agent_platform, ask_gateway
 from cliproxy.providers.gitlab.instance import api_call, body_of, instance_of
 from cliproxy.providers.gitlab.models import (
+    GROUP_VARIABLE,
     LIST_QUERY,
     Found,
     everything,
@@ -107,6 +108,6 @@ def _query(instance: str, account: Secret, group: str) -> HttpCall:
                 "Content-Type": "application/json",
             }
         ),
-        body=dumps({"query": LIST_QUERY, "variables": {"group": name}}),
+        body=dumps({"query": LIST_QUERY, "variables": {GROUP_VARIABLE: name}}),
         limits=LOGIN_LIMITS,
     )

@@ -265,8 +265,10 @@ def static_models(credential: Credential) -> tuple[ModelInfo, ...]:
 
 # --- GitLab's list ------------------------------------------------------------------------------------------
 
+GROUP_VARIABLE: Final = "rootNamespaceId"
 LIST_QUERY: Final = (
-    "query($group: GroupID!) { aiChatAvailableModels(rootNamespaceId: $group) {"
+    f"query aiChatAvailableModels(${GROUP_VARIABLE}: GroupID!) {{"
+    f" aiChatAvailableModels(rootNamespaceId: ${GROUP_VARIABLE}) {{"
     " pinnedModel { name ref } defaultModel { name ref } selectableModels { name ref } } }"
 )
 
