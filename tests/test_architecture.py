@@ -235,4 +235,19 @@ def test_members_missing_in_the_tuple_are_found(index: str, forgotten: set[str])
     ],
 )
 def test_a_module_knows_where_its_tests_are(path: str, expected: str) -> None:
-    assert str(architecture.tests_of(parse(path, ""))) == expected
+    assert str(architecture.tests_of(parse(path, "def work(): return 1"))) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("class A:\n    x: int = 1", True),
+        ("class A:\n    def f(self) -> int: ...", True),
+        ('class A:\n    def f(self) -> int:\n        """Say."""\n        ...', True),
+        ("def f() -> int:\n    return 1", False),
+        ("f = lambda: 1", False),
+        ("async def f() -> None:\n    await g()", False),
+    ],
+)
+def test_only_modules_that_do_something_need_tests(source: str, expected: bool) -> None:
+    assert architecture.declares_only(parse("wire/x.py", source)) is expected

@@ -24,6 +24,7 @@ import trio
 from cliproxy import __version__
 from cliproxy.errors import Kind, TransportError
 from cliproxy.net.memory import answer_from
+from cliproxy.wire.compression import CODINGS, CompressionError, Inflater, is_plain
 from cliproxy.wire.http import Headers, HttpAnswer, HttpCall, MemoryCall, MemoryUpstream, UpstreamCall
 from cliproxy.wire.secret import Secret
 
@@ -52,7 +53,6 @@ _FAULTS: Final[tuple[tuple[type[Exception], Kind, str, str], ...]] = (
         "the upstream broke the HTTP protocol or closed early",
     ),
     (httpx.LocalProtocolError, Kind.INTERNAL, "send", "the request is not legal HTTP"),
-    (httpx.DecodingError, Kind.UPSTREAM, "body", "the body's compression is broken"),
     (httpx.UnsupportedProtocol, Kind.INVALID_REQUEST, "connect", "the URL's scheme is not supported"),
     (httpx.InvalidURL, Kind.INVALID_REQUEST, "connect", "the URL is not valid"),
     (httpx.HTTPError, Kind.UNAVAILABLE, "body", "the HTTP exchange failed"),
@@ -95,20 +95,36 @@ class HttpStream:
         self.status = response.status_code
         self.headers = Headers(response.headers.multi_items())
         self._host = host
-        self._body: AsyncGenerator[bytes, None] = (
-            response.aiter_bytes() if response.headers.get("content-encoding") else response.aiter_raw()
-        )
+        self._body: AsyncGenerator[bytes, None] = response.aiter_raw()
+        self._is_at_end = False
+        coding = self.headers.get("content-encoding")
+        self._inflater = None if is_plain(coding) else self._inflate(coding)
+
+    def _inflate(self, coding: str) -> Inflater:
+        try:
+            return Inflater(coding)
+        except CompressionError as exc:
+            raise self._broken(exc) from exc
+
+    def _broken(self, exc: CompressionError) -> TransportError:
+        return TransportError(f"{self._host}: {exc}", kind=Kind.UPSTREAM, phase="body")
 
     async def read(self) -> bytes:
         """Return the next piece of the body; see :class:`UpstreamStream`."""
         try:
-            # A decompressor may have nothing to give yet; only the exhausted body ends the stream.
             while (data := await anext(self._body, None)) is not None:
+                if self._inflater is not None:
+                    data = self._inflater.feed(data, MAX_ANSWER_BYTES)
+                # A decompressor may have nothing to give yet; only the exhausted body ends the stream.
                 if data:
                     return data
-            return b""
         except (httpx.HTTPError, httpx.StreamError) as exc:
+            self._is_at_end = True
             raise _fault(exc, self._host) from exc
+        except CompressionError as exc:
+            raise self._broken(exc) from exc
+        self._is_at_end = True
+        return b""
 
     async def read_all(self, limit: int) -> bytes:
         """Return the rest of the body; see :class:`UpstreamStream`."""
@@ -124,8 +140,17 @@ class HttpStream:
         return b"".join(pieces)
 
     async def aclose(self) -> None:
-        """Close the body's generators now rather than whenever the garbage collector finds them."""
-        await self._body.aclose()
+        """End the library's chain of generators.
+
+        Closing the outermost would leave the inner ones to the garbage collector; a cancelled read unwinds
+        them all. What is buffered already comes out first.
+        """
+        if self._is_at_end:
+            return
+        with trio.CancelScope() as scope:
+            scope.cancel(reason="the answer is not wanted any more")
+            async for _ in self._body:
+                pass
 
 
 class Upstreams:
@@ -228,7 +253,7 @@ class Upstreams:
                 max_keepalive_connections=MAX_IDLE_CONNECTIONS,
                 keepalive_expiry=KEEPALIVE_S,
             ),
-            headers={"Accept-Encoding": "gzip, deflate"},
+            headers={"Accept-Encoding": ", ".join(CODINGS)},
             follow_redirects=False,
         )
 

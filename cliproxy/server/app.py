@@ -30,7 +30,6 @@ from cliproxy.server.listing import ShowModels
 from cliproxy.server.render import error_response, json_response
 from cliproxy.server.world import Gate, World, new_request_id
 from cliproxy.service.service import Service
-from cliproxy.wire.secret import Secret
 
 logger = logging.getLogger(__name__)
 
@@ -220,7 +219,7 @@ class RingOf:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._keys: tuple[Secret, ...] = ()
+        self._keys: object = None
         self._ring = KeyRing(())
 
     def __call__(self) -> KeyRing:

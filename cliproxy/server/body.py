@@ -8,7 +8,6 @@ In: :func:`read_json` reads a request body within its limits and undoes compress
 decompression.
 """
 
-import zlib
 from collections.abc import AsyncIterator
 from math import inf
 from types import TracebackType
@@ -20,11 +19,10 @@ from quart.wrappers.response import ResponseBody
 from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
 
 from cliproxy.errors import BadRequest, Kind, LimitExceeded
+from cliproxy.wire.compression import CODINGS, CompressionError, Inflater, TooLarge, is_known, is_plain
 from cliproxy.wire.jsontext import Document, JsonError
 
 JOIN_BYTES: Final = 256 * 1024
-_DECODERS: Final[dict[str, int]] = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-"""Content codings and the window bits zlib knows them by."""
 
 
 class ChannelBody(ResponseBody):
@@ -95,19 +93,18 @@ def too_large(limit: int) -> LimitExceeded:
 def decompressed(raw: bytes, coding: str, limit: int) -> bytes:
     """Undo a content coding without ever holding more than the limit."""
     coding = coding.strip().lower()
-    if coding in {"", "identity"}:
+    if is_plain(coding):
         return raw
-    window = _DECODERS.get(coding)
-    if window is None:
-        known = ", ".join(sorted(_DECODERS))
+    if not is_known(coding):
+        known = ", ".join(CODINGS)
         raise BadRequest(f"the content encoding `{coding}` is not supported; use one of {known}", status=415)
-    decoder = zlib.decompressobj(window)
+    inflater = Inflater(coding)
     try:
-        data = decoder.decompress(raw, limit + 1)
-    except zlib.error as exc:
-        raise BadRequest(f"the body is not valid {coding}") from exc
-    if len(data) > limit:
-        raise too_large(limit)
-    if not decoder.eof:
+        data = inflater.feed(raw, limit)
+    except TooLarge as exc:
+        raise too_large(limit) from exc
+    except CompressionError as exc:
+        raise BadRequest(str(exc)) from exc
+    if not inflater.is_complete:
         raise BadRequest(f"the {coding} body is cut off")
     return data

@@ -1,3 +1,3 @@
 """Byte formats: server-sent events, HTTP values, JSON text, secrets. Knows nothing about language models."""
 
-__all__ = ["http", "jsontext", "secret", "sse"]
+__all__ = ["compression", "http", "jsontext", "secret", "sse"]

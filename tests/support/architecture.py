@@ -328,9 +328,21 @@ def package_names_its_offer(module: Module) -> Complaints:
     return ["no __all__"]
 
 
+def declares_only(module: Module) -> bool:
+    """Tell whether a module holds nothing but declarations: no function in it does anything to be tested."""
+    functions = [
+        node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    return not any(isinstance(node, ast.Lambda) for node in ast.walk(module.tree)) and all(
+        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+        for function in functions
+        for statement in function.body
+    )
+
+
 def tests_of(module: Module) -> PurePosixPath | None:
     """Return where the module's own tests are, below the tests folder; ``None`` when it needs none."""
-    if module.path.stem in UNTESTED:
+    if module.path.stem in UNTESTED or declares_only(module):
         return None
     return module.path.with_name(f"test_{module.path.name}")
 

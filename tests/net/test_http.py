@@ -1,0 +1,257 @@
+"""Upstream HTTP over real sockets: faults, limits, proxies, and connections that are closed when left."""
+
+import gc
+import gzip
+import socket
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+import trio
+import trio.testing
+
+from cliproxy.errors import Kind, TransportError
+from cliproxy.net.http import USER_AGENT, Upstreams, check_proxy_url
+from cliproxy.wire.http import Headers, HttpCall, Limits
+from cliproxy.wire.secret import Secret
+
+Handler = Callable[[trio.SocketStream, bytes], Awaitable[None]]
+OK = b"HTTP/1.1 200 OK\r\n"
+DIRECT = Secret("direct")
+
+
+class Server:
+    """Reads one request a connection at a time and answers with a handler."""
+
+    def __init__(self, handler: Handler, port: int) -> None:
+        self.handler = handler
+        self.url = f"http://127.0.0.1:{port}"
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self.gone = trio.Event()
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        self.connections += 1
+        async with stream:
+            try:
+                while True:
+                    head = b""
+                    while b"\r\n\r\n" not in head:
+                        piece = await stream.receive_some(65536)
+                        if not piece:
+                            return
+                        head += piece
+                    self.requests.append(head)
+                    await self.handler(stream, head)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return
+            finally:
+                self.gone.set()
+
+
+@asynccontextmanager
+async def serving(handler: Handler) -> AsyncIterator[Server]:
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        server = Server(handler, listener.socket.getsockname()[1])
+        nursery.start_soon(partial(trio.serve_listeners, server.serve, [listener]))
+        yield server
+        nursery.cancel_scope.cancel()
+
+
+def sends(*pieces: bytes, then_close: bool = False) -> Handler:
+    async def handler(stream: trio.SocketStream, _head: bytes) -> None:
+        for piece in pieces:
+            await stream.send_all(piece)
+        if then_close:
+            await stream.aclose()
+
+    return handler
+
+
+def body(content: bytes, *headers: bytes) -> bytes:
+    return (
+        OK
+        + b"".join(header + b"\r\n" for header in headers)
+        + b"content-length: %d\r\n\r\n" % len(content)
+        + content
+    )
+
+
+def get(url: str, **settings: object) -> HttpCall:
+    return HttpCall(method="GET", url=url, **{"proxy_url": DIRECT, **settings})  # type: ignore[arg-type]
+
+
+async def test_a_whole_answer() -> None:
+    async with serving(sends(body(b"hello", b"X-A: 1"))) as server, Upstreams() as upstreams:
+        answer = await upstreams.fetch(get(server.url))
+    assert (answer.status, answer.body, answer.headers.get("x-a")) == (200, b"hello", "1")
+
+
+async def test_we_say_who_we_are_unless_told_otherwise() -> None:
+    async with serving(sends(body(b""))) as server, Upstreams() as upstreams:
+        await upstreams.fetch(get(server.url))
+        await upstreams.fetch(get(server.url, headers=Headers({"User-Agent": "x/1"})))
+    first, second = (head.decode().lower() for head in server.requests)
+    assert f"user-agent: {USER_AGENT}".lower() in first
+    assert "user-agent: x/1" in second
+    assert "user-agent: cliproxy" not in second
+
+
+async def test_streams_are_asked_for_uncompressed() -> None:
+    async with serving(sends(body(b""))) as server, Upstreams() as upstreams:
+        await upstreams.fetch(get(server.url, stream=True))
+        await upstreams.fetch(get(server.url))
+    assert b"accept-encoding: identity" in server.requests[0].lower()
+    assert b"accept-encoding: gzip, deflate" in server.requests[1].lower()
+
+
+async def test_compressed_answers_are_decompressed() -> None:
+    packed = gzip.compress(b"hello" * 1000)
+    async with serving(sends(body(packed, b"content-encoding: gzip"))) as server, Upstreams() as upstreams:
+        assert (await upstreams.fetch(get(server.url))).body == b"hello" * 1000
+
+
+async def test_a_decompressed_answer_is_bounded() -> None:
+    packed = gzip.compress(b"x" * 10_000_000)
+    async with serving(sends(body(packed, b"content-encoding: gzip"))) as server, Upstreams() as upstreams:
+        async with upstreams.open(get(server.url)) as stream:
+            with pytest.raises(TransportError, match="exceeds"):
+                await stream.read_all(1_000_000)
+
+
+async def test_redirects_are_answers_like_any_other() -> None:
+    moved = b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n"
+    async with serving(sends(moved)) as server, Upstreams() as upstreams:
+        assert (await upstreams.fetch(get(server.url))).status == 302
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("pieces", "kind"),
+    [
+        pytest.param((), Kind.UPSTREAM, id="closed before the head"),
+        pytest.param((b"nonsense\r\n\r\n",), Kind.UPSTREAM, id="not HTTP"),
+        pytest.param((OK + b"content-length: 9\r\n\r\nhalf",), Kind.UPSTREAM, id="closed in the body"),
+        pytest.param((body(b"no gzip", b"content-encoding: gzip"),), Kind.UPSTREAM, id="broken compression"),
+    ],
+)
+async def test_broken_answers(pieces: tuple[bytes, ...], kind: Kind) -> None:
+    async with serving(sends(*pieces, then_close=True)) as server, Upstreams() as upstreams:
+        with pytest.raises(TransportError) as caught:
+            await upstreams.fetch(get(server.url))
+    assert caught.value.kind is kind
+    assert "127.0.0.1" in caught.value.message
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+async def test_a_refused_connection_blames_the_connection() -> None:
+    async with Upstreams() as upstreams:
+        with pytest.raises(TransportError) as caught:
+            await upstreams.fetch(get(f"http://127.0.0.1:{free_port()}"))
+    assert (caught.value.kind, caught.value.phase) == (Kind.UNAVAILABLE, "connect")
+
+
+async def test_silence_before_the_head_is_limited() -> None:
+    async def silent(_stream: trio.SocketStream, _head: bytes) -> None:
+        await trio.Event().wait()
+
+    async with serving(silent) as server, Upstreams() as upstreams:
+        with pytest.raises(TransportError, match="no answer within") as caught:
+            await upstreams.fetch(get(server.url, limits=Limits(first_byte=0.05)))
+    assert (caught.value.kind, caught.value.phase) == (Kind.TIMEOUT, "head")
+
+
+async def test_leaving_early_closes_the_connection_and_leaves_no_generators() -> None:
+    """Warnings about generators left to the garbage collector are errors here."""
+
+    async def endless(stream: trio.SocketStream, _head: bytes) -> None:
+        await stream.send_all(OK + b"transfer-encoding: chunked\r\n\r\n")
+        while True:
+            await stream.send_all(b"1\r\nx\r\n")
+
+    async with serving(endless) as server, Upstreams() as upstreams:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            async with upstreams.open(get(server.url, stream=True)) as stream:
+                assert await stream.read()
+            gc.collect()
+        with trio.fail_after(2):
+            await server.gone.wait()
+
+
+async def test_cancelling_a_read_closes_the_connection() -> None:
+    async def head_only(stream: trio.SocketStream, _head: bytes) -> None:
+        await stream.send_all(OK + b"transfer-encoding: chunked\r\n\r\n")
+        await stream.receive_some()
+
+    async with serving(head_only) as server, Upstreams() as upstreams:
+        with trio.move_on_after(0.05) as scope:
+            async with upstreams.open(get(server.url, stream=True)) as stream:
+                await stream.read()
+        assert scope.cancelled_caught
+        with trio.fail_after(2):
+            await server.gone.wait()
+
+
+async def test_many_cancelled_requests_leave_the_pool_usable() -> None:
+    """A pool that leaks the places of cancelled requests would refuse the last one."""
+
+    async def slow(stream: trio.SocketStream, _head: bytes) -> None:
+        await trio.testing.wait_all_tasks_blocked(0.002)
+        await stream.send_all(body(b"x"))
+
+    async with serving(slow) as server, Upstreams() as upstreams:
+        for number in range(100):
+            with trio.move_on_after(0.0001 * (number % 60)):
+                await upstreams.fetch(get(server.url))
+        assert (await upstreams.fetch(get(server.url))).body == b"x"
+
+
+async def test_connections_are_kept_and_used_again() -> None:
+    async with serving(sends(body(b"x"))) as server, Upstreams() as upstreams:
+        for _ in range(5):
+            await upstreams.fetch(get(server.url))
+        assert server.connections == 1
+
+
+async def test_a_proxy_is_used_and_its_absence_is_an_error() -> None:
+    async with serving(sends(body(b"via proxy"))) as proxy, Upstreams() as upstreams:
+        call = get("http://upstream.invalid/x", proxy_url=Secret(proxy.url))
+        assert (await upstreams.fetch(call)).body == b"via proxy"
+        assert proxy.requests[0].startswith(b"GET http://upstream.invalid/x")
+        dead = get(proxy.url, proxy_url=Secret(f"http://127.0.0.1:{free_port()}"))
+        with pytest.raises(TransportError) as caught:
+            await upstreams.fetch(dead)
+        assert caught.value.phase == "connect"
+        assert len(proxy.requests) == 1
+
+
+async def test_the_default_proxy_serves_calls_that_name_none() -> None:
+    async with serving(sends(body(b"via proxy"))) as proxy:
+        async with Upstreams(proxy_url=Secret(proxy.url)) as upstreams:
+            assert (
+                await upstreams.fetch(get("http://upstream.invalid/", proxy_url=None))
+            ).body == b"via proxy"
+
+
+@pytest.mark.parametrize("proxy", ["ftp://x", "nonsense", "http://", "socks4://x:1", "http://[bad]"])
+def test_proxies_that_cannot_work_are_named_without_their_password(proxy: str) -> None:
+    with pytest.raises(TransportError) as caught:
+        check_proxy_url(proxy)
+    assert caught.value.phase == "connect"
+
+
+async def test_a_bad_url_is_an_error_not_a_crash() -> None:
+    async with Upstreams() as upstreams:
+        for url in ("nonsense", "ftp://x.example/", "http://[bad"):
+            with pytest.raises(TransportError):
+                await upstreams.fetch(get(url))
