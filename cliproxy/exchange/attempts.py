@@ -26,6 +26,7 @@ from cliproxy.credentials.model import Token
 from cliproxy.dialects.base import ClientRequest, Framing
 from cliproxy.errors import (
     AttemptFailed,
+    BadRequest,
     Failure,
     Kind,
     LoginError,
@@ -66,7 +67,8 @@ PASSING: Final = frozenset(
 _TOKEN_FAULTS: Final[dict[str, tuple[Kind, Scope]]] = {
     "unreachable": (Kind.UNAVAILABLE, Scope.HOST),
     "timeout": (Kind.TIMEOUT, Scope.HOST),
-    "rate_limited": (Kind.RATE_LIMIT, Scope.CREDENTIAL),
+    "rate_limited": (Kind.RATE_LIMIT, Scope.CONTRACT),
+    "unavailable": (Kind.UNAVAILABLE, Scope.CONTRACT),
     "not_available": (Kind.PERMISSION, Scope.CONTRACT),
     "no_seat": (Kind.PERMISSION, Scope.CONTRACT),
     "disabled": (Kind.PERMISSION, Scope.CONTRACT),
@@ -83,6 +85,7 @@ def failure_from_login(error: LoginError) -> Failure:
         scope=scope,
         message=message,
         status=error.status,
+        retry_after=error.retry_after,
         code=error.code,
         retry_after=error.retry_after,
     )
@@ -100,6 +103,8 @@ class Attempts(Generic[T]):
     _planner: Planner = field(init=False)
     _resolution: Resolution = field(init=False)
     _failures: list[Failure] = field(factory=list, init=False)
+    _refusal: BadRequest | None = field(default=None, init=False)
+    """Why the request cannot be carried to any of the upstreams tried so far."""
 
     def __attrs_post_init__(self) -> None:
         self._snapshot = self.deps.snapshot()
@@ -149,6 +154,9 @@ class Attempts(Generic[T]):
             runtime.advance(candidates[0].client_name, choice.key)
             try:
                 return True, await self._on_candidate(choice), None
+            except BadRequest as exc:
+                # What one upstream's dialect cannot carry, another's may.
+                self._refusal = self._refusal or exc
             except AttemptFailed as exc:
                 self._failures.append(exc.failure)
                 if exc.failure.scope is Scope.REQUEST:
@@ -169,13 +177,18 @@ class Attempts(Generic[T]):
 
     async def _on_candidate(self, candidate: Candidate) -> T:
         failure: Failure | None = None
+        refused: BadRequest | None = None
         for contract in self._contracts(candidate):
             try:
                 return await self._on_contract(candidate, contract)
+            except BadRequest as exc:
+                refused = exc
             except AttemptFailed as exc:
                 failure = exc.failure
                 if failure.scope is not Scope.CONTRACT:
                     break
+        if failure is None and refused is not None:
+            raise refused
         if failure is None:
             message = f"no way to do `{self.request.action}` with model `{candidate.model}` is available"
             failure = Failure(kind=Kind.INVALID_REQUEST, scope=Scope.MODEL, message=message, status=400)
@@ -333,6 +346,8 @@ class Attempts(Generic[T]):
 
     def _final(self, earliest: Earliest | None) -> ProxyError:
         """Say what became of the request."""
+        if self._refusal is not None and not self._failures:
+            return self._refusal
         if self._failures:
             best = most_useful(self._failures)
             error = UpstreamError([*(f for f in self._failures if f is not best), best])
