@@ -85,7 +85,6 @@ def failure_from_login(error: LoginError) -> Failure:
         scope=scope,
         message=message,
         status=error.status,
-        retry_after=error.retry_after,
         code=error.code,
         retry_after=error.retry_after,
     )
