@@ -102,7 +102,7 @@ class Attempts(Generic[T]):
     _planner: Planner = field(init=False)
     _resolution: Resolution = field(init=False)
     _failures: list[Failure] = field(factory=list, init=False)
-    _refusal: BadRequest | None = field(default=None, init=False)
+    _uncarried: BadRequest | None = field(default=None, init=False)
     """Why the request cannot be carried to any of the upstreams tried so far."""
 
     def __attrs_post_init__(self) -> None:
@@ -155,7 +155,7 @@ class Attempts(Generic[T]):
                 return True, await self._on_candidate(choice), None
             except BadRequest as exc:
                 # What one upstream's dialect cannot carry, another's may.
-                self._refusal = self._refusal or exc
+                self._uncarried = self._uncarried or exc
             except AttemptFailed as exc:
                 self._failures.append(exc.failure)
                 if exc.failure.scope is Scope.REQUEST:
@@ -345,8 +345,8 @@ class Attempts(Generic[T]):
 
     def _final(self, earliest: Earliest | None) -> ProxyError:
         """Say what became of the request."""
-        if self._refusal is not None and not self._failures:
-            return self._refusal
+        if self._uncarried is not None and not self._failures:
+            return self._uncarried
         if self._failures:
             best = most_useful(self._failures)
             error = UpstreamError([*(f for f in self._failures if f is not best), best])
