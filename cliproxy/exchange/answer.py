@@ -151,7 +151,7 @@ async def _carried(
     if kind in PAGE_TYPES:
         raise AttemptFailed(broken_answer(f"the upstream answered with {kind} instead of an event stream"))
     try:
-        value = _answer_value(body)
+        value = _answer_value(body, plan)
         _check(plan.upstream.inspect_response(value))
         response = plan.upstream.decode_response(value, plan.context)
     except (JsonError, DialectError) as exc:
@@ -184,7 +184,7 @@ async def answer_exchange(request: ClientRequest, deps: Deps) -> Answer:
 def _whole(body: bytes, plan: Plan, recorder: Recorder) -> bytes:
     """Turn a complete upstream body into the client's."""
     try:
-        value = _answer_value(body)
+        value = _answer_value(body, plan)
         glimpse = plan.upstream.inspect_response(value)
         _check(glimpse)
         if glimpse.usage is not None:
@@ -198,7 +198,7 @@ def _whole(body: bytes, plan: Plan, recorder: Recorder) -> bytes:
         raise AttemptFailed(broken_answer(f"the upstream's answer cannot be read: {exc}")) from exc
 
 
-def _answer_value(body: bytes) -> JsonObject:
+def _answer_value(body: bytes, plan: Plan) -> JsonObject:
     if not body.strip():
         raise AttemptFailed(empty_answer())
     return plan.upstream.read_answer(body)
@@ -250,7 +250,7 @@ async def count_exchange(request: ClientRequest, deps: Deps) -> Answer:
     async with _recorded(request, deps) as recorder:
 
         async def serve(stream: UpstreamStream, plan: Plan) -> int:
-            value = _answer_value(await stream.read_all(MEGABYTE))
+            value = _answer_value(await stream.read_all(MEGABYTE), plan)
             count = plan.upstream.decode_count(value) if plan.upstream.decode_count is not None else None
             if count is None:
                 raise AttemptFailed(broken_answer("the upstream's token count cannot be read"))

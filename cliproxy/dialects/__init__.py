@@ -1,0 +1,23 @@
+"""Dialects: the API shapes spoken on the wire, one room each, listed explicitly.
+
+``DIALECTS`` is the list everything else is derived from: routes, error shapes, model lists, keep-alive,
+translation.
+"""
+
+from typing import Final
+
+from cliproxy.dialects.base import Dialect
+from cliproxy.dialects.claude import DIALECT as CLAUDE
+from cliproxy.dialects.gemini import DIALECT as GEMINI
+from cliproxy.dialects.gitlab_rest import DIALECTS as GITLAB_REST
+
+__all__ = ["DIALECTS", "Dialect", "by_id"]
+
+DIALECTS: Final[tuple[Dialect, ...]] = (GEMINI, CLAUDE, *GITLAB_REST)
+
+_BY_ID: Final = {dialect.id: dialect for dialect in DIALECTS}
+
+
+def by_id(dialect_id: str) -> Dialect:
+    """Return a dialect. Raises ``KeyError`` for an id nobody declared, which is a programmer's mistake."""
+    return _BY_ID[dialect_id]

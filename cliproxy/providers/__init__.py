@@ -1,0 +1,15 @@
+"""Providers: the upstream families, one record each, listed explicitly.
+
+``PROVIDERS`` is the list everything else is derived from: logins, credential files, configuration lists,
+contracts, models.
+"""
+
+from typing import Final
+
+from cliproxy.providers.base import Provider
+from cliproxy.providers.demo import PROVIDER as DEMO
+from cliproxy.providers.gitlab import PROVIDER as GITLAB
+
+__all__ = ["PROVIDERS", "Provider"]
+
+PROVIDERS: Final[tuple[Provider, ...]] = (GITLAB, DEMO)
