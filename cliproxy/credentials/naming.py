@@ -12,7 +12,6 @@ import hashlib
 import re
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
 SUFFIX: Final = ".json"
 MAX_NAME: Final = 200
@@ -55,8 +54,7 @@ def file_name(*parts: str) -> str:
 
 def gitlab_file_name(base_url: str, user: str, *, is_pat: bool) -> str:
     """Name the file of a GitLab account: ``gitlab[-host][-path]-user[-pat].json``."""
-    parts = urlsplit(base_url if "://" in base_url else f"https://{base_url}")
-    place = f"{parts.netloc.rpartition('@')[2]}{parts.path}".strip("/").lower()
+    place = base_url.rpartition("://")[2].rpartition("@")[2].strip("/ ").lower()
     where = "" if place == GITLAB_HOST else _for_gitlab(place)
     return file_name("gitlab", where, _for_gitlab(user.lower()) or _FALLBACK, "pat" if is_pat else "")
 

@@ -63,11 +63,15 @@ def read_file(path: Path, limit: int, *, follow: bool = False) -> FileContent | 
         if not follow and path.is_symlink():
             raise StoreError(f"{path} is a symbolic link, which is not followed here")
         flags = os.O_RDONLY | _NO_BLOCK | _BINARY | (0 if follow else _NO_FOLLOW)
-        with os.fdopen(os.open(path, flags), "rb") as file:
-            status = os.fstat(file.fileno())
+        descriptor = os.open(path, flags)
+        try:
+            status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise StoreError(_wrong_kind(path, status.st_mode))
-            content = file.read(limit + 1)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                content = file.read(limit + 1)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         return None
     except OSError as exc:
