@@ -14,6 +14,7 @@ import struct
 import sys
 import time
 from collections.abc import Sequence
+from http import HTTPStatus
 
 import h11
 import trio
@@ -39,6 +40,7 @@ from emulators.values import Request
 READ_SIZE = 65536
 HEAD_LIMIT = 256 * 1024
 LINGER_NONE = struct.pack("ii", 1, 0)
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
 @define(eq=False)
@@ -242,7 +244,7 @@ def _response(head: Head) -> h11.Response:
         headers.append(("transfer-encoding", "chunked"))
     else:
         headers.append(("content-length", str(head.length)))
-    return h11.Response(status_code=head.status, headers=headers)
+    return h11.Response(status_code=head.status, headers=headers, reason=_REASONS.get(head.status, ""))
 
 
 def _access_line(record: Record) -> str:
