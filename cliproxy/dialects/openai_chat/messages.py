@@ -1,0 +1,373 @@
+"""The conversation: messages of the wire ⇄ turns of the hub.
+
+Contract: OpenAI API reference, "Create chat completion", ``messages``. Three things are shaped differently:
+
+* **system text.** The messages that open the conversation are the hub's ``system`` list, one entry for each
+  content part; later ones keep their place among the messages. On the wire the role is always ``system``:
+  the vendor reads it as ``developer`` where it must, and other servers know no other word.
+* **tool results.** Each is a message of its own with role ``tool``; in the hub they are parts of a user's
+  message. Neighbouring ones become one message, and on the way out they precede what else the user said.
+* **the assistant's turn** is one message with members for reasoning, text, refusal and calls. Inside, the hub
+  keeps them in this order.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from attrs import define, field
+
+from cliproxy.dialects.openai_chat.names import (
+    CUSTOM,
+    FUNCTION,
+    as_extras,
+    is_from_chat,
+    is_vendors_own,
+    own,
+    rest,
+)
+from cliproxy.dialects.openai_chat.parts import (
+    CACHE,
+    cache_of,
+    decode_content,
+    encode_content,
+    encode_part,
+    parts_in_text,
+    text_of,
+)
+from cliproxy.errors import DialectError
+from cliproxy.ir.context import ExchangeContext
+from cliproxy.ir.request import (
+    CallKind,
+    Document,
+    Family,
+    Image,
+    IRRequest,
+    Message,
+    Opaque,
+    Part,
+    Refusal,
+    Signature,
+    SystemKind,
+    SystemText,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+from cliproxy.ir.signatures import carry, read
+from cliproxy.wire.jsontext import JsonObject, JsonValue, child, dumps_text, items, text
+
+PART: Final = "part"
+"""In the extras of a system text: which part of its message it was."""
+MESSAGE: Final = "message"
+"""In the extras of a system text that opens a message: what else that message said."""
+
+_SYSTEM_KINDS: Final[Mapping[str, SystemKind]] = {"system": "system", "developer": "developer"}
+_ASSISTANT_MEMBERS: Final = (
+    "role",
+    "content",
+    "reasoning_content",
+    "reasoning",
+    "refusal",
+    "tool_calls",
+    "function_call",
+    CACHE,
+)
+_PARAGRAPH: Final = "\n\n"
+
+
+# --- reading ---
+
+
+@define(eq=False)
+class MessageReader:
+    """Reads messages in order; the result is in the public attributes."""
+
+    ctx: ExchangeContext
+    system: list[SystemText] = field(factory=list, init=False)
+    messages: list[Message] = field(factory=list, init=False)
+    _is_after_result: bool = field(default=False, init=False)
+
+    def read(self, value: JsonValue) -> None:
+        """Read the value of ``messages``. Raises :class:`DialectError`."""
+        if not isinstance(value, list):
+            raise DialectError("`messages` must be a list of messages", "messages")
+        for index, entry in enumerate(value):
+            where = f"messages[{index}]"
+            if not isinstance(entry, dict):
+                raise DialectError(f"`{where}` must be an object", where)
+            role = entry.get("role")
+            if not isinstance(role, str):
+                raise DialectError(f"`{where}.role` must be a string", f"{where}.role")
+            reader = _READERS.get(role)
+            if reader is None:
+                self.ctx.note(f"a message of role {role[:40]} was read as the user's")
+                reader = MessageReader._user
+            reader(self, entry, where)
+            self._is_after_result = reader is MessageReader._result
+
+    def _system(self, entry: JsonObject, where: str) -> None:
+        kind = _SYSTEM_KINDS[text(entry, "role")]
+        parts = _marked(decode_content(entry.get("content"), self.ctx, f"{where}.content"), entry)
+        more = rest(entry, "role", "content", CACHE)
+        if self.messages:
+            self.messages.append(Message("system", parts, kind, as_extras(more)))
+            return
+        spoken = [part for part in parts if isinstance(part, Text | Refusal)]
+        if len(spoken) < len(parts):
+            self.ctx.note("a part of a system message that is no text was dropped")
+        for number, part in enumerate(spoken):
+            cache = part.cache if isinstance(part, Text) else None
+            place: JsonObject = {PART: number}
+            if more and not number:
+                place[MESSAGE] = more
+            self.system.append(SystemText(part.text, kind, cache, as_extras(place)))
+
+    def _user(self, entry: JsonObject, where: str) -> None:
+        parts = decode_content(entry.get("content"), self.ctx, f"{where}.content")
+        extras = as_extras(rest(entry, "role", "content", CACHE))
+        self.messages.append(Message("user", _marked(parts, entry), extras=extras))
+
+    def _assistant(self, entry: JsonObject, where: str) -> None:
+        parts: list[Part] = []
+        if thoughts := reasoning_of(entry):
+            parts.append(Thinking(thoughts))
+        parts += decode_content(entry.get("content"), self.ctx, f"{where}.content")
+        if refusal := text(entry, "refusal"):
+            parts.append(Refusal(refusal))
+        parts += decode_calls(entry, where)
+        extras = as_extras(rest(entry, *_ASSISTANT_MEMBERS))
+        self.messages.append(Message("assistant", _marked(parts, entry), extras=extras))
+
+    def _result(self, entry: JsonObject, where: str) -> None:
+        content = parts_in_text(entry.get("content"))
+        if isinstance(content, list | str | None):
+            result = ToolResult("", decode_content(content, self.ctx, f"{where}.content"))
+        else:
+            result = ToolResult("", value=content)
+        result.call_id = text(entry, "tool_call_id") or text(entry, "call_id")
+        result.name = text(entry, "name")
+        result.cache = cache_of(entry)
+        known = ("role", "content", "tool_call_id", "call_id", "name", CACHE)
+        result.extras = as_extras(rest(entry, *known))
+        if self._is_after_result:
+            self.messages[-1].parts.append(result)
+        else:
+            self.messages.append(Message("user", [result]))
+
+
+_READERS: Final[Mapping[str, Callable[[MessageReader, JsonObject, str], None]]] = {
+    "system": MessageReader._system,
+    "developer": MessageReader._system,
+    "user": MessageReader._user,
+    "assistant": MessageReader._assistant,
+    "tool": MessageReader._result,
+    "function": MessageReader._result,
+}
+
+
+def _marked(parts: list[Part], entry: JsonObject) -> list[Part]:
+    """Give a wish to cache that stands on the message to its last part."""
+    mark = cache_of(entry)
+    if mark is not None and parts and isinstance(parts[-1], Text | Image | Document | ToolCall):
+        parts[-1].cache = parts[-1].cache or mark
+    return parts
+
+
+def reasoning_of(message: JsonObject) -> str:
+    """Return the readable reasoning of a message or delta, in whatever member a server puts it."""
+    for key in ("reasoning_content", "reasoning"):
+        value = message.get(key)
+        said = "".join(text_of(piece) for piece in value) if isinstance(value, list) else text_of(value)
+        if said:
+            return said
+    return "".join(
+        text_of(piece) or (text(piece, "summary") if isinstance(piece, dict) else "")
+        for piece in items(message, "reasoning_details")
+    )
+
+
+def decode_calls(message: JsonObject, where: str = "message") -> list[ToolCall]:
+    """Read the calls of a message of either direction. Raises :class:`DialectError`."""
+    value = message.get("tool_calls")
+    if value is not None and not isinstance(value, list):
+        raise DialectError(f"`{where}.tool_calls` must be a list", f"{where}.tool_calls")
+    calls = [decode_call(entry) for entry in value or [] if isinstance(entry, dict)]
+    if legacy := child(message, "function_call"):
+        calls.append(ToolCall("", text(legacy, "name"), arguments_of(legacy)))
+    return calls
+
+
+def decode_call(entry: JsonObject) -> ToolCall:
+    """Read one entry of ``tool_calls``."""
+    is_custom = text(entry, "type") == CUSTOM or (CUSTOM in entry and FUNCTION not in entry)
+    described = child(entry, CUSTOM if is_custom else FUNCTION)
+    return ToolCall(
+        text(entry, "id"),
+        text(described, "name"),
+        text(described, "input") if is_custom else arguments_of(described),
+        CallKind.CUSTOM if is_custom else CallKind.FUNCTION,
+        signature_of(entry),
+        cache=cache_of(entry),
+        extras=as_extras(rest(entry, "id", "type", "index", FUNCTION, CUSTOM, CACHE, *_SIGNED)),
+    )
+
+
+def arguments_of(described: JsonObject) -> str:
+    """Return arguments as text; some clients and servers write the object itself."""
+    value = described.get("arguments")
+    if isinstance(value, str):
+        return value
+    return "" if value is None else dumps_text(value)
+
+
+_SIGNED: Final = ("extra_content", "thought_signature", "thoughtSignature")
+
+
+def signature_of(entry: JsonObject) -> Signature | None:
+    """Read the signature that Gemini's own endpoint of this dialect puts on a call."""
+    google = child(child(entry, "extra_content"), "google")
+    value = (
+        text(google, "thought_signature")
+        or text(entry, "thought_signature")
+        or text(entry, "thoughtSignature")
+    )
+    return read(value, Family.GEMINI) if value else None
+
+
+def signed(signature: Signature) -> JsonObject:
+    """Write a call's signature where :func:`signature_of` finds it."""
+    return {"extra_content": {"google": {"thought_signature": carry(signature, Family.GEMINI)}}}
+
+
+# --- writing ---
+
+
+def encode_messages(request: IRRequest, ctx: ExchangeContext) -> list[JsonValue]:
+    """Write the conversation of a request."""
+    written: list[JsonValue] = [*_system_messages(request.system, ctx)]
+    for message in request.messages:
+        match message.role:
+            case "system":
+                content = encode_content(message.parts, ctx)
+                written.append({"role": "system", "content": content, **own(message.extras)})
+            case "assistant":
+                written += _assistant_messages(message, ctx)
+            case _:
+                written += _user_messages(message, ctx)
+    return written
+
+
+def _system_messages(system: list[SystemText], ctx: ExchangeContext) -> Iterator[JsonObject]:
+    """Write the opening instructions: as many messages as the client wrote, or one for each kind of text."""
+    groups: list[list[SystemText]] = []
+    for entry in system:
+        opens = own(entry.extras).get(PART) in {None, 0}
+        is_alike = bool(groups) and groups[-1][-1].kind == entry.kind
+        if is_alike and (not opens or PART not in own(entry.extras)):
+            groups[-1].append(entry)
+        else:
+            groups.append([entry])
+    for group in groups:
+        said: list[Part] = [Text(entry.text, cache=entry.cache) for entry in group]
+        more = child(own(group[0].extras), MESSAGE)
+        yield {"role": "system", "content": encode_content(said, ctx), **more}
+
+
+@define
+class _Turn:
+    """The members of an assistant's message."""
+
+    text: str = ""
+    refusal: str = ""
+    thoughts: list[str] = field(factory=list)
+    calls: list[JsonValue] = field(factory=list)
+
+    def add(self, part: Part, ctx: ExchangeContext) -> None:
+        """Put a part into the member it belongs in."""
+        match part:
+            case Text():
+                self.text += part.text
+            case Refusal():
+                self.refusal += part.text
+            case Thinking() if part.text:
+                self.thoughts.append(part.text)
+            case Thinking():
+                ctx.note("hidden reasoning in the history was dropped")
+            case ToolCall():
+                self.calls.append(_encode_call(part, ctx))
+            case _:
+                ctx.note(f"{_what(part)} in an assistant message was dropped")
+
+
+def _assistant_messages(message: Message, ctx: ExchangeContext) -> Iterator[JsonObject]:
+    turn = _Turn()
+    for part in message.parts:
+        turn.add(part, ctx)
+    more = own(message.extras)
+    if not (turn.text or turn.refusal or turn.calls or more):
+        return
+    written: JsonObject = {"role": "assistant", "content": turn.text}
+    if turn.refusal and is_from_chat(ctx):
+        written["refusal"] = turn.refusal
+    elif turn.refusal:
+        written["content"] = turn.text or turn.refusal
+    if turn.thoughts and is_vendors_own(ctx):
+        ctx.note("reasoning in the history was dropped")
+    elif turn.thoughts:
+        written["reasoning_content"] = _PARAGRAPH.join(turn.thoughts)
+    if turn.calls:
+        written["tool_calls"] = turn.calls
+    yield {**written, **more}
+
+
+def _what(part: Part) -> str:
+    return part.kind if isinstance(part, Opaque) else "an image" if isinstance(part, Image) else "a file"
+
+
+def _encode_call(call: ToolCall, ctx: ExchangeContext) -> JsonObject:
+    written: JsonObject = {"id": call.id}
+    if call.kind is CallKind.CUSTOM:
+        written |= {"type": CUSTOM, CUSTOM: {"name": call.name, "input": call.arguments}}
+    else:
+        described: JsonObject = {"name": call.name, "arguments": call.arguments or "{}"}
+        written |= {"type": FUNCTION, FUNCTION: described}
+    signature = call.signature
+    if signature is not None and signature.family is ctx.upstream_family is Family.GEMINI:
+        written |= signed(signature)
+    if call.cache is not None and is_from_chat(ctx):
+        written[CACHE] = call.cache.raw
+    return {**written, **own(call.extras)}
+
+
+def _user_messages(message: Message, ctx: ExchangeContext) -> Iterator[JsonObject]:
+    others: list[Part] = []
+    for part in message.parts:
+        if isinstance(part, ToolResult):
+            yield _encode_result(part, ctx)
+        else:
+            others.append(part)
+    if others and (content := encode_content(others, ctx)):
+        yield {"role": "user", "content": content, **own(message.extras)}
+
+
+def _encode_result(result: ToolResult, ctx: ExchangeContext) -> JsonObject:
+    written: JsonObject = {
+        "role": "tool",
+        "tool_call_id": result.call_id,
+        "content": _result_content(result, ctx),
+    }
+    if result.cache is not None and is_from_chat(ctx):
+        written[CACHE] = result.cache.raw
+    return {**written, **own(result.extras)}
+
+
+def _result_content(result: ToolResult, ctx: ExchangeContext) -> JsonValue:
+    """Write what a tool answered: a string unless there is something in it that is not text."""
+    if result.value is not None:
+        return result.value if isinstance(result.value, str) else dumps_text(result.value)
+    said = [part.text for part in result.parts if isinstance(part, Text | Refusal)]
+    if len(said) == len(result.parts):
+        return _PARAGRAPH.join(said)
+    written = [entry for part in result.parts if (entry := encode_part(part, ctx)) is not None]
+    return [*written] if written else ""

@@ -1,0 +1,43 @@
+"""Words of the chat wire that several modules share."""
+
+from typing import Final
+
+from cliproxy.ir.context import ExchangeContext
+from cliproxy.ir.request import Extras, Family
+from cliproxy.wire.jsontext import JsonObject
+
+DIALECT_ID: Final = "openai"
+RESPONSES_ID: Final = "openai-response"
+"""The vendor's other dialect: built-in tools, uploaded files and service tiers mean the same in both."""
+
+CHAT_CLIENTS: Final = frozenset({DIALECT_ID, "completions"})
+"""Clients whose requests are written in this dialect's words."""
+VENDOR_CLIENTS: Final = frozenset({*CHAT_CLIENTS, RESPONSES_ID, "codex"})
+
+CUSTOM: Final = "custom"
+FUNCTION: Final = "function"
+
+
+def own(extras: Extras) -> JsonObject:
+    """Return what the decoder of this dialect left in a node."""
+    return extras.get(DIALECT_ID, {})
+
+
+def as_extras(members: JsonObject) -> Extras:
+    """Wrap members of this dialect as extras; nothing when there are none."""
+    return {DIALECT_ID: members} if members else {}
+
+
+def rest(obj: JsonObject, *known: str) -> JsonObject:
+    """Return the members that are not modelled."""
+    return {key: value for key, value in obj.items() if key not in known}
+
+
+def is_from_chat(ctx: ExchangeContext) -> bool:
+    """Whether the client speaks this dialect, so that what it said may be said again word for word."""
+    return ctx.client_dialect in CHAT_CLIENTS
+
+
+def is_vendors_own(ctx: ExchangeContext) -> bool:
+    """Whether the model is one of the vendor's, whose API refuses what compatible servers have added."""
+    return ctx.upstream_family is Family.GPT
