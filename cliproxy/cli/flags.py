@@ -60,8 +60,8 @@ class LoginFlag:
 
 
 LOGINS: Final = (
-    LoginFlag("gitlab-login", "gitlab", "GitLab Duo, through the browser (OAuth).", method="oauth"),
-    LoginFlag("gitlab-token-login", "gitlab", "GitLab Duo, with a personal access token.", method="token"),
+    LoginFlag("gitlab-token-login", "gitlab", "GitLab Duo with a personal access token", method="token"),
+    LoginFlag("gitlab-login", "gitlab", "GitLab Duo with an OAuth application", method="oauth"),
     LoginFlag("login", "gemini-cli", "Google account (Gemini CLI).", is_available=False),
     LoginFlag("codex-login", "codex", "OpenAI Codex, through the browser.", is_available=False),
     LoginFlag(

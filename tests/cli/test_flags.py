@@ -35,8 +35,8 @@ def test_commands(line: str, command: str) -> None:
     [
         ("-gitlab-login", "gitlab-login"),
         ("--gitlab-token-login", "gitlab-token-login"),
-        ("login gitlab", "gitlab-login"),
-        ("login gitlab -method token", "gitlab-token-login"),
+        ("login gitlab", "gitlab-token-login"),
+        ("login gitlab -method oauth", "gitlab-login"),
         ("login gitlab -gitlab-token-login", "gitlab-token-login"),
         ("-vertex-import key.json", "vertex-import"),
         ("-login", "login"),
@@ -64,9 +64,9 @@ def test_the_last_of_a_repeated_flag_counts() -> None:
     [
         ("-nonsense", "flag provided but not defined: -nonsense"),
         ("-gitlab-logn", "did you mean -gitlab-login?"),
-        ("serv", "did you mean server?"),
+        ("serer", "did you mean server?"),
         ("login gitlba", "did you mean gitlab?"),
-        ("login gitlab -method magic", "it has: oauth, token"),
+        ("login gitlab -method magic", "it has: token, oauth"),
         ("-config", "flag needs an argument: -config"),
         ("-port abc", "not a whole number"),
         ("-port 70000", "between 0 and 65535"),
@@ -99,7 +99,11 @@ def test_after_two_dashes_everything_is_a_word() -> None:
         parse(["--", "-demo"])
 
 
-@given(st.lists(st.sampled_from(["-config", "x", "-demo", "server", "login", "gitlab", "-port=1", "--", "-h", "-"])))
+@given(
+    st.lists(
+        st.sampled_from(["-config", "x", "-demo", "server", "login", "gitlab", "-port=1", "--", "-h", "-"])
+    )
+)
 def test_any_line_is_understood_or_refused(line: list[str]) -> None:
     try:
         arguments = parse(line)
