@@ -54,7 +54,6 @@ from cliproxy.wire.jsontext import (
     child,
     dumps_text,
     integer,
-    items,
     loads,
     objects,
     text,
@@ -165,9 +164,8 @@ class GeminiStreamDecoder:
         given = integer(candidate, "index")
         index = position if given is None else given
         choice = self._choices.setdefault(index, _Choice(index))
-        for raw in items(child(candidate, "content"), "parts"):
-            if isinstance(raw, dict):
-                yield from self._part(choice, camel(raw))
+        for raw in objects(child(candidate, "content"), "parts"):
+            yield from self._part(choice, camel(raw))
         for name in CITATIONS:
             if found := child(candidate, name):
                 yield from self._citation(choice, {name: found})

@@ -5,6 +5,7 @@ as a stream of one chunk: what it says in one piece and what it says in many can
 """
 
 from collections.abc import Iterator
+from typing import assert_never
 
 from attrs import evolve
 
@@ -183,6 +184,8 @@ def _part(part: Part, ctx: ExchangeContext) -> JsonObject | None:
             return opaque_part(part, ctx)
         case ToolResult():
             return None
+        case _:
+            assert_never(part)
 
 
 def _joined(nodes: Iterator[JsonObject]) -> Iterator[JsonObject]:

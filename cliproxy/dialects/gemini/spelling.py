@@ -1,8 +1,9 @@
 """Two spellings of one name.
 
 The Gemini API is defined in protocol buffers, whose JSON form writes ``inlineData`` and accepts
-``inline_data`` as well; real clients send both. :func:`camel` brings one node to the first spelling. It is applied to the
-nodes of the API, never to what belongs to somebody else: arguments, results and schemas keep their keys.
+``inline_data`` as well; real clients send both. :func:`camel` brings one node to the first spelling. It is
+applied to the nodes of the API, never to what belongs to somebody else: arguments, results and schemas keep
+their keys.
 """
 
 import re
