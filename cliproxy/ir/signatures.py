@@ -111,7 +111,7 @@ def family_of_model(name: str) -> Family:
 
 def carry(signature: Signature, native: Family, anchor: Anchor = Anchor.OWN) -> str:
     """Write a signature for a client whose dialect's slots belong to ``native``, tagged only if need be."""
-    fits = native is not Family.GEMINI or _BASE64.fullmatch(signature.value) is not None
+    fits = native is not Family.GEMINI or _is_padded_base64(signature.value)
     if fits and anchor is Anchor.OWN and read(signature.value, native) == signature:
         return signature.value
     side = f".{anchor}" if anchor else ""
@@ -207,6 +207,10 @@ def _single_record(data: bytes) -> bytes | None:
         if not byte & _VARINT_MORE:
             return data[at:] if length == len(data) - at else None
     return None
+
+
+def _is_padded_base64(value: str) -> bool:
+    return len(value) % 4 == 0 and _BASE64.fullmatch(value) is not None
 
 
 def _decoded(value: str) -> bytes:
