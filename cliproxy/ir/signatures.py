@@ -111,7 +111,7 @@ def family_of_model(name: str) -> Family:
 
 def carry(signature: Signature, native: Family, anchor: Anchor = Anchor.OWN) -> str:
     """Write a signature for a client whose dialect's slots belong to ``native``, tagged only if need be."""
-    fits = native is not Family.GEMINI or _is_padded_base64(signature.value)
+    fits = native is not Family.GEMINI or _is_strict_base64(signature.value)
     if fits and anchor is Anchor.OWN and read(signature.value, native) == signature:
         return signature.value
     side = f".{anchor}" if anchor else ""
@@ -209,8 +209,10 @@ def _single_record(data: bytes) -> bytes | None:
     return None
 
 
-def _is_padded_base64(value: str) -> bool:
-    return len(value) % 4 == 0 and _BASE64.fullmatch(value) is not None
+def _is_strict_base64(value: str) -> bool:
+    """Tell whether even a strict reader takes a value: padded, and without stray bits at the end."""
+    plain = value.replace("-", "+").replace("_", "/")
+    return bool(value) and base64.b64encode(_decoded(value)).decode("ascii") == plain
 
 
 def _decoded(value: str) -> bytes:
