@@ -308,8 +308,9 @@ TRANSCRIPT = (
     b'"role":"model"}}]}\r\n\r\n'
     b'data: {"candidates":[{"content":{"parts":[{"text":"Gr\xc3\xbc\xe2\x80\xa8\xc3\x9fe"}]}}],'
     b'"responseId":"R"}\r\n\r\n'
-    b'data: {"candidates":[{"content":{"parts":[{"functionCall":{"id":"a","name":"f","args":{"x":"\xc3\xa9"}}}'
-    b']},\r\ndata: "finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":1,"totalTokenCount":1}}\r\n\r\n'
+    b'data: {"candidates":[{"content":{"parts":[{"functionCall":{"id":"a","name":"f","args":{"x":"\xc3\xa9"}'
+    b'}}]},\r\ndata: "finishReason":"STOP"}],'
+    b'"usageMetadata":{"promptTokenCount":1,"totalTokenCount":1}}\r\n\r\n'
 )
 
 
