@@ -1,0 +1,61 @@
+"""The OpenAI Responses API, spoken by clients and by upstreams.
+
+===============  =========================================================================
+module           content
+===============  =========================================================================
+``endpoints``    routes
+``request``      requests: settings
+``items``        requests: the conversation
+``content``      content parts of messages and results
+``tools``        tools, namespaces, tool choice
+``response``     whole answers: the response object, its echo, usage
+``decoder``      stream of an upstream → events
+``encoder``      events → stream to a client
+``assembly``     how blocks become items (used by ``encoder`` and ``response``)
+``output``       the items of an answer while they grow
+``annotations``  citations
+``errors``       error bodies and events
+``glimpse``      pass-through
+``names``        words and ids shared by these
+===============  =========================================================================
+"""
+
+from cliproxy.dialects.base import Dialect
+from cliproxy.dialects.openai_responses.decoder import ResponsesDecoder
+from cliproxy.dialects.openai_responses.encoder import ResponsesEncoder
+from cliproxy.dialects.openai_responses.endpoints import ENDPOINTS
+from cliproxy.dialects.openai_responses.errors import decode_error, encode_error
+from cliproxy.dialects.openai_responses.glimpse import inspect, inspect_response, patch_model, patch_reasoning
+from cliproxy.dialects.openai_responses.names import DIALECT_ID
+from cliproxy.dialects.openai_responses.request import decode_request, encode_request
+from cliproxy.dialects.openai_responses.response import decode_response, encode_response
+from cliproxy.ir.rules import TargetRules
+
+__all__ = ["DIALECT", "RULES"]
+
+RULES = TargetRules(
+    results_follow_calls=False,
+    drops_orphan_results=False,
+    takes_reminders=True,
+    max_call_id=64,
+    tool_names="openai64",
+    schemas="openai",
+)
+
+DIALECT = Dialect(
+    id=DIALECT_ID,
+    endpoints=ENDPOINTS,
+    decode_request=decode_request,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    encode_response=encode_response,
+    stream_decoder=ResponsesDecoder,
+    stream_encoder=ResponsesEncoder,
+    encode_error=encode_error,
+    decode_error=decode_error,
+    inspect=inspect,
+    inspect_response=inspect_response,
+    patch_model=patch_model,
+    patch_reasoning=patch_reasoning,
+    rules=RULES,
+)

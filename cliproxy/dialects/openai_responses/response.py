@@ -1,0 +1,272 @@
+"""Whole answers: the response object, its echo of the request, and usage.
+
+Contract: the OpenAI API reference, "The response object". The object repeats what the request asked for;
+typed clients insist on several of those members even where the request was silent, so defaults stand in for
+them.
+
+Nothing about the items of an answer is decided here: a whole answer is what its stream would have ended with.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from attrs import define, field
+
+from cliproxy.dialects.openai_responses.assembly import MESSAGE, Assembly
+from cliproxy.dialects.openai_responses.content import decode_part
+from cliproxy.dialects.openai_responses.items import decode_call, decode_reasoning
+from cliproxy.dialects.openai_responses.names import DIALECT_ID, as_extras, item_type, rest
+from cliproxy.dialects.openai_responses.output import DeltaHead, ItemIds
+from cliproxy.errors import DialectError
+from cliproxy.ir.collect import to_events
+from cliproxy.ir.context import ExchangeContext
+from cliproxy.ir.events import Finish, Start, UsageUpdate
+from cliproxy.ir.media import mime_of_image_format
+from cliproxy.ir.request import Image, Inline, Opaque, Part, Refusal, Text, Thinking, ToolCall
+from cliproxy.ir.response import Choice, Ending, FinishReason, IRResponse, Usage
+from cliproxy.wire.jsontext import JsonObject, JsonValue, child, integer, items, objects, text
+
+_ECHOED: Final = (
+    *("instructions", "max_output_tokens", "max_tool_calls", "parallel_tool_calls", "previous_response_id"),
+    *("prompt_cache_key", "reasoning", "safety_identifier", "service_tier", "store", "temperature", "text"),
+    *("tool_choice", "tools", "top_logprobs", "top_p", "truncation", "user", "metadata"),
+)
+_DEFAULTS: Final[Mapping[str, JsonValue]] = {
+    "parallel_tool_calls": True,
+    "store": False,
+    "temperature": 1,
+    "tool_choice": "auto",
+    "tools": [],
+    "top_p": 1,
+    "truncation": "disabled",
+    "metadata": {},
+}
+
+_STATUS: Final[Mapping[FinishReason, tuple[str, str]]] = {
+    FinishReason.LENGTH: ("incomplete", "max_output_tokens"),
+    FinishReason.CONTENT_FILTER: ("incomplete", "content_filter"),
+    FinishReason.PAUSE: ("incomplete", ""),
+    FinishReason.CANCELLED: ("incomplete", ""),
+    FinishReason.ERROR: ("failed", ""),
+}
+"""Finish reason → status of the answer and why it is incomplete; the rest is completed."""
+
+_REASONS: Final[Mapping[str, FinishReason]] = {
+    "max_output_tokens": FinishReason.LENGTH,
+    "max_tokens": FinishReason.LENGTH,
+    "length": FinishReason.LENGTH,
+    "content_filter": FinishReason.CONTENT_FILTER,
+    "stop_sequence": FinishReason.STOP_SEQUENCE,
+    "tool_use": FinishReason.TOOL_CALLS,
+    "tool_calls": FinishReason.TOOL_CALLS,
+    "refusal": FinishReason.REFUSAL,
+}
+
+
+# --- usage ------------------------------------------------------------------------------------------------
+
+
+def decode_usage(usage: JsonObject) -> Usage:
+    """Split token counts into disjoint ones."""
+    total_in, total_out = integer(usage, "input_tokens"), integer(usage, "output_tokens")
+    inside = child(usage, "input_tokens_details")
+    cached, written = integer(inside, "cached_tokens"), integer(inside, "cache_write_tokens")
+    reasoning = integer(child(usage, "output_tokens_details"), "reasoning_tokens")
+    return Usage(
+        fresh_input=None if total_in is None else max(total_in - (cached or 0) - (written or 0), 0),
+        cache_read=cached,
+        cache_write=written,
+        output=None if total_out is None else max(total_out - (reasoning or 0), 0),
+        reasoning=reasoning,
+        reported_total=integer(usage, "total_tokens"),
+    )
+
+
+def encode_usage(usage: Usage) -> JsonObject | None:
+    """Write token counts with all their details; ``None`` when the upstream said nothing."""
+    if usage == Usage():
+        return None
+    return {
+        "input_tokens": usage.input_total,
+        "input_tokens_details": {
+            "cached_tokens": usage.cache_read or 0,
+            "cache_write_tokens": usage.cache_write or 0,
+        },
+        "output_tokens": usage.output_total,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning or 0},
+        "total_tokens": usage.total or usage.reported_total or 0,
+    }
+
+
+# --- reading ----------------------------------------------------------------------------------------------
+
+
+def decode_response(body: JsonObject, ctx: ExchangeContext) -> IRResponse:
+    """Read a response object. Raises :class:`DialectError` for anything else."""
+    if not isinstance(body.get("output"), list):
+        raise DialectError("the answer has no list `output`", "output")
+    parts = [part for item in objects(body, "output") for part in output_parts(item, ctx)]
+    return IRResponse(
+        id=text(body, "id"),
+        model=text(body, "model"),
+        choices=[Choice(parts, ending_of(body, parts))],
+        usage=decode_usage(child(body, "usage")),
+        created=integer(body, "created_at") or 0,
+    )
+
+
+def output_parts(item: JsonObject, ctx: ExchangeContext) -> list[Part]:
+    """Read one item of an answer; nothing for one that says nothing."""
+    match item_type(item):
+        case "message":
+            return _message_parts(item, ctx)
+        case "reasoning":
+            thinking = decode_reasoning(item)[0]
+            return [_bare(thinking)] if thinking is not None else []
+        case "function_call" | "custom_tool_call":
+            call = decode_call(item, ctx)
+            call.extras = {}
+            return [call]
+        case "image_generation_call":
+            data = text(item, "result")
+            mime = mime_of_image_format(text(item, "output_format"))
+            return [Image(Inline(mime, data))] if data else []
+        case "":
+            return []
+        case kind:
+            return [Opaque(DIALECT_ID, kind, item)]
+
+
+def _bare(thinking: Thinking) -> Thinking:
+    thinking.extras = {}
+    return thinking
+
+
+def message_extras(item: JsonObject) -> JsonObject:
+    """Return what is kept of a message beside its content, for each text in it."""
+    known = rest(item, "type", "role", "status", "content")
+    return {MESSAGE: known} if known else {}
+
+
+def _message_parts(item: JsonObject, ctx: ExchangeContext) -> list[Part]:
+    parts: list[Part] = []
+    for content in objects(item, "content"):
+        part = decode_part(content, ctx)
+        if isinstance(part, Text):
+            part.extras = as_extras(message_extras(item))
+        if part is not None and not (isinstance(part, Text | Refusal) and not part.text):
+            parts.append(part)
+    return parts
+
+
+def ending_of(body: JsonObject, parts: list[Part]) -> Ending:
+    """Tell why an answer ended."""
+    has_call = any(isinstance(part, ToolCall) for part in parts)
+    refused = any(isinstance(part, Refusal) for part in parts)
+    return read_ending(body, has_call=has_call, refused=refused)
+
+
+def read_ending(body: JsonObject, *, has_call: bool, refused: bool) -> Ending:
+    """Tell why an answer ended, from its object and from what was seen of its items."""
+    status = text(body, "status", "completed")
+    said = text(body, "stop_reason") or text(child(body, "incomplete_details"), "reason")
+    native = said or status
+    if said in _REASONS:
+        return Ending(_REASONS[said], native, text(body, "stop_sequence") or None)
+    if status == "failed":
+        return Ending(FinishReason.ERROR, native)
+    if status == "cancelled":
+        return Ending(FinishReason.CANCELLED, native)
+    if has_call:
+        return Ending(FinishReason.TOOL_CALLS, native)
+    return Ending(FinishReason.REFUSAL if refused else FinishReason.STOP, native)
+
+
+# --- writing ----------------------------------------------------------------------------------------------
+
+
+def response_id(upstream_id: str, ctx: ExchangeContext) -> str:
+    """Return the id of an answer in the form this wire has for it."""
+    if not upstream_id:
+        return ctx.new_id("resp_", 32)
+    return upstream_id if upstream_id.startswith("resp_") else f"resp_{upstream_id}"
+
+
+@define(eq=False)
+class AnswerFacts:
+    """What the object of an answer says besides its items."""
+
+    ctx: ExchangeContext
+    id: str
+    model: str
+    created: int
+    usage: Usage = field(factory=Usage)
+
+    @classmethod
+    def of(cls, start: Start, ctx: ExchangeContext) -> "AnswerFacts":
+        """Take the facts from the start of a stream."""
+        model = ctx.shown_model or start.model or ctx.upstream_model
+        created = start.created or int(ctx.now)
+        return cls(ctx, response_id(start.id, ctx), model, created, start.usage or Usage())
+
+    def _head(self, status: str) -> JsonObject:
+        head: JsonObject = {"id": self.id, "object": "response", "created_at": self.created, "status": status}
+        return head | {"background": False, "error": None, "incomplete_details": None}
+
+    def begun(self) -> JsonObject:
+        """Write the object as it is when nothing has been said yet."""
+        echo = self._echo()
+        required: JsonObject = {key: echo[key] for key in ("parallel_tool_calls", "tool_choice")}
+        return {**self._head("in_progress"), "model": self.model, "output": [], "tools": [], **required}
+
+    def ended(self, output: list[JsonValue], reason: FinishReason) -> JsonObject:
+        """Write the object of an answer that ended for a reason."""
+        status, why = _STATUS.get(reason, ("completed", ""))
+        body = {**self._head(status), **self._echo(), "model": self.model, "output": output}
+        body["usage"] = encode_usage(self.usage)
+        if why:
+            body["incomplete_details"] = {"reason": why}
+        if status == "failed":
+            body["error"] = {"code": "server_error", "message": "the upstream could not finish its answer"}
+        return body
+
+    def failed(self, output: list[JsonValue], error: JsonObject) -> JsonObject:
+        """Write the object of an answer that an error ended."""
+        return {**self.ended(output, FinishReason.ERROR), "error": error}
+
+    def _echo(self) -> JsonObject:
+        asked = self.ctx.original_body if self.ctx.client_dialect == DIALECT_ID else {}
+        said: JsonObject = {key: asked[key] for key in _ECHOED if asked.get(key) is not None}
+        return {**_DEFAULTS, **said}
+
+
+class SilentSink:
+    """Ignores the events of an answer of which only the whole is wanted."""
+
+    def event(self, kind: str, members: JsonObject) -> None:
+        """Ignore an event."""
+
+    def delta(self, head: DeltaHead, text: str) -> None:
+        """Ignore a delta."""
+
+
+def encode_response(response: IRResponse, ctx: ExchangeContext) -> JsonObject:
+    """Write a whole answer. Only its first choice can be told."""
+    facts = AnswerFacts.of(Start(response.id, response.model, response.created), ctx)
+    assembly = Assembly(ctx, SilentSink(), ItemIds(facts.id.removeprefix("resp_")))
+    reason = FinishReason.STOP
+    for event in to_events(response):
+        match event:
+            case Finish(choice=0):
+                reason = event.ending.reason
+            case UsageUpdate():
+                facts.usage = event.usage
+            case _:
+                assembly.feed(event)
+    assembly.finish(reason)
+    return facts.ended(assembly.output(), reason)
+
+
+def has_output(body: JsonObject) -> bool:
+    """Tell whether an answer says anything, or says why it does not."""
+    return bool(items(body, "output")) or text(body, "status") == "incomplete"
