@@ -1,0 +1,107 @@
+"""Routes and the rules that hold for all of them."""
+
+import pytest
+
+from cliproxy.dialects import DIALECTS
+from cliproxy.server.app import dialect_of_path, rule_of
+from support.application import application
+from support.asgi import client_of
+from support.exchange import bottle
+
+KEY = "sk-0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        ("/v1/messages", "/v1/messages"),
+        ("/v1/models/{target:path}", "/v1/models/<path:target>"),
+        ("/x/{a}/{b}", "/x/<a>/<b>"),
+    ],
+)
+def test_paths_are_spelled_the_frameworks_way(path: str, rule: str) -> None:
+    assert rule_of(path) == rule
+
+
+@pytest.mark.parametrize(
+    ("path", "dialect"),
+    [
+        ("/v1/messages/nowhere", "claude"),
+        ("/v1beta/anything", "gemini"),
+        ("/v1/chat/completions", "openai"),
+        ("/v1/responses/x", "openai-response"),
+        ("/v1/other", "openai"),
+    ],
+)
+def test_errors_of_unknown_paths_have_a_fitting_shape(path: str, dialect: str) -> None:
+    assert dialect_of_path(path).id == dialect
+
+
+async def test_every_api_route_asks_for_the_key_and_nothing_else_does() -> None:
+    """The route table is walked with no key and with a key."""
+    app = application(bottle(), keys=[KEY])
+    open_pages = {"/", "/healthz", "/readyz", "/api/event_logging/batch"}
+    async with client_of(app) as client:
+        for rule in app.url_map.iter_rules():
+            path = rule.rule.replace("<path:target>", "m:generateContent").replace("<path:model>", "m")
+            method = "POST" if "POST" in (rule.methods or ()) else "GET"
+            status = (await client(method, path, {} if method == "POST" else b"")).status
+            assert (status == 401) is (path not in open_pages), path
+            with_key = (await client(method, path, {}, {"authorization": f"Bearer {KEY}"})).status
+            assert with_key != 401, path
+
+
+def test_every_endpoint_of_every_dialect_has_its_route() -> None:
+    rules = {rule.rule for rule in application(bottle()).url_map.iter_rules()}
+    for dialect in DIALECTS:
+        for endpoint in dialect.endpoints:
+            assert rule_of(endpoint.path) in rules
+
+
+async def test_readiness_is_told() -> None:
+    async with client_of(application(bottle())) as client:
+        assert (await client("GET", "/readyz")).status == 200
+    async with client_of(application(bottle(), is_ready=False)) as client:
+        assert (await client("GET", "/readyz")).status == 503
+        assert (await client("GET", "/healthz")).status == 200
+
+
+async def test_the_banner_lists_the_endpoints() -> None:
+    async with client_of(application(bottle())) as client:
+        banner = await (await client("GET", "/")).json()
+    assert "POST /v1/chat/completions" in banner["endpoints"]
+    assert banner["version"] == "1.2.3"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "shown"), [((), None), (("https://a.example",), "https://a.example"), (("*",), "*")]
+)
+async def test_cross_origin_headers_are_sent_to_allowed_origins_only(
+    allowed: tuple[str, ...], shown: str | None
+) -> None:
+    async with client_of(application(bottle(), cors_allowed_origins=allowed)) as client:
+        asked = {"origin": "https://a.example", "access-control-request-headers": "authorization"}
+        response = await client("OPTIONS", "/v1/chat/completions", b"", asked)
+        assert response.status == 204
+        assert response.headers.get("access-control-allow-origin") == shown
+        if shown:
+            assert response.headers["access-control-allow-headers"] == "authorization"
+        other = await client("OPTIONS", "/v1/models", b"", {"origin": "https://evil.example"})
+        assert other.headers.get("access-control-allow-origin") == ("*" if shown == "*" else None)
+
+
+async def test_a_fault_of_ours_is_a_500_that_gives_nothing_away(caplog: pytest.LogCaptureFixture) -> None:
+    world = bottle()
+    app = application(world)
+
+    async def broken() -> None:
+        raise RuntimeError("secret detail")
+
+    app.add_url_rule("/v1/broken", view_func=broken)
+    async with client_of(app) as client:
+        response = await client("GET", "/v1/broken", b"", {"x-request-id": "req-7"})
+        text = (await response.read()).decode()
+    assert response.status == 500
+    assert "req-7" in text
+    assert "secret detail" not in text
+    assert "secret detail" in caplog.text

@@ -1,0 +1,130 @@
+"""The generation handler: from bytes to bytes, in virtual time and without sockets."""
+
+import json
+import math
+
+import pytest
+import trio
+import trio.testing
+
+from cliproxy.config.groups import Streaming
+from cliproxy.exchange.record import Outcome
+from support.application import application
+from support.asgi import client_of
+from support.exchange import ANSWER, DONE, Reply, bottle, chunk, json_reply
+
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+STREAM = {**CHAT, "stream": True, "stream_options": {"include_usage": True}}
+PATH = "/v1/chat/completions"
+WHOLE = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "up",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}],
+}
+
+
+async def test_a_whole_answer() -> None:
+    async with client_of(application(bottle(json_reply(WHOLE)))) as client:
+        response = await client("POST", PATH, CHAT)
+        assert (response.status, response.headers["content-type"]) == (200, "application/json")
+        assert await response.json() == WHOLE
+        assert len(response.sent) == 1
+
+
+async def test_a_stream() -> None:
+    async with client_of(application(bottle(Reply(body=ANSWER)))) as client:
+        response = await client("POST", PATH, STREAM)
+        assert (response.status, response.headers["content-type"]) == (200, "text/event-stream")
+        assert response.headers["cache-control"] == "no-cache"
+        assert "content-length" not in response.headers
+        assert await response.read() == b"".join(ANSWER)
+
+
+async def test_an_error_before_the_first_byte_is_an_error_response() -> None:
+    world = bottle(json_reply({"error": {"message": "slow down"}}, 429, retry_after="7"))
+    async with client_of(application(world)) as client:
+        response = await client("POST", PATH, STREAM)
+        assert (response.status, response.headers["retry-after"]) == (429, "7")
+        assert await response.json() == {"error": {"message": "slow down"}}
+
+
+async def test_silence_is_filled_after_the_first_byte(autojump_clock: trio.testing.MockClock) -> None:
+    world = bottle(Reply(body=(chunk("a"), 50.0, chunk(finish="stop"), DONE)))
+    async with client_of(application(world, streaming=Streaming(keepalive_seconds=15))) as client:
+        response = await client("POST", PATH, STREAM)
+        assert (await response.read()).count(b": keep-alive\n\n") == 3
+
+
+async def test_keep_alive_can_be_switched_off(autojump_clock: trio.testing.MockClock) -> None:
+    world = bottle(Reply(body=(chunk("a"), 50.0, chunk(finish="stop"), DONE)))
+    async with client_of(application(world, streaming=Streaming(keepalive_seconds=0))) as client:
+        response = await client("POST", PATH, STREAM)
+        assert b"keep-alive" not in await response.read()
+
+
+@pytest.mark.parametrize("body", [(), (chunk("a"),)])
+async def test_a_client_that_leaves_ends_the_upstream_at_once(
+    body: tuple[bytes, ...], autojump_clock: trio.testing.MockClock
+) -> None:
+    """Also while the upstream is silent, before and after the first byte."""
+    world = bottle(Reply(body=(*body, math.inf)))
+    async with client_of(application(world)) as client:
+        if body:
+            response = await client("POST", PATH, STREAM)
+            assert await response.messages.receive() == body[0]
+            start = trio.current_time()
+            response.leave.set()
+            await trio.testing.wait_all_tasks_blocked()
+            assert trio.current_time() == start
+        else:
+            with trio.move_on_after(1):
+                await client("POST", PATH, STREAM)
+    assert world.upstreams.open_streams == 0
+    assert [record.outcome for record in world.records] == [Outcome.CANCELLED]
+
+
+async def test_a_missing_key_is_refused_before_the_body_is_looked_at() -> None:
+    async with client_of(application(bottle(), keys=["sk-0123456789abcdef"])) as client:
+        response = await client("POST", PATH, b"{nonsense")
+        assert response.status == 401
+        assert "Missing API key" in (await response.json())["error"]["message"]
+
+
+async def test_clients_keys_do_not_reach_the_upstream() -> None:
+    world = bottle(json_reply(WHOLE))
+    async with client_of(application(world, keys=["sk-0123456789abcdef"])) as client:
+        response = await client(
+            "POST", PATH + "?key=sk-0123456789abcdef", CHAT, {"x-api-key": "sk-0123456789abcdef"}
+        )
+        assert response.status == 200
+    assert "sk-0123456789abcdef" not in json.dumps([str(call) for call in world.upstreams.calls])
+
+
+async def test_bounds_are_refused_by_name() -> None:
+    world = bottle(Reply(body=(chunk("a"), math.inf)))
+    async with client_of(application(world, bounds=(1, 0))) as client:
+        await client("POST", PATH, STREAM)
+        busy = await client("POST", PATH, CHAT)
+        assert busy.status == 503
+        assert "its limit" in (await busy.json())["error"]["message"]
+
+
+async def test_upstream_headers_are_shown_only_when_wanted() -> None:
+    reply = Reply(
+        headers={"content-type": "application/json", "x-ratelimit": "9"}, body=(json.dumps(WHOLE).encode(),)
+    )
+    async with client_of(application(bottle(reply))) as client:
+        assert "x-ratelimit" not in (await client("POST", PATH, CHAT)).headers
+    async with client_of(application(bottle(reply), passthrough_headers=True)) as client:
+        assert (await client("POST", PATH, CHAT)).headers["x-ratelimit"] == "9"
+
+
+async def test_a_compressed_request_is_understood() -> None:
+    import gzip
+
+    packed = gzip.compress(json.dumps(CHAT).encode())
+    headers = {"content-encoding": "gzip", "content-type": "application/json"}
+    async with client_of(application(bottle(json_reply(WHOLE)))) as client:
+        assert (await client("POST", PATH, packed, headers)).status == 200
