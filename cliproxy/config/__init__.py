@@ -17,7 +17,9 @@ __all__ = [
     "load",
     "model",
     "nodes",
+    "normalize",
     "read",
     "render",
     "sections",
+    "splice",
 ]
