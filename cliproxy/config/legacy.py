@@ -137,7 +137,7 @@ def _migrate_compatible(current: Members) -> Iterator[Problem]:
     current["openai-compatibility"] = attrs.evolve(section, value=value)
 
 
-# ------------------------------------------------------------------------------------- lists and groups of nodes
+# ---------------------------------------------------------------------------------- lists and groups of nodes
 
 
 def _append_keys(current: Members, name: str, keys: Iterator[ScalarNode], old: Entry) -> None:
