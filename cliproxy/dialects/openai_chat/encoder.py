@@ -1,0 +1,323 @@
+"""Streams for a client: events → ``chat.completion.chunk`` objects.
+
+Contract: OpenAI API reference, "The chat completion chunk object". What clients rely on, and this encoder
+therefore keeps whatever order events come in::
+
+    role chunk      once for each choice, before anything else of it
+    deltas          content, reasoning_content, refusal, images, annotations, tool_calls
+    finish chunk    once for each choice, after all deltas of the answer
+    usage chunk     without choices, if the client asked for it; else the last finish chunk has the usage
+    [DONE]          once
+
+Calls are numbered within their choice in the order in which they begin, whatever blocks stand between them.
+The finish chunks wait for the end of the answer, because counts may follow the finish reason. An error takes
+the place of everything that would have followed, ``[DONE]`` included.
+
+The two deltas that make up most of a stream, text and arguments, are written by putting a string literal
+between two prepared byte strings.
+"""
+
+from typing import Final
+
+from attrs import define, field
+
+from cliproxy.dialects.openai_chat.answers import (
+    ClientCall,
+    annotation,
+    answer_head,
+    client_call,
+    image_entry,
+    unwrapped,
+)
+from cliproxy.dialects.openai_chat.errors import encode_error, error_in_stream
+from cliproxy.dialects.openai_chat.messages import signed
+from cliproxy.dialects.openai_chat.outcome import encode_reason, encode_usage, is_known
+from cliproxy.errors import ProxyError
+from cliproxy.ir.context import ExchangeContext
+from cliproxy.ir.events import (
+    Annotation,
+    ArgsDelta,
+    ArgsDone,
+    BlockKind,
+    BlockStart,
+    BlockStop,
+    End,
+    Event,
+    Finish,
+    ImageDone,
+    OpaqueBlock,
+    Ping,
+    SignatureDelta,
+    Start,
+    StreamError,
+    TextDelta,
+    ThinkingBreak,
+    ThinkingDelta,
+    UsageUpdate,
+)
+from cliproxy.ir.media import write_data_url
+from cliproxy.ir.request import Family, Inline, Signature
+from cliproxy.ir.response import Ending, FinishReason, Usage
+from cliproxy.wire.jsontext import JsonObject, dumps, literal
+from cliproxy.wire.sse import Frame, make_frame
+
+OBJECT: Final = "chat.completion.chunk"
+_DONE: Final = b"[DONE]"
+_PARAGRAPH: Final = "\n\n"
+_MARK: Final = "\x00"
+"""Stands for the variable text while a template is made."""
+_MARK_LITERAL: Final = literal(_MARK)
+
+_MEMBERS: Final = {
+    BlockKind.TEXT: "content",
+    BlockKind.REFUSAL: "refusal",
+    BlockKind.THINKING: "reasoning_content",
+}
+_CALLS: Final = (BlockKind.TOOL_CALL, BlockKind.CUSTOM_TOOL_CALL)
+
+
+@define(eq=False)
+class _Choice:
+    """What the client has seen of one choice."""
+
+    index: int
+    calls: int = 0
+    images: list[str] = field(factory=list)
+    has_refusal: bool = False
+    ending: Ending | None = None
+
+
+@define(eq=False)
+class _Call:
+    """A call that is being told."""
+
+    client: ClientCall
+    number: int
+    """Its number in its choice."""
+    has_arguments: bool = False
+    withheld: list[str] = field(factory=list)
+    """Arguments kept back until what they are wrapped in can be taken off."""
+    whole: str = ""
+    """All arguments, in case no piece of them comes."""
+    signature: Signature | None = None
+
+
+@define(eq=False)
+class _Block:
+    """An open block."""
+
+    kind: BlockKind
+    choice: _Choice
+    call: _Call | None = None
+    template: tuple[bytes, bytes] | None = None
+    """What stands before and after the text of a delta."""
+    has_break: bool = False
+    """A paragraph of reasoning is over, which is told when the next one begins."""
+
+
+@define(eq=False)
+class ChatStreamEncoder:
+    """Writes one stream. See the module's docstring."""
+
+    _ctx: ExchangeContext
+    _head: JsonObject = field(factory=dict, init=False)
+    _choices: dict[int, _Choice] = field(factory=dict, init=False)
+    _blocks: dict[int, _Block] = field(factory=dict, init=False)
+    _usage: Usage = field(factory=Usage, init=False)
+    _is_over: bool = field(default=False, init=False)
+    _out: list[Frame] = field(factory=list, init=False)
+
+    def encode(self, event: Event) -> list[Frame]:
+        """Take one event."""
+        if not self._is_over:
+            self._take(event)
+        return self._taken()
+
+    def finish(self) -> list[Frame]:
+        """Close what is open and end the stream."""
+        if not self._is_over:
+            self._end()
+        return self._taken()
+
+    def error(self, error: ProxyError) -> list[Frame]:
+        """Write an error; nothing follows it."""
+        if not self._is_over:
+            self._is_over = True
+            self._out.append(make_frame(dumps(encode_error(error))))
+        return self._taken()
+
+    def _taken(self) -> list[Frame]:
+        frames, self._out = self._out, []
+        return frames
+
+    def _take(self, event: Event) -> None:  # noqa: C901 - one flat match
+        match event:
+            case TextDelta():
+                self._say(event.index, event.text, BlockKind.TEXT)
+            case ThinkingDelta():
+                self._say(event.index, event.text, BlockKind.THINKING)
+            case ArgsDelta():
+                self._argue(event)
+            case BlockStart():
+                self._open(event)
+            case BlockStop():
+                self._close(event.index)
+            case Start():
+                self._start(event)
+            case UsageUpdate():
+                self._usage = self._usage.merged(event.usage)
+            case Finish():
+                self._choice(event.choice).ending = event.ending
+            case End():
+                self._end()
+            case StreamError():
+                self._is_over = True
+                self._out.append(make_frame(dumps(encode_error(error_in_stream(event)))))
+            case Ping():
+                pass
+            case _:
+                self._add(event)
+
+    # --- frames ---
+
+    def _start(self, event: Start) -> None:
+        if event.usage is not None:
+            self._usage = self._usage.merged(event.usage)
+        if not self._head:
+            self._head = answer_head(event.id, event.model, event.created, self._ctx) | {"object": OBJECT}
+            self._choice(0)
+
+    def _emit(self, members: JsonObject) -> None:
+        self._out.append(make_frame(dumps({**self._head, **members})))
+
+    def _emit_delta(self, choice: _Choice, delta: JsonObject) -> None:
+        self._emit({"choices": [{"index": choice.index, "delta": delta, "finish_reason": None}]})
+
+    def _choice(self, index: int) -> _Choice:
+        """Return a choice, introduced to the client."""
+        if not self._head:
+            self._head = answer_head("", "", 0, self._ctx) | {"object": OBJECT}
+        choice = self._choices.get(index)
+        if choice is None:
+            choice = self._choices[index] = _Choice(index)
+            self._emit_delta(choice, {"role": "assistant", "content": ""})
+        return choice
+
+    def _template(self, choice: _Choice, delta: JsonObject) -> tuple[bytes, bytes]:
+        """Return the frame data around the variable text of a delta, which is :data:`_MARK` here."""
+        entry: JsonObject = {"index": choice.index, "delta": delta, "finish_reason": None}
+        before, _, after = dumps({**self._head, "choices": [entry]}).rpartition(_MARK_LITERAL)
+        return before, after
+
+    # --- blocks ---
+
+    def _open(self, event: BlockStart) -> _Block:
+        choice = self._choice(event.choice)
+        block = self._blocks[event.index] = _Block(event.kind, choice)
+        if event.kind is BlockKind.REFUSAL:
+            choice.has_refusal = True
+        if (member := _MEMBERS.get(event.kind)) is not None:
+            block.template = self._template(choice, {member: _MARK})
+        elif event.kind in _CALLS:
+            is_custom = event.kind is BlockKind.CUSTOM_TOOL_CALL
+            client = client_call(event.call_id, event.name, self._ctx, is_custom=is_custom)
+            block.call = call = _Call(client, choice.calls)
+            choice.calls += 1
+            said: JsonObject = {"index": call.number, client.kind: {client.member: _MARK}}
+            block.template = self._template(choice, {"tool_calls": [said]})
+            self._emit_delta(choice, {"tool_calls": [{"index": call.number, **client.opening("")}]})
+        return block
+
+    def _say(self, index: int, said: str, kind: BlockKind) -> None:
+        block = self._blocks.get(index) or self._open(BlockStart(index, kind))
+        if not said or block.template is None or block.call is not None:
+            return
+        if block.kind is BlockKind.THINKING and not self._ctx.want_thoughts:
+            return
+        if block.has_break:
+            block.has_break = False
+            said = _PARAGRAPH + said
+        before, after = block.template
+        self._out.append(make_frame(before + literal(said) + after))
+
+    def _argue(self, event: ArgsDelta) -> None:
+        block = self._blocks.get(event.index)
+        if block is None or block.call is None or block.template is None or not event.fragment:
+            return
+        block.call.has_arguments = True
+        if block.call.client.is_wrapped:
+            block.call.withheld.append(event.fragment)
+            return
+        before, after = block.template
+        self._out.append(make_frame(before + literal(event.fragment) + after))
+
+    def _add(
+        self, event: ArgsDone | Annotation | ImageDone | OpaqueBlock | SignatureDelta | ThinkingBreak
+    ) -> None:
+        """Take one of the rarer things that a block may hold."""
+        block = self._blocks.get(event.index)
+        if block is None:
+            return
+        match event:
+            case ThinkingBreak():
+                block.has_break = True
+            case ArgsDone() if block.call is not None:
+                block.call.whole = event.arguments
+            case SignatureDelta() if block.call is not None:
+                block.call.signature = Signature(event.value, event.family)
+            case Annotation():
+                if (written := annotation(event.citation, event.dialect)) is not None:
+                    self._emit_delta(block.choice, {"annotations": [written]})
+            case ImageDone(partial=False):
+                self._image(block.choice, write_data_url(Inline(event.mime or "image/png", event.data)))
+            case OpaqueBlock():
+                self._ctx.note("a part of the answer that only another dialect knows was dropped")
+            case _:
+                pass
+
+    def _image(self, choice: _Choice, url: str) -> None:
+        if url not in choice.images:
+            choice.images.append(url)
+            self._emit_delta(choice, {"images": [image_entry(url, len(choice.images) - 1)]})
+
+    def _close(self, index: int) -> None:
+        block = self._blocks.pop(index, None)
+        if block is None or block.call is None or block.template is None:
+            return
+        call, client = block.call, block.call.client
+        rest = ""
+        if client.is_wrapped:
+            rest = unwrapped("".join(call.withheld) or call.whole)
+        elif not call.has_arguments:
+            rest = call.whole or ("" if client.is_custom else "{}")
+        if rest:
+            before, after = block.template
+            self._out.append(make_frame(before + literal(rest) + after))
+        if call.signature is not None and call.signature.family is Family.GEMINI:
+            self._emit_delta(block.choice, {"tool_calls": [{"index": call.number, **signed(call.signature)}]})
+
+    # --- the end ---
+
+    def _end(self) -> None:
+        self._is_over = True
+        for index in list(self._blocks):
+            self._close(index)
+        if not self._choices:
+            self._choice(0)
+        *others, last = self._choices.values()
+        for choice in others:
+            self._finish(choice, {})
+        wants_chunk = self._ctx.include_usage
+        is_told = is_known(self._usage) and not wants_chunk
+        self._finish(last, {"usage": encode_usage(self._usage)} if is_told else {})
+        if wants_chunk:
+            self._emit({"choices": [], "usage": encode_usage(self._usage)})
+        self._out.append(make_frame(_DONE))
+
+    def _finish(self, choice: _Choice, more: JsonObject) -> None:
+        ending = choice.ending or Ending(FinishReason.STOP)
+        reason = encode_reason(ending, has_calls=choice.calls > 0, has_refusal=choice.has_refusal)
+        entry: JsonObject = {"index": choice.index, "delta": {}, "finish_reason": reason}
+        if ending.native:
+            entry["native_finish_reason"] = ending.native.lower()
+        self._emit({"choices": [entry], **more})
