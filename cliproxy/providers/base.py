@@ -50,6 +50,19 @@ class Call:
     user_agent: str = ""
 
 
+def own_headers(call: Call) -> dict[str, str]:
+    """Return the extra headers of the credential; a value ``$Name`` copies the client's header of that name.
+
+    They replace the contract's own. A header that the client did not send is left out.
+    """
+    fields = {"User-Agent": call.user_agent} if call.user_agent else {}
+    for name, value in call.credential.headers.items():
+        copied = call.client_headers.get(value[1:].lower(), "") if value.startswith("$") else value
+        if name.strip() and copied.strip():
+            fields[name.strip()] = copied.strip()
+    return fields
+
+
 class Contract(Protocol):
     """One way of reaching an upstream."""
 
