@@ -88,6 +88,8 @@ class Assembly:
     """Blocks of other choices."""
     _open: dict[int, OpenItem] = field(factory=dict, init=False)
     _done: dict[int, JsonObject] = field(factory=dict, init=False)
+    _untold: list[tuple[Signature, Anchor]] = field(factory=list, init=False)
+    """Signatures of parts that are closed, to be told when there is room."""
     _next_index: int = field(default=0, init=False)
 
     def feed(self, event: Event) -> None:
@@ -106,6 +108,7 @@ class Assembly:
         for item in open_items:
             is_whole = item.is_stopped and item is not open_items[-1]
             self._close(item, "incomplete" if reason in _CUT_OFF and not is_whole else "completed")
+        self._tell_signatures()
 
     # --- opening and closing ------------------------------------------------------------------------------
 
@@ -119,6 +122,7 @@ class Assembly:
         for item in list(self._open.values()):
             if item.is_stopped or not isinstance(item, CallItem):
                 self._close(item, "completed")
+        self._tell_signatures()
 
     def _continue(self, item: OpenItem) -> None:
         """Close what ended before, now that another item goes on."""
@@ -131,15 +135,18 @@ class Assembly:
         self._done[item.output_index] = item.close(self.sink, status)
         if item.signature is not None and isinstance(item, CallItem | MessageItem):
             anchor = Anchor.PREVIOUS_CALL if isinstance(item, CallItem) else Anchor.PREVIOUS_TEXT
-            self._tell_signature(item.signature, anchor)
+            self._untold.append((item.signature, anchor))
 
-    def _tell_signature(self, signature: Signature, anchor: Anchor) -> None:
-        index = self._take_index()
-        carrier = ReasoningItem(
-            id=self.ids.take("reasoning", ""), output_index=index, signature=signature, anchor=anchor
-        )
-        carrier.announce(self.sink)
-        self._done[index] = carrier.close(self.sink, "completed")
+    def _tell_signatures(self) -> None:
+        """Tell the signatures of parts that are closed, now that nothing but calls is open."""
+        for signature, anchor in self._untold:
+            index = self._take_index()
+            carrier = ReasoningItem(
+                id=self.ids.take("reasoning", ""), output_index=index, signature=signature, anchor=anchor
+            )
+            carrier.announce(self.sink)
+            self._done[index] = carrier.close(self.sink, "completed")
+        self._untold.clear()
 
     def _block(self, index: int, kind: BlockKind) -> _Block | None:
         """Return the block of an event; one that was never opened is opened now."""
@@ -310,8 +317,7 @@ class Assembly:
         if block.start.kind in _THOUGHTS:
             self._reasoning(block)
         elif block.start.kind is BlockKind.TEXT:
-            self._make_room()
-            self._tell_signature(signature, Anchor.PREVIOUS_TEXT)
+            self._untold.append((signature, Anchor.PREVIOUS_TEXT))
 
 
 _TAKERS: Final[Mapping[type, Callable[..., None]]] = {

@@ -77,7 +77,7 @@ class OpenItem(Protocol):
     """Its block has ended; it is closed as soon as it is known whether the answer goes on behind it."""
     signature: Signature | None
 
-    def close(self, sink: Sink, status: Status) -> JsonObject:
+    def close(self, sink: Sink, status: Status, /) -> JsonObject:
         """Tell the end and return the whole item."""
         ...
 
@@ -369,7 +369,6 @@ class ImageItem:
     _format: str = field(default="png", init=False)
     _data: str = field(default="", init=False)
     _previews: int = field(default=0, init=False)
-    _is_final: bool = field(default=False, init=False)
 
     def announce(self, sink: Sink) -> None:
         """Tell that the image begins."""
@@ -383,20 +382,18 @@ class ImageItem:
         """Take the image or a preview of it."""
         self._format = mime.rpartition("/")[2] or "png"
         self._data = data
-        self._is_final = not is_preview
         if is_preview:
             picture: JsonObject = {"partial_image_index": self._previews, "partial_image_b64": data}
             picture["output_format"] = self._format
             sink.event("response.image_generation_call.partial_image", {**self._place(), **picture})
             self._previews += 1
 
-    def close(self, sink: Sink, status: Status) -> JsonObject:
+    def close(self, sink: Sink, _status: Status) -> JsonObject:
         """Tell the end and return the whole item."""
-        is_whole = self._is_final or (bool(self._data) and status == "completed")
-        if is_whole:
+        if self._data:
             sink.event("response.image_generation_call.completed", self._place())
         item: JsonObject = {"id": self.id, "type": "image_generation_call"}
-        item["status"] = "completed" if is_whole else "failed"
+        item["status"] = "completed" if self._data else "failed"
         item |= {"result": self._data or None, "output_format": self._format}
         return _done(sink, self.output_index, item)
 
