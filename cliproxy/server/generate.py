@@ -6,12 +6,14 @@ handler waits for its commit point, so that everything that goes wrong before th
 error response.
 """
 
+import trio
 from attrs import evolve, frozen
 from quart import Request, Response, request
 
 from cliproxy.dialects.base import Action, ClientRequest, Dialect, Endpoint, Framing, PathFacts
 from cliproxy.errors import BadRequest, DialectError, ProxyError
 from cliproxy.exchange.answer import answer_exchange, count_exchange, stream_exchange
+from cliproxy.exchange.pump import StreamHead
 from cliproxy.server.access import CREDENTIAL_HEADERS, KEY_QUERY
 from cliproxy.server.asgi import nursery_of
 from cliproxy.server.body import ChannelBody, read_json
@@ -31,11 +33,10 @@ class Generate:
         """Handle a request."""
         try:
             client = self.world.keys().admit(headers_of(request), query_of(request))
-            with self.world.gate.entered(client):
-                wanted = await self._read(path_arguments, client)
-                if wanted.stream and wanted.action is not Action.COUNT:
-                    return await self._stream(wanted)
-                return await self._answer(wanted)
+            wanted = await self._read(path_arguments, client)
+            if wanted.stream and wanted.action is not Action.COUNT:
+                return await self._stream(wanted)
+            return await self._answer(wanted)
         except DialectError as exc:
             return error_response(BadRequest(exc.message, param=exc.param), self.dialect)
         except ProxyError as exc:
@@ -58,14 +59,18 @@ class Generate:
 
     async def _answer(self, wanted: ClientRequest) -> Response:
         exchange = count_exchange if wanted.action is Action.COUNT else answer_exchange
-        answer = await exchange(wanted, self.world.deps)
+        with self.world.gate.entered(wanted.client):
+            answer = await exchange(wanted, self.world.deps)
         headers = forwarded(answer.headers) if self.world.passes_headers() else {}
         return json_response(answer.body, answer.status, headers)
 
+    async def _pump(self, wanted: ClientRequest, *, task_status: trio.TaskStatus[StreamHead]) -> None:
+        """Run a streamed exchange; its place in the gate is held to the end of the stream."""
+        with self.world.gate.entered(wanted.client):
+            await stream_exchange(wanted, self.world.deps, task_status=task_status)
+
     async def _stream(self, wanted: ClientRequest) -> Response:
-        head = await nursery_of(request).start(
-            stream_exchange, wanted, self.world.deps, name=f"pump {wanted.request_id}"
-        )
+        head = await nursery_of(request).start(self._pump, wanted, name=f"pump {wanted.request_id}")
         headers = forwarded(head.headers) if self.world.passes_headers() else {}
         response = Response(b"", headers=headers)
         is_array = wanted.framing is Framing.JSON_ARRAY
