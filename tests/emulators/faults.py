@@ -194,7 +194,7 @@ class Entry:
 KEYS = frozenset(
     {"when", "times", "unchecked"}
     | {"fault", "turn", "status", "as_status", "message", "code", "type", "raw", "bytes"}
-    | {"retry_after", "retry_after_date", "headers", "content_type", "gzip", "empty"}
+    | {"retry_after", "retry_after_date", "retry_delay", "headers", "content_type", "gzip", "empty"}
     | {"head_delay", "pace", "drip", "split", "coalesce"}
     | {"hold_head", "hold_after", "silence_before_head", "silence_after", "cut", "cut_after", "half"}
     | {"error_after", "drop_terminal", "repeat_terminal", "broken_event", "bad_chunk_after"}
