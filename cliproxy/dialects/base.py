@@ -195,6 +195,9 @@ class Dialect:
     patch_reasoning: Callable[[Reasoning, JsonObject], Changes]
     """(normalised wish, raw body) → top-level members to replace, for a thinking suffix on a passed-through
     request."""
+    may_pass: Callable[[JsonObject, str], bool] | None = None
+    """(raw body, upstream model) → whether an upstream of the same dialect takes it as it is; otherwise it is
+    decoded and encoded, which repairs it. ``None``: always."""
     patch_stream: Callable[[JsonObject], Changes] | None = None
     """Raw body → members to replace so that a passed-through stream reports usage."""
     decode_count: Callable[[JsonObject], int | None] | None = None

@@ -68,7 +68,9 @@ class Planner:
         provider = self.snapshot.providers[candidate.credential.provider]
         context = self._context(candidate, upstream)
         stream = self._upstream_streams(contract)
-        passes = self._passes_through(client, upstream, contract, provider)
+        passes = self._passes_through(client, upstream, contract, provider) and (
+            client.may_pass is None or client.may_pass(self.request.document.value, candidate.model)
+        )
         usage = (
             client.patch_stream(self.request.document.value)
             if passes and stream and client.patch_stream

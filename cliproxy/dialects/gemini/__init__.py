@@ -16,7 +16,7 @@ from cliproxy.dialects.gemini.endpoints import ENDPOINTS
 from cliproxy.dialects.gemini.errors import decode_error, encode_error
 from cliproxy.dialects.gemini.models import MODEL_LISTS
 from cliproxy.dialects.gemini.parts import DIALECT_ID
-from cliproxy.dialects.gemini.request import decode_request, encode_request
+from cliproxy.dialects.gemini.request import decode_request, encode_request, may_pass
 from cliproxy.dialects.gemini.response import (
     decode_count,
     decode_response,
@@ -65,6 +65,7 @@ DIALECT = Dialect(
     patch_reasoning=patch_reasoning,
     decode_count=decode_count,
     encode_count=encode_count,
+    may_pass=may_pass,
     rules=RULES,
     models=MODEL_LISTS,
     # A blank line: harmless between events and in JSON alike. The vendor's Python client takes a comment for

@@ -219,10 +219,8 @@ class GeminiStreamDecoder:
             yield from self._sign(block, part.signature)
             return
         choice.has_call = True
-        client_name = self._ctx.client_tool_name(part.name)
-        takes_text = client_name in self._ctx.custom_tools and isinstance(arguments.get("input"), str)
-        kind = BlockKind.CUSTOM_TOOL_CALL if takes_text else BlockKind.TOOL_CALL
-        opening, block = self._start(choice, kind, call_id=part.id or self._new_id(part.name), name=part.name)
+        call_id = part.id or self._new_id(part.name)
+        opening, block = self._start(choice, BlockKind.TOOL_CALL, call_id=call_id, name=part.name)
         yield from opening
         block.arguments = arguments
         yield from self._sign(block, part.signature)
@@ -256,7 +254,7 @@ class GeminiStreamDecoder:
         choice.open = None
         events: list[Event] = []
         if block.arguments is not None:
-            events.append(ArgsDone(block.index, _told(block)))
+            events.append(ArgsDone(block.index, dumps_text(block.arguments)))
         return [*events, BlockStop(block.index)]
 
     def _citation(self, choice: _Choice, citation: JsonObject) -> Iterator[Event]:
@@ -265,13 +263,6 @@ class GeminiStreamDecoder:
             yield Annotation(block.index, citation, DIALECT_ID)
         else:
             self._ctx.note("citations without a text are not carried")
-
-
-def _told(block: _Open) -> str:
-    arguments = block.arguments or {}
-    if block.kind is BlockKind.CUSTOM_TOOL_CALL:
-        return text(arguments, "input")
-    return dumps_text(arguments)
 
 
 def _created(chunk: JsonObject) -> int:

@@ -50,8 +50,8 @@ from cliproxy.ir.request import (
     ToolResult,
     Video,
 )
-from cliproxy.ir.signatures import GEMINI_PLACEHOLDER, Replay, replay
-from cliproxy.wire.jsontext import JsonObject, JsonValue, child, items, text
+from cliproxy.ir.signatures import GEMINI_PLACEHOLDER, Replay, read, replay
+from cliproxy.wire.jsontext import JsonObject, JsonValue, child, items, objects, text
 
 _ROLES: Final[dict[str, Role]] = {"model": "assistant", "user": "user", "function": "user", "tool": "user"}
 _MODELLED: Final = frozenset(
@@ -68,7 +68,7 @@ SAFETY_OFF: Final[list[JsonValue]] = [
 """For clients of dialects that cannot say anything about it and expect the model's own judgement."""
 
 _OLD_GENERATION: Final = re.compile(r"gemini-(?:1|2)(?:\.\d+)?-|gemini-pro")
-"""Models that pair results with calls by name and order."""
+"""Models that pair results with calls by name and order, and check no signatures."""
 
 
 @frozen(kw_only=True)
@@ -188,6 +188,38 @@ def encode_request(request: IRRequest, ctx: ExchangeContext) -> JsonObject:
     return encode_body(request, ctx, API_STYLE)
 
 
+def may_pass(body: JsonObject, model: str) -> bool:
+    """Tell whether a raw body can go to an upstream of this dialect as it is.
+
+    It cannot when the upstream would refuse it for something that decoding and encoding repairs: a content
+    without a role, a result without a name, a signature of another family or, for newer models, a turn whose
+    first call is not signed. Clients that were answered from other upstreams before send such histories.
+    """
+    contents = camel(child(body, "generateContentRequest") or body).get("contents")
+    if not isinstance(contents, list):
+        return True
+    is_old = is_old_generation(model)
+    return all(isinstance(one, dict) and _is_in_order(one, needs_signature=not is_old) for one in contents)
+
+
+def is_old_generation(model: str) -> bool:
+    """Tell whether a model is older than signatures and ids of calls."""
+    return _OLD_GENERATION.match(model.rpartition("/")[2]) is not None
+
+
+def _is_in_order(content: JsonObject, *, needs_signature: bool) -> bool:
+    parts = [camel(part) for part in objects(content, "parts")]
+    calls = [part for part in parts if "functionCall" in part]
+    results = [child(part, "functionResponse") for part in parts if "functionResponse" in part]
+    signatures = [value for part in parts if (value := text(part, "thoughtSignature"))]
+    return (
+        content.get("role") in _ROLES
+        and not (needs_signature and calls and not text(calls[0], "thoughtSignature"))
+        and all(text(result, "name") for result in results)
+        and all(read(value, Family.GEMINI) == Signature(value, Family.GEMINI) for value in signatures)
+    )
+
+
 def encode_body(request: IRRequest, ctx: ExchangeContext, style: Style) -> JsonObject:
     """Write a request in the style of this dialect or a relative."""
     own = dict(request.extras.get(DIALECT_ID, {}))
@@ -241,8 +273,8 @@ class _Contents:
             for part in message.parts
             if isinstance(part, ToolCall)
         }
-        is_old = _OLD_GENERATION.match(self.ctx.upstream_model.rpartition("/")[2]) is not None
-        self._writes_ids = self.style.writes_ids or self._speaks_our_language() or not is_old
+        is_new = not is_old_generation(self.ctx.upstream_model)
+        self._writes_ids = self.style.writes_ids or self._speaks_our_language() or is_new
 
     def written(self) -> Iterator[JsonObject]:
         """Yield the contents that have parts."""

@@ -179,16 +179,6 @@ def test_arguments_that_are_no_object():
     ) == [ToolCall("a", "f", '{"x":1}'), ToolCall("b", "f", '{"value":[1]}')]
 
 
-def test_a_tool_that_takes_text_gets_text():
-    ctx = {"custom_tools": {"patch!"}, "tool_names": {"patch_": "patch!"}}
-    call = {"functionCall": {"id": "a", "name": "patch_", "args": {"input": "raw"}}}
-    sequence = events(chunk(call, reason="STOP"), **ctx)
-    assert BlockStart(0, BlockKind.CUSTOM_TOOL_CALL, call_id="a", name="patch_") in sequence
-    assert ArgsDone(0, "raw") in sequence
-    odd = {"functionCall": {"id": "a", "name": "patch_", "args": {"other": 1}}}
-    assert ArgsDone(0, '{"other":1}') in events(chunk(odd, reason="STOP"), **ctx)
-
-
 def test_an_image():
     image = {"inlineData": {"mimeType": "image/png", "data": "AA=="}, "thoughtSignature": SIG}
     sequence = events(chunk({"text": "see"}, image, reason="STOP"))

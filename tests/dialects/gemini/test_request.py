@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cliproxy.dialects.gemini import RULES
-from cliproxy.dialects.gemini.request import Style, decode_request, encode_body, encode_request
+from cliproxy.dialects.gemini.request import Style, decode_request, encode_body, encode_request, may_pass
 from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.repair import normalise
@@ -314,6 +314,45 @@ ROUND_TRIPS = {
 def test_within_the_dialect_nothing_changes(case):
     body = ROUND_TRIPS[case]
     assert encode_request(decode_request(body, at_home()), at_home()) == body
+
+
+@pytest.mark.parametrize(
+    ("contents", "passes", "passes_to_older"),
+    [
+        ([{"role": "user", "parts": [{"text": "a"}]}], True, True),
+        ([{"parts": [{"text": "a"}]}], False, False),
+        ([{"role": "robot", "parts": []}], False, False),
+        (["a"], False, False),
+        ("a", True, True),
+        ([{"role": "model", "parts": [{"functionCall": {"name": "f"}}]}], False, True),
+        (
+            [{"role": "model", "parts": [{"function_call": {"name": "f"}, "thought_signature": SIG}]}],
+            True,
+            True,
+        ),
+        (
+            [
+                {
+                    "role": "model",
+                    "parts": [{"functionCall": {"name": "f"}, "thoughtSignature": GEMINI_PLACEHOLDER}],
+                }
+            ],
+            True,
+            True,
+        ),
+        (
+            [{"role": "model", "parts": [{"text": "a", "thoughtSignature": carry(FOREIGN, Family.GEMINI)}]}],
+            False,
+            False,
+        ),
+        ([{"role": "user", "parts": [{"functionResponse": {"name": "", "response": {}}}]}], False, False),
+        ([{"role": "function", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}], True, True),
+    ],
+)
+def test_what_may_pass_as_it_is(contents, passes, passes_to_older):
+    for body in ({"contents": contents}, {"generateContentRequest": {"contents": contents}}):
+        assert may_pass(body, "gemini-3-pro-preview") is passes
+        assert may_pass(body, "gemini-2.5-pro") is passes_to_older
 
 
 # --- writing ---
