@@ -208,11 +208,10 @@ def add_cache_marks(body: JsonObject) -> JsonObject:
     """Mark a request that has no mark: its last tool, its last system block, its last user turn but one."""
     if "cache_control" in body or _marks(body):
         return body
-    places = [
-        _Place(section, len(blocks) - 1)
-        for section in ("tools", "system")
-        if (blocks := _blocks(body, section))
-    ]
+    places = [_Place("tools", index) for index in _loaded_tools(body)[-1:]]
+    system = _blocks(body, "system")
+    if system:
+        places.append(_Place("system", len(system) - 1))
     users = [
         (index, blocks)
         for index, message in enumerate(items(body, "messages"))

@@ -56,6 +56,8 @@ from cliproxy.ir.signatures import Replay, replay
 from cliproxy.wire.jsontext import JsonObject, JsonValue, child, flag, items, number, strings, text
 
 DEFAULT_MAX_TOKENS: Final = 32000
+UNREADABLE: Final = "[content that this model cannot read]"
+"""What a user said of whose words and pictures nothing could be written."""
 BILLING_PREFIX: Final = "x-anthropic-billing-header:"
 _ROLES: Final[dict[str, Role]] = {"user": "user", "assistant": "assistant", "system": "system"}
 _MODELLED: Final = (
@@ -203,10 +205,14 @@ def encode_request(request: IRRequest, ctx: ExchangeContext) -> JsonObject:
     system = [*items(body, "system"), *(_write_system(said) for said in request.system)]
     if system:
         body["system"] = system
-    body["messages"] = _write_messages(request, ctx)
+    messages = _write_messages(request, ctx)
+    body["messages"] = [*messages]
     _add_tools(body, request, ctx)
     _add_sampling(body, request.sampling, ctx)
     _add_settings(body, request, ctx)
+    if text(child(body, "thinking"), "type") == "enabled" and _has_thoughtless_tool_loop(messages):
+        ctx.note("thinking was switched off: the open tool calls were made without it")
+        del body["thinking"]
     if request.stream:
         body["stream"] = True
     return make_legal(body)
@@ -216,15 +222,23 @@ def _write_system(said: SystemText) -> JsonObject:
     return with_cache({"type": "text", "text": said.text, **own_extras(said.extras)}, said.cache)
 
 
-def _write_messages(request: IRRequest, ctx: ExchangeContext) -> list[JsonValue]:
+def _write_messages(request: IRRequest, ctx: ExchangeContext) -> list[JsonObject]:
+    """Write the conversation. A turn of which nothing can be said leaves no gap in the order of roles."""
     family = own_family(ctx)
-    messages: list[JsonValue] = []
+    messages: list[JsonObject] = []
+    role = ""
+    content: list[JsonValue] = []
     for message in request.messages:
-        blocks = [*_blocks(message, family, ctx)]
+        blocks: list[JsonValue] = [*_blocks(message, family, ctx)]
         if message is request.messages[-1] and message.role == "assistant":
             blocks = _without_trailing_space(blocks)
-        if blocks:
-            messages.append({"role": message.role, "content": [*blocks], **own_extras(message.extras)})
+        if not blocks and message.role == "user":
+            blocks = [{"type": "text", "text": UNREADABLE}]
+        if blocks and message.role == role:
+            content += blocks
+        elif blocks:
+            role, content = message.role, blocks
+            messages.append({"role": role, "content": content, **own_extras(message.extras)})
     if not messages:
         raise DialectError("messages: at least one message with content is required", "messages")
     return messages
@@ -275,12 +289,13 @@ def _write_thought(part: Thinking, family: Family, ctx: ExchangeContext) -> Json
     return None
 
 
-def _without_trailing_space(blocks: list[JsonObject]) -> list[JsonObject]:
+def _without_trailing_space(blocks: list[JsonValue]) -> list[JsonValue]:
     """An answer begun for the model must not end in white space."""
-    if not blocks or text(blocks[-1], "type") != "text":
+    last = blocks[-1] if blocks else None
+    if not isinstance(last, dict) or text(last, "type") != "text":
         return blocks
-    said = text(blocks[-1], "text").rstrip()
-    return [*blocks[:-1], {**blocks[-1], "text": said}] if said else blocks[:-1]
+    said = text(last, "text").rstrip()
+    return [*blocks[:-1], {**last, "text": said}] if said else blocks[:-1]
 
 
 def _add_tools(body: JsonObject, request: IRRequest, ctx: ExchangeContext) -> None:
@@ -315,14 +330,10 @@ def _add_settings(body: JsonObject, request: IRRequest, ctx: ExchangeContext) ->
     output = {**child(body, "output_config")}
     reasoning = request.reasoning
     if reasoning is not None:
-        thinking = write_thinking(reasoning)
+        body["thinking"] = write_thinking(reasoning)
         effort = effort_of(reasoning)
         if effort is not None:
             output["effort"] = effort
-        if text(thinking, "type") == "enabled" and _has_thoughtless_tool_loop(body):
-            ctx.note("thinking was switched off: the open tool calls were made without it")
-        else:
-            body["thinking"] = thinking
     if request.output is not None and request.output.kind == "json_schema":
         output["format"] = {"type": "json_schema", "schema": request.output.schema or {}}
     elif request.output is not None and request.output.kind == "json_object":
@@ -333,12 +344,10 @@ def _add_settings(body: JsonObject, request: IRRequest, ctx: ExchangeContext) ->
         body["metadata"] = {"user_id": request.meta.user}
 
 
-def _has_thoughtless_tool_loop(body: JsonObject) -> bool:
+def _has_thoughtless_tool_loop(messages: list[JsonObject]) -> bool:
     """Tell whether the model is to go on with calls it made without thinking, which excludes thinking now."""
     is_open = False
-    for message in reversed(items(body, "messages")):
-        if not isinstance(message, dict):
-            return False
+    for message in reversed(messages):
         role = text(message, "role")
         kinds = {text(block, "type") for block in items(message, "content") if isinstance(block, dict)}
         if role == "assistant":
