@@ -9,6 +9,7 @@ from typing import Final
 from cliproxy.dialects.base import Dialect
 from cliproxy.dialects.claude import DIALECT as CLAUDE
 from cliproxy.dialects.codex import DIALECT as CODEX
+from cliproxy.dialects.completions import DIALECT as COMPLETIONS
 from cliproxy.dialects.gemini import DIALECT as GEMINI
 from cliproxy.dialects.gitlab_rest import DIALECTS as GITLAB_REST
 from cliproxy.dialects.openai_chat import DIALECT as OPENAI
@@ -16,7 +17,15 @@ from cliproxy.dialects.openai_responses import DIALECT as OPENAI_RESPONSES
 
 __all__ = ["DIALECTS", "Dialect", "by_id"]
 
-DIALECTS: Final[tuple[Dialect, ...]] = (OPENAI, OPENAI_RESPONSES, CLAUDE, GEMINI, CODEX, *GITLAB_REST)
+DIALECTS: Final[tuple[Dialect, ...]] = (
+    OPENAI,
+    COMPLETIONS,
+    OPENAI_RESPONSES,
+    CLAUDE,
+    GEMINI,
+    CODEX,
+    *GITLAB_REST,
+)
 
 _BY_ID: Final = {dialect.id: dialect for dialect in DIALECTS}
 

@@ -9,7 +9,8 @@ from typing import Final
 from cliproxy.providers.base import Provider
 from cliproxy.providers.demo import PROVIDER as DEMO
 from cliproxy.providers.gitlab import PROVIDER as GITLAB
+from cliproxy.providers.openai_compat import PROVIDER as OPENAI_COMPATIBILITY
 
 __all__ = ["PROVIDERS", "Provider"]
 
-PROVIDERS: Final[tuple[Provider, ...]] = (GITLAB, DEMO)
+PROVIDERS: Final[tuple[Provider, ...]] = (GITLAB, OPENAI_COMPATIBILITY, DEMO)
