@@ -114,6 +114,8 @@ class ClientRequest:
     """Client headers in lower case, credentials removed."""
     query: Mapping[str, str] = field(factory=dict, repr=False)
     framing: Framing = Framing.SSE
+    answer_dialect: str = ""
+    """Dialect of the answer, where a body of another dialect was posted to its address; empty: the same."""
     request_id: str = ""
     client: str = ""
     """Masked name of the client key, for records."""
@@ -140,8 +142,6 @@ class Endpoint:
     path: str
     read: Callable[[Document, PathFacts], ClientRequest]
     method: str = "POST"
-    response_dialect: str = ""
-    """Set where the answer has another shape than the request's dialect; empty: the same."""
 
 
 @frozen(kw_only=True)

@@ -63,7 +63,7 @@ class Planner:
 
     def plan(self, candidate: Candidate, contract: Contract) -> Plan:
         """Decide how to carry the request over a contract. Raises :class:`~cliproxy.errors.BadRequest`."""
-        client = by_id(self.request.dialect)
+        client = by_id(self.request.answer_dialect or self.request.dialect)
         upstream = by_id(contract.dialect)
         provider = self.snapshot.providers[candidate.credential.provider]
         context = self._context(candidate, upstream)
@@ -105,7 +105,7 @@ class Planner:
     def _passes_through(
         self, client: Dialect, upstream: Dialect, contract: Contract, provider: Provider
     ) -> bool:
-        same = client.id == upstream.id and not provider.quirks
+        same = self.request.dialect == client.id == upstream.id and not provider.quirks
         return same and (self.request.stream or not contract.streams_only)
 
     def _patched(self, candidate: Candidate, dialect: Dialect, usage: Changes) -> bytes:

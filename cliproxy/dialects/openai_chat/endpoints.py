@@ -1,9 +1,13 @@
-"""The route of chat completions: ``POST /v1/chat/completions``."""
+"""The route of chat completions: ``POST /v1/chat/completions``.
+
+Some clients post a body of the vendor's other dialect here, recognised by ``input`` or ``instructions`` in the
+place of ``messages``. It is read as what it is, and answered as a chat.
+"""
 
 from typing import Final
 
 from cliproxy.dialects.base import Action, ClientRequest, Endpoint, PathFacts
-from cliproxy.dialects.openai_chat.names import DIALECT_ID
+from cliproxy.dialects.openai_chat.names import DIALECT_ID, RESPONSES_ID
 from cliproxy.errors import BadRequest
 from cliproxy.wire.jsontext import Document, JsonObject
 
@@ -22,10 +26,12 @@ def read(document: Document, facts: PathFacts) -> ClientRequest:
     """Read a request just far enough to route it."""
     body = document.value
     model = model_of(body)
-    if not isinstance(body.get("messages"), list):
+    is_foreign = "messages" not in body and ("input" in body or "instructions" in body)
+    if not is_foreign and not isinstance(body.get("messages"), list):
         raise BadRequest("`messages` must be a list of messages", param="messages")
     return ClientRequest(
-        dialect=DIALECT_ID,
+        dialect=RESPONSES_ID if is_foreign else DIALECT_ID,
+        answer_dialect=DIALECT_ID if is_foreign else "",
         action=Action.GENERATE,
         model=model,
         stream=body.get("stream") is True,
