@@ -28,7 +28,7 @@ from typing import Final
 import trio
 from attrs import define, field
 
-from cliproxy.credentials.model import Credential, CredentialId, Token, TokenSlot
+from cliproxy.credentials.model import Credential, CredentialId, CredentialKind, Token, TokenSlot
 from cliproxy.errors import CredentialError, LoginError, StoreError
 from cliproxy.login.freshness import JITTER, Advice
 from cliproxy.providers.base import Provider
@@ -67,7 +67,8 @@ class TokenTable:
     providers: Mapping[str, Provider]
     fetcher: Fetcher
     persist: Persist
-    """Merges members into the credential's file; raises ``StoreError`` or ``CredentialError``."""
+    """Merges members into the credential's file; raises ``StoreError`` or ``CredentialError``. Called with
+    the file's lock held."""
     reread: Reread = _not_reread
     """Reads a credential's file again; ``None`` when it is gone or has none."""
     exclusive: Exclusive = _not_shared
@@ -139,7 +140,8 @@ class TokenTable:
             now = self.monotonic()
             for account in self._accounts.values():
                 if account.unsaved:
-                    await self._save(account, dict(account.unsaved))
+                    async with self._locked(account):
+                        await self._save(account, dict(account.unsaved))
                 if not account.credential.disabled:
                     self._start_due(account, now)
 
@@ -254,7 +256,7 @@ class TokenTable:
     async def _obtain_own(self, account: Account, state: SlotState) -> None:
         """Renew a token that comes from the vendor's login, which may be shared with other processes."""
         with trio.move_on_after(RENEWAL_LIMIT_S, shield=True):
-            async with self.exclusive(account.credential):
+            async with self._locked(account):
                 read = await self.reread(account.credential)
                 if read is not None and account.adopt(read, self.wall(), self.monotonic()):
                     logger.info(
@@ -282,7 +284,7 @@ class TokenTable:
                 )
             with trio.move_on_after(RENEWAL_LIMIT_S):
                 async with self._limiter:
-                    token = await run_flow(renew(account.credential, tokens), self._world(account))
+                    token = await run_flow(renew(account.credential, tokens), self._world(account, state))
                 account.replaced(state, token, self.wall(), self.monotonic())
                 logger.debug("renewed credential=%s slot=%s", account.credential.id, state.slot)
                 return
@@ -307,10 +309,13 @@ class TokenTable:
         state.fail(error, self.monotonic(), self.rng.random())
         return error
 
-    def _world(self, account: Account) -> World:
+    def _world(self, account: Account, state: SlotState) -> World:
         async def persist(patch: Mapping[str, JsonValue]) -> None:
             account.written(patch)
-            await self._save(account, {**account.unsaved, **patch})
+            # The renewal of an account's own token holds the lock from beginning to end.
+            holder = nullcontext() if state.policy.depends_on is None else self._locked(account)
+            async with holder:
+                await self._save(account, {**account.unsaved, **patch})
 
         return World(
             send=sender(self.fetcher, account.credential.proxy_url),
@@ -318,6 +323,12 @@ class TokenTable:
             note=lambda text: logger.info("credential=%s %s", account.credential.id, text),
             persist=persist,
         )
+
+    def _locked(self, account: Account) -> AbstractAsyncContextManager[None]:
+        """Hold the lock of the credential's file, where it has one."""
+        if account.credential.kind is not CredentialKind.ACCOUNT:
+            return nullcontext()
+        return self.exclusive(account.credential)
 
     async def _save(self, account: Account, patch: dict[str, JsonValue]) -> None:
         """Write members to the file. What cannot be written is kept, and is written later by :meth:`run`."""

@@ -31,7 +31,7 @@ from cliproxy.service.service import Service
 from cliproxy.service.snapshots import Snapshots
 from cliproxy.service.state import State
 from cliproxy.stores.base import Store
-from cliproxy.wire.jsontext import JsonValue, loads_object
+from cliproxy.wire.jsontext import JsonError, JsonValue, loads_object
 from cliproxy.wire.secret import Secret
 
 logger = logging.getLogger(__name__)
@@ -114,15 +114,20 @@ def proxy_of(config: Config) -> Secret | None:
 
 
 def persister(store: Store) -> Persist:
-    """Return a function that merges new tokens into a credential's file as it is at that moment."""
+    """Return a function that merges new tokens into a credential's file as it is at that moment.
+
+    Its caller holds the file's lock.
+    """
 
     async def persist(credential: Credential, patch: Mapping[str, JsonValue]) -> None:
-        def merged(present: bytes | None) -> bytes | None:
-            if present is None:
-                raise CredentialError(f"{credential.source}: the file is gone; the new tokens are not saved")
-            return to_bytes(merge_tokens(loads_object(present), patch))
-
-        await store.update_credential(credential.source, merged)
+        present = await store.read_credential(credential.source)
+        if present is None:
+            raise CredentialError(f"{credential.source}: the file is gone; the new tokens are not saved")
+        try:
+            merged = merge_tokens(loads_object(present.content), patch)
+        except JsonError as exc:
+            raise CredentialError(f"{credential.source}: is not a JSON object any more: {exc}") from exc
+        await store.write_credential(credential.source, to_bytes(merged))
 
     return persist
 

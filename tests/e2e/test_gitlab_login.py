@@ -4,11 +4,13 @@ import random
 import time
 from collections.abc import Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trio
 from attrs import define, evolve, field
 
+from cliproxy.credentials.files import to_bytes
 from cliproxy.credentials.model import Credential, CredentialId, CredentialKind, TokenSlot
 from cliproxy.dialects.base import Action
 from cliproxy.dialects.gitlab_rest import SUGGESTIONS
@@ -24,7 +26,9 @@ from cliproxy.providers.gitlab.contracts import contracts_for
 from cliproxy.providers.gitlab.discovery import discover
 from cliproxy.service.logins import World, asker, run_flow, run_login, sender
 from cliproxy.service.refresh import TokenTable
+from cliproxy.service.run import persister, rereader
 from cliproxy.service.tokens import Condition
+from cliproxy.stores.file import FileStore
 from cliproxy.wire.http import HttpAnswer, HttpCall
 from cliproxy.wire.jsontext import JsonValue, dumps, loads_object
 from cliproxy.wire.secret import Secret
@@ -274,6 +278,38 @@ async def test_a_dead_access_token_is_rotated_and_saved() -> None:
             assert state["refresh_tokens"] == [file.credential.data["refresh_token"]]
             again = await table.refresh(file.credential, ACCOUNT, 2)
             assert again.value.reveal() == file.credential.data["access_token"]
+
+
+async def test_rotated_tokens_are_in_the_file_with_everything_the_owner_put_there(tmp_path: Path) -> None:
+    """The real store, its lock included."""
+    async with application() as (emulator, options), Upstreams(proxy_url=Secret("direct")) as upstreams:
+        result, _ = await in_the_browser(emulator, options)
+        await emulator.configure(revoke="access")
+        store = FileStore(tmp_path / "config.yaml", tmp_path / "auth")
+        await store.prepare()
+        await store.write_credential(result.file_name, to_bytes({**result.data, "note": "mine"}))
+        credential = await rereader(store, [PROVIDER])(evolve(credential_of(result), source=result.file_name))
+        assert credential is not None
+        async with trio.open_nursery() as nursery:
+            table = TokenTable(
+                nursery=nursery,
+                providers={"gitlab": PROVIDER},
+                fetcher=upstreams,
+                persist=persister(store),
+                reread=rereader(store, [PROVIDER]),
+                exclusive=lambda known: store.lock(known.source),
+                wall=time.time,
+                monotonic=trio.current_time,
+                rng=random.Random(1),
+            )
+            token = await table.ensure_fresh(credential, AGENT)
+        state = await emulator.state()
+        assert token.value.reveal() in state["gateway_tokens"]
+        stored = await store.read_credential(result.file_name)
+        assert stored is not None
+        saved = loads_object(stored.content)
+        assert state["refresh_tokens"] == [saved["refresh_token"]]
+        assert saved["note"] == "mine"
 
 
 async def test_a_revoked_refresh_token_needs_a_login() -> None:

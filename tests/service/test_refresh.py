@@ -123,9 +123,11 @@ class File:
     credential: Credential
     is_broken: bool = False
     locks: int = 0
+    is_locked: bool = False
 
     async def persist(self, credential: Credential, patch: Mapping[str, JsonValue]) -> None:
         await trio.lowlevel.checkpoint()
+        assert self.is_locked, "nobody writes without the lock"
         if self.is_broken:
             raise StoreError("the disk is full")
         self.credential = evolve(self.credential, data={**self.credential.data, **patch})
@@ -136,8 +138,13 @@ class File:
 
     @asynccontextmanager
     async def exclusive(self, credential: Credential):
+        assert not self.is_locked, "the lock is not taken twice"
         self.locks += 1
-        yield
+        self.is_locked = True
+        try:
+            yield
+        finally:
+            self.is_locked = False
 
 
 def account(access: str = "A1", refresh: str = "R1", left: float = LIFE, **changes) -> Credential:
