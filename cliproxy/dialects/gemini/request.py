@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from cliproxy.dialects.gemini.parts import (
     DIALECT_ID,
@@ -132,9 +132,38 @@ def _decode_contents(node: JsonObject) -> list[Message]:
     previous: Role = "assistant"
     for number, raw in enumerate(contents):
         message = _decode_content(raw, f"contents[{number}]", previous)
+        if messages and previous == message.role == "assistant":
+            messages[-1] = _continued(messages[-1], message)
+        else:
+            messages.append(message)
         previous = message.role
-        messages.append(message)
     return messages
+
+
+def _continued(turn: Message, more: Message) -> Message:
+    """Put two contents of the model together, and the pieces of a text that meet.
+
+    The vendor's Python client keeps every chunk of a stream as a content of its own and sends them back like
+    that: a thought in pieces, and its signature, which covers all of them, in a further one.
+    """
+    parts = list(turn.parts)
+    rest = list(more.parts)
+    if parts and rest and (joined := _joined(parts[-1], rest[0])) is not None:
+        parts[-1] = joined
+        del rest[0]
+    return evolve(turn, parts=parts + rest, extras={**turn.extras, **more.extras})
+
+
+def _joined(last: Part, piece: Part) -> Part | None:
+    if (
+        not isinstance(last, Text | Thinking)
+        or type(last) is not type(piece)
+        or last.signature
+        or last.extras
+    ):
+        return None
+    assert isinstance(piece, Text | Thinking)
+    return evolve(piece, text=last.text + piece.text)
 
 
 def _decode_content(raw: JsonValue, where: str, previous: Role) -> Message:
@@ -198,8 +227,18 @@ def may_pass(body: JsonObject, model: str) -> bool:
     contents = camel(child(body, "generateContentRequest") or body).get("contents")
     if not isinstance(contents, list):
         return True
-    is_old = is_old_generation(model)
-    return all(isinstance(one, dict) and _is_in_order(one, needs_signature=not is_old) for one in contents)
+    role: JsonValue = None
+    is_signed = is_old = is_old_generation(model)
+    for content in contents:
+        if not isinstance(content, dict):
+            return False
+        # Contents of the model that follow one another are one turn.
+        is_signed = is_old or (is_signed and content.get("role") == role)
+        role = content.get("role")
+        if not _is_in_order(content, needs_signature=not is_signed):
+            return False
+        is_signed = is_signed or any("functionCall" in camel(part) for part in objects(content, "parts"))
+    return True
 
 
 def is_old_generation(model: str) -> bool:

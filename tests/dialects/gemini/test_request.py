@@ -206,6 +206,35 @@ def test_system_instructions(raw, said):
     assert [text.text for text in request.system] == said
 
 
+def test_a_history_of_chunks():
+    """The vendor's Python client sends every chunk of a streamed answer back as a content of its own."""
+    carried = carry(FOREIGN, Family.GEMINI)
+    chunks = [
+        {"text": "h", "thought": True},
+        {"text": "m", "thought": True},
+        {"text": "", "thought": True, "thoughtSignature": carried},
+        {"text": "He"},
+        {"text": "llo"},
+        {"text": "", "thoughtSignature": SIG},
+        {"text": "!"},
+        {"functionCall": {"id": "c", "name": "f", "args": {}}},
+        {"text": ""},
+    ]
+    body = {
+        "contents": [{"role": "model", "parts": [chunk]} for chunk in chunks]
+        + [{"role": "user", "parts": ["go"]}]
+    }
+    turn, user = decode_request(body, at_home()).messages
+    assert turn.parts == [
+        Thinking("hm", FOREIGN),
+        Text("Hello", signature=OWN),
+        Text("!"),
+        ToolCall("c", "f", "{}"),
+        Text(""),
+    ]
+    assert user.parts == [Text("go")]
+
+
 def test_bare_contents():
     assert decode_request({"contents": "hi"}, at_home()).messages == [Message("user", [Text("hi")])]
     assert decode_request({"contents": ["hi"]}, at_home()).messages == [Message("user", [Text("hi")])]
@@ -319,6 +348,23 @@ def test_within_the_dialect_nothing_changes(case):
 @pytest.mark.parametrize(
     ("contents", "passes", "passes_to_older"),
     [
+        (
+            [
+                {"role": "model", "parts": [{"functionCall": {"name": "f"}, "thoughtSignature": SIG}]},
+                {"role": "model", "parts": [{"functionCall": {"name": "g"}}]},
+            ],
+            True,
+            True,
+        ),
+        (
+            [
+                {"role": "model", "parts": [{"functionCall": {"name": "f"}, "thoughtSignature": SIG}]},
+                {"role": "user", "parts": [{"functionResponse": {"name": "f"}}]},
+                {"role": "model", "parts": [{"functionCall": {"name": "g"}}]},
+            ],
+            False,
+            True,
+        ),
         ([{"role": "user", "parts": [{"text": "a"}]}], True, True),
         ([{"parts": [{"text": "a"}]}], False, False),
         ([{"role": "robot", "parts": []}], False, False),
