@@ -21,7 +21,7 @@ from cliproxy import __version__
 from cliproxy.config.model import Config
 from cliproxy.dialects import DIALECTS
 from cliproxy.dialects.base import Dialect
-from cliproxy.errors import Kind, NotFound, ProxyError
+from cliproxy.errors import Kind, LimitExceeded, NotFound, ProxyError
 from cliproxy.observe.access import access_line
 from cliproxy.server.access import KeyRing
 from cliproxy.server.asgi import HttpConnection
@@ -144,6 +144,11 @@ def _add_rules(app: App, world: World) -> None:
         scope = request.scope
         scope[REQUEST_ID] = new_request_id(request.headers.get("X-Request-Id"))  # type: ignore[typeddict-unknown-key]  # the scope is open
         scope[STARTED] = time.monotonic()  # type: ignore[typeddict-unknown-key]  # the scope is open
+        size = sum(len(name) + len(value) for name, value in request.headers.items())
+        limit = world.deps.snapshot().config.limits.header_kb
+        if size > limit * 1024:
+            error = LimitExceeded(f"the request headers exceed the limit of {limit} KB", status=431)
+            return error_response(error, dialect_of_path(request.path))
         return Response(b"", status=204) if request.method == "OPTIONS" else None
 
     @app.after_request

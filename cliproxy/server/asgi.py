@@ -12,11 +12,12 @@ Two things are arranged here that neither side does by itself:
 A response with a complete body is sent as one message instead of two.
 """
 
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 import trio
 from hypercorn.typing import (
     ASGIReceiveCallable,
+    ASGIReceiveEvent,
     ASGISendCallable,
     HTTPResponseBodyEvent,
     HTTPResponseStartEvent,
@@ -27,7 +28,10 @@ from quart.wrappers.response import DataBody
 from quart_trio.asgi import TrioASGIHTTPConnection
 from werkzeug.wrappers import Response as WerkzeugResponse
 
+T = TypeVar("T")
+
 NURSERY: Final = "cliproxy.nursery"
+BODY_RECEIVED: Final = "cliproxy.body-received"
 LAST_MESSAGE_S: Final = 5.0
 
 
@@ -37,11 +41,26 @@ class HttpConnection(TrioASGIHTTPConnection):
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Run the request in a nursery of its own."""
         request = self._create_request_from_scope(send)
+        received = trio.Event()
         async with trio.open_nursery() as nursery:
             # The scope is an open dictionary by specification.
-            cast("dict[str, object]", self.scope)[NURSERY] = nursery
+            cast("dict[str, object]", self.scope).update({NURSERY: nursery, BODY_RECEIVED: received})
             nursery.start_soon(self.handle_messages, nursery, request, receive)
             nursery.start_soon(self.handle_request, nursery, request, send)
+
+    async def handle_messages(  # type: ignore[override]  # the parent widens its parent's signature too
+        self, nursery: trio.Nursery, request: Request, receive: ASGIReceiveCallable
+    ) -> None:
+        """Feed the request's body, and say when all of it has arrived."""
+        received = _fact(request, BODY_RECEIVED, trio.Event)
+
+        async def watched() -> ASGIReceiveEvent:
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body"):
+                received.set()
+            return message
+
+        await super().handle_messages(nursery, request, watched)
 
     async def handle_request(  # type: ignore[override]  # the parent widens its parent's signature too
         self, nursery: trio.Nursery, request: Request, send: ASGISendCallable
@@ -78,4 +97,19 @@ def _body(data: bytes | str, *, more: bool) -> HTTPResponseBodyEvent:
 
 def nursery_of(request: Request) -> trio.Nursery:
     """Return the nursery of a request; its tasks end with the request or when the client leaves."""
-    return cast("trio.Nursery", cast("dict[str, object]", request.scope)[NURSERY])
+    return _fact(request, NURSERY, trio.Nursery)
+
+
+async def body_received(request: Request) -> None:
+    """Wait until the whole body of a request has arrived, wanted or not.
+
+    An answer sent before would reset the connection under a client that is still sending, and be lost.
+    """
+    await _fact(request, BODY_RECEIVED, trio.Event).wait()
+
+
+def _fact(request: Request, name: str, kind: type[T]) -> T:
+    """Return what the connection put into a request's scope."""
+    fact = cast("dict[str, object]", request.scope)[name]
+    assert isinstance(fact, kind)
+    return fact

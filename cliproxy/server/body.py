@@ -19,10 +19,13 @@ from quart.wrappers.response import ResponseBody
 from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
 
 from cliproxy.errors import BadRequest, Kind, LimitExceeded
+from cliproxy.server.asgi import body_received
 from cliproxy.wire.compression import CODINGS, CompressionError, Inflater, TooLarge, is_known, is_plain
 from cliproxy.wire.jsontext import Document, JsonError
 
 JOIN_BYTES: Final = 256 * 1024
+DISCARD_S: Final = 10.0
+"""How long a client may go on sending a body that is too large before it is answered."""
 
 
 class ChannelBody(ResponseBody):
@@ -75,6 +78,8 @@ async def read_json(request: Request, limit: int) -> Document:
     try:
         raw = cast("bytes", await request.get_data(cache=False, as_text=False))
     except RequestEntityTooLarge as exc:
+        with trio.move_on_after(DISCARD_S):
+            await body_received(request)
         raise too_large(limit) from exc
     except RequestTimeout as exc:
         raise LimitExceeded("the request body did not arrive in time", kind=Kind.TIMEOUT, status=408) from exc
