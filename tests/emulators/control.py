@@ -3,7 +3,8 @@
 GET  log                      every request so far
 POST reset                    forget log, script and state
 POST script   [entry, …]      replace the queue (`?append=1` adds to it); faults.py has the vocabulary
-GET, POST state {…}           look at or change settings; `clock_offset` moves the emulator's clock
+GET, POST state {…}           look at or change settings; `clock_offset` moves the emulator's clock,
+                              `log_bodies: false` keeps request bodies out of the log
 POST release  {"count": 1}    let answers go that stopped at a hold
 POST wait     {"requests": n, "finished": n, "disconnected": n, "holding": n, "events": n, "timeout": s}
                               answer with the log once all numbers are reached, or with 408
@@ -20,6 +21,7 @@ from emulators.faults import read_entry
 from emulators.values import (
     Answer,
     Json,
+    JsonObject,
     Request,
     as_list,
     as_object,
@@ -75,9 +77,13 @@ async def _state(engine: Engine, body: Json, _caller: Caller) -> Answer:
     offset = patch.pop("clock_offset", None)
     if isinstance(offset, int | float):
         engine.clock.offset = float(offset)
+    log_bodies = patch.pop("log_bodies", None)
+    if isinstance(log_bodies, bool):
+        engine.log_bodies = log_bodies
     if patch:
         engine.family.configure(patch)
-    return json_answer({**engine.family.state(), "clock_offset": engine.clock.offset})
+    own: JsonObject = {"clock_offset": engine.clock.offset, "log_bodies": engine.log_bodies}
+    return json_answer({**engine.family.state(), **own})
 
 
 async def _release(engine: Engine, body: Json, _caller: Caller) -> Answer:

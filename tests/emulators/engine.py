@@ -8,6 +8,7 @@ turned into steps, which connection.py performs.
 Times in the log are `time.monotonic()` values, which all processes of one machine share.
 """
 
+import hashlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -54,6 +55,8 @@ class Record:
     headers: list[list[str]]
     body: Json
     body_size: int
+    body_sha256: str
+    """Of the bytes as they came, to tell whether a body passed through unchanged."""
     received_at: float
     status: int | None = None
     head_at: float | None = None
@@ -84,13 +87,16 @@ class Engine:
     """Open connections by number, each with the function that drops it."""
     holding: int = 0
     total: int = 0
+    log_bodies: bool = True
+    """Off for load tests: thousands of bodies would fill the memory."""
     _permits: trio.Semaphore = Factory(lambda: trio.Semaphore(0))
     _changed: trio.Event = Factory(trio.Event)
 
     def notify(self) -> None:
         """Wake everybody who waits for the log to change."""
-        self._changed.set()
-        self._changed = trio.Event()
+        if self._changed.statistics().tasks_waiting:
+            self._changed.set()
+            self._changed = trio.Event()
 
     async def changed(self) -> None:
         """Wait until something was recorded."""
@@ -115,6 +121,7 @@ class Engine:
         self.script.clear()
         self.records.clear()
         self.clock.offset = 0.0
+        self.log_bodies = True
         self.total = 0
         while self._permits.value:
             self._permits.acquire_nowait()
@@ -123,7 +130,7 @@ class Engine:
     def admit(self, request: Request, connection: int) -> Record:
         """Open the record of a request."""
         self.total += 1
-        record = new_record(request, connection, self.total)
+        record = new_record(request, connection, self.total, with_body=self.log_bodies)
         self.records.append(record)
         self.notify()
         return record
@@ -162,7 +169,7 @@ class Engine:
             self.script[at] = evolve(entry, times=entry.times - 1)
 
 
-def new_record(request: Request, connection: int, number: int = 0) -> Record:
+def new_record(request: Request, connection: int, number: int = 0, *, with_body: bool = False) -> Record:
     """A fresh record of a request."""
     return Record(
         number=number,
@@ -170,8 +177,9 @@ def new_record(request: Request, connection: int, number: int = 0) -> Record:
         method=request.method,
         target=request.target,
         headers=[[key, value] for key, value in request.headers],
-        body=_loggable(request.body),
+        body=_loggable(request.body) if with_body else None,
         body_size=len(request.body),
+        body_sha256=hashlib.sha256(request.body).hexdigest() if with_body else "",
         received_at=time.monotonic(),
     )
 

@@ -144,10 +144,9 @@ def _check_signatures(contents: list[JsonObject]) -> None:
             continue
         name = as_object(member(part, "functionCall"))["name"]
         text = "Function call is missing a thought_signature in functionCall parts. This is required for"
-        text += (
-            " tools to work correctly, and missing thought_signature may lead to degraded model performance."
-        )
-        text += f" Additional data, function call `default_api:{name}` , position {at + 1}. Please refer to"
+        text += " tools to work correctly, and missing thought_signature may lead to degraded model"
+        text += f" performance. Additional data, function call `default_api:{name}` , position {at + 1}."
+        text += " Please refer to"
         raise refuse(f"{text} https://ai.google.dev/gemini-api/docs/thought-signatures for more details.")
 
 

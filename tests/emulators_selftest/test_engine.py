@@ -1,10 +1,13 @@
 """The engine over real sockets: what faults look like on the wire, and what the log knows about clients."""
 
+import hashlib
 import json
+import ssl
 import time
 
 import pytest
 import trio
+import trustme
 
 from support.emulator import EmulatorError, start_emulator
 
@@ -50,35 +53,37 @@ async def read_until(stream, mark):
     return data
 
 
-@pytest.mark.parametrize(
-    ("fault", "ending", "has", "has_not"),
-    [
-        ("close_before_head", "fin", b"", b"HTTP"),
-        ("reset_before_head", "rst", b"", b"HTTP"),
-        ("head_then_reset", "rst", b"HTTP/1.1 200", b"data:"),
-        ("half_event_fin", "fin", b"data: ", b"word0"),
-        ("half_event_end", "fin", b"0\r\n\r\n", b"word0"),
-        ("half_utf8_rst", "rst", b"caf\xc3", b"caf\xc3\xa9"),
-        ("json_error_200", "fin", b'{"error":', b"data:"),
-        ("empty_200", "fin", b"0\r\n\r\n", b"data:"),
-        ("html_200", "fin", b"<!DOCTYPE html>", b"data:"),
-        ("no_terminal", "fin", b"0\r\n\r\n", b"[DONE]"),
-        ("two_terminals", "fin", b"[DONE]", b"error"),
-        ("broken_event", "fin", b"[DONE]", b"server had an error"),
-        ("gzip", "fin", b"content-encoding: gzip", b"data:"),
-        ("wrong_content_type", "fin", b"content-type: text/plain", b"event-stream"),
-        ("error_event", "fin", b"server had an error", b"[DONE]"),
-        ("not_http", "fin", b"this is not HTTP", b"HTTP/1.1"),
-        ("bad_chunk", "fin", b"not a chunk", b"[DONE]"),
-        ("redirect", "fin", b"HTTP/1.1 302", b"data:"),
-    ],
-)
-async def test_faults_on_the_wire(emulator, fault, ending, has, has_not):
-    await emulator.script([{"fault": fault}])
-    data, ended = await read_all(emulator)
-    assert ended == ending
-    assert has in data
-    assert has_not not in data
+FAULTS_ON_THE_WIRE = [
+    # name, how the connection ends, what the client sees, what it does not see
+    ("close_before_head", "fin", b"", b"HTTP"),
+    ("reset_before_head", "rst", b"", b"HTTP"),
+    ("head_then_reset", "rst", b"HTTP/1.1 200", b"data:"),
+    ("half_event_fin", "fin", b"data: ", b"word0"),
+    ("half_event_end", "fin", b"0\r\n\r\n", b"word0"),
+    ("half_utf8_rst", "rst", b"caf\xc3", b"caf\xc3\xa9"),
+    ("json_error_200", "fin", b'{"error":', b"data:"),
+    ("empty_200", "fin", b"0\r\n\r\n", b"data:"),
+    ("html_200", "fin", b"<!DOCTYPE html>", b"data:"),
+    ("no_terminal", "fin", b"0\r\n\r\n", b"[DONE]"),
+    ("two_terminals", "fin", b"[DONE]", b"error"),
+    ("broken_event", "fin", b"[DONE]", b"server had an error"),
+    ("gzip", "fin", b"content-encoding: gzip", b"data:"),
+    ("wrong_content_type", "fin", b"content-type: text/plain", b"event-stream"),
+    ("error_event", "fin", b"server had an error", b"[DONE]"),
+    ("not_http", "fin", b"this is not HTTP", b"HTTP/1.1"),
+    ("bad_chunk", "fin", b"not a chunk", b"[DONE]"),
+    ("redirect", "fin", b"HTTP/1.1 302", b"data:"),
+]
+
+
+async def test_faults_on_the_wire(emulator):
+    """All in one process: starting one for each would take most of the time."""
+    for fault, ending, has, has_not in FAULTS_ON_THE_WIRE:
+        await emulator.script([{"fault": fault}])
+        data, ended = await read_all(emulator)
+        assert (fault, ended) == (fault, ending)
+        assert has in data, fault
+        assert has_not not in data, fault
 
 
 async def test_large_events_and_bodies_arrive_whole(emulator):
@@ -169,3 +174,48 @@ async def test_mistakes_in_control_requests_are_told(emulator):
         await emulator.configure(typo=1)
     with pytest.raises(EmulatorError, match="the wait ran out"):
         await emulator.wait(requests=1, timeout=0.01)
+
+
+async def test_bodies_can_be_compared_byte_for_byte_or_left_out(emulator):
+    await read_all(emulator)
+    sent = json.dumps(BODY).encode()
+    [seen] = await emulator.log()
+    assert seen.body_sha256 == hashlib.sha256(sent).hexdigest()
+    await emulator.configure(log_bodies=False)
+    await read_all(emulator)
+    *_, seen = await emulator.log()
+    assert (seen.body, seen.body_sha256, seen.body_size) == (None, "", len(sent))
+
+
+async def test_scripts_are_for_the_requests_they_name(emulator):
+    await emulator.script([{"status": 500, "times": 2, "when": {"contains": "bad"}}, {"status": 503}])
+    bad = {**BODY, "messages": [{"role": "user", "content": "bad"}]}
+    statuses = []
+    for body in (BODY, bad, bad, bad):
+        data, _ = await read_all(emulator, raw_request(body, connection="close"))
+        statuses.append(data.split()[1])
+    assert statuses == [b"503", b"500", b"500", b"200"]
+
+
+async def test_an_emulator_ends_when_its_input_closes(emulator):
+    await emulator.process.stdin.aclose()
+    with trio.fail_after(10):
+        assert await emulator.process.wait() == 0
+
+
+async def test_tls_has_a_plain_control_port(tmp_path):
+    authority = trustme.CA()
+    chain = authority.issue_cert("localhost")
+    pem = tmp_path / "server.pem"
+    pem.write_bytes(chain.private_key_pem.bytes() + b"".join(part.bytes() for part in chain.cert_chain_pems))
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    async with start_emulator("openai", "--tls", str(pem)) as emulator:
+        assert emulator.base_url.startswith("https://")
+        stream = await trio.open_ssl_over_tcp_stream(
+            "localhost", emulator.port, https_compatible=True, ssl_context=context
+        )
+        async with stream:
+            await stream.send_all(raw_request(connection="close"))
+            await read_until(stream, b"[DONE]")
+        await emulator.wait(finished=1)

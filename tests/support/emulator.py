@@ -43,6 +43,7 @@ class Seen:
     headers: list[list[str]]
     body: Any
     body_size: int
+    body_sha256: str
     received_at: float
     status: int | None
     head_at: float | None
