@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from cliproxy.wire.jsontext import JsonObject, JsonValue
+from cliproxy.wire.jsontext import JsonObject
 
 _NAMES: Final = (
     "allowedFunctionNames",
@@ -93,8 +93,13 @@ def snake(name: str) -> str:
 _CAMEL: Final[Mapping[str, str]] = {snake(name): name for name in _NAMES if snake(name) != name}
 
 
-def camel(node: Mapping[str, JsonValue]) -> JsonObject:
-    """Return a copy of a node with the names of the API in their first spelling. The first spelling wins."""
+def camel(node: JsonObject) -> JsonObject:
+    """Return a node with the names of the API in their first spelling, which wins where both are there.
+
+    Most nodes are spelled like that already and are returned as they are: the result is not to be changed.
+    """
+    if _CAMEL.keys().isdisjoint(node):
+        return node
     return {
         _CAMEL.get(name, name): value
         for name, value in node.items()
