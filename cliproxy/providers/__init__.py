@@ -9,9 +9,7 @@ from typing import Final
 from cliproxy.providers.base import Provider
 from cliproxy.providers.demo import PROVIDER as DEMO
 from cliproxy.providers.gemini import PROVIDER as GEMINI
-from cliproxy.providers.gemini import PROVIDER as GEMINI
 from cliproxy.providers.gitlab import PROVIDER as GITLAB
-from cliproxy.providers.openai_compat import PROVIDER as OPENAI_COMPATIBLE
 from cliproxy.providers.openai_compat import PROVIDER as OPENAI_COMPATIBILITY
 
 __all__ = ["PROVIDERS", "Provider"]
