@@ -20,7 +20,7 @@ from emulators.check import (
     Tagged,
     dotted,
 )
-from emulators.values import Answer, HeaderList, Json, JsonObject, Refusal, as_text, dumps, json_answer
+from emulators.values import Answer, HeaderList, JsonObject, Refusal, as_text, json_answer
 
 TOOL_NAME = r"[a-zA-Z0-9_-]{1,128}"
 TOOL_ID = r"[a-zA-Z0-9_-]+"
@@ -151,7 +151,7 @@ def _block(required: tuple[str, ...], **fields: Spec) -> Obj:
 
 
 _TEXT = _block(("text",), text=Str(), citations=Opt(List(Map())))
-_IMAGE = _block(("source",), source=_IMAGE_SOURCE)
+_IMAGE = _block(("source",), source=_IMAGE_SOURCE, transformations=_FREE)
 _DOCUMENT = _block(
     ("source",), source=_DOCUMENT_SOURCE, title=Opt(Str()), context=Opt(Str()), citations=_CITED
 )
@@ -173,6 +173,7 @@ _TOOL_RESULT = _block(
     tool_use_id=Str(pattern=TOOL_ID),
     content=Either((Str(), List(_RESULT_PART))),
     is_error=Bool(),
+    toolset_name=Opt(Str()),
 )
 _TOOL_USE = _block(
     ("id", "name", "input"),
@@ -180,6 +181,7 @@ _TOOL_USE = _block(
     name=Str(low=1, high=200),
     input=Map(),
     caller=_FREE,
+    toolset_name=Opt(Str()),
 )
 USER_BLOCK = Tagged(
     "type",
@@ -394,8 +396,3 @@ def worded(problem: Problem) -> Refusal:
             bound = figures.get("low") if problem.kind == "short" else figures["high"]
             text = f"{figures['of']} should have {word} {bound} items or characters"
     return refuse(f"{where}: {text}")
-
-
-def as_json_text(value: Json) -> str:
-    """JSON text of a value."""
-    return dumps(value).decode()

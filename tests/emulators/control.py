@@ -11,7 +11,7 @@ POST wait     {"requests": n, "finished": n, "disconnected": n, "holding": n, "e
 POST drop     {"how": "fin"}  close every other connection, idle ones included
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import trio
 from attrs import frozen
@@ -46,25 +46,27 @@ async def handle_control(engine: Engine, request: Request, own: int) -> Answer:
     """Answer one control request from connection `own`; a mistake in it comes back as 400."""
     name = request.path.removeprefix(CONTROL_PREFIX)
     known = _HANDLERS.get((request.method, name))
-    if known is None:
-        return json_answer({"error": f"no control endpoint {request.method} {name}"}, 404)
     try:
         body = loads(request.body) if request.body else None
-        return await known(engine, body, Caller(own, request))
+        if (request.method, name) == ("POST", "wait"):
+            return await _wait(engine, body)
+        if known is not None:
+            return known(engine, body, Caller(own, request))
     except (ValueError, TypeError) as exc:
         return json_answer({"error": str(exc)}, 400)
+    return json_answer({"error": f"no control endpoint {request.method} {name}"}, 404)
 
 
-async def _log(engine: Engine, _body: Json, _caller: Caller) -> Answer:
+def _log(engine: Engine, _body: Json, _caller: Caller) -> Answer:
     return json_answer([record.as_json() for record in engine.records])
 
 
-async def _reset(engine: Engine, _body: Json, _caller: Caller) -> Answer:
+def _reset(engine: Engine, _body: Json, _caller: Caller) -> Answer:
     engine.reset()
     return json_answer({})
 
 
-async def _script(engine: Engine, body: Json, caller: Caller) -> Answer:
+def _script(engine: Engine, body: Json, caller: Caller) -> Answer:
     entries = [read_entry(item) for item in as_list(body)]
     if "append" not in caller.request.query:
         engine.script.clear()
@@ -72,7 +74,7 @@ async def _script(engine: Engine, body: Json, caller: Caller) -> Answer:
     return json_answer({"queued": len(engine.script)})
 
 
-async def _state(engine: Engine, body: Json, _caller: Caller) -> Answer:
+def _state(engine: Engine, body: Json, _caller: Caller) -> Answer:
     patch = dict(as_object(body))
     offset = patch.pop("clock_offset", None)
     if isinstance(offset, int | float):
@@ -86,13 +88,13 @@ async def _state(engine: Engine, body: Json, _caller: Caller) -> Answer:
     return json_answer({**engine.family.state(), **own})
 
 
-async def _release(engine: Engine, body: Json, _caller: Caller) -> Answer:
+def _release(engine: Engine, body: Json, _caller: Caller) -> Answer:
     count = as_object(body).get("count", 1)
     engine.release(count if isinstance(count, int) else 1)
     return json_answer({})
 
 
-async def _drop(engine: Engine, body: Json, caller: Caller) -> Answer:
+def _drop(engine: Engine, body: Json, caller: Caller) -> Answer:
     how = as_text(as_object(body).get("how")) or "fin"
     dropped = [number for number in engine.connections if number != caller.connection]
     for number in dropped:
@@ -100,7 +102,7 @@ async def _drop(engine: Engine, body: Json, caller: Caller) -> Answer:
     return json_answer({"dropped": len(dropped)})
 
 
-async def _wait(engine: Engine, body: Json, _caller: Caller) -> Answer:
+async def _wait(engine: Engine, body: Json) -> Answer:
     wanted = as_object(body)
     timeout = wanted.get("timeout", DEFAULT_WAIT_S)
     names = [name for name in wanted if name != "timeout"]
@@ -133,7 +135,7 @@ def _number(value: Json) -> float:
     raise ValueError(msg)
 
 
-_Handler = Callable[[Engine, Json, Caller], Awaitable[Answer]]
+_Handler = Callable[[Engine, Json, Caller], Answer]
 _HANDLERS: dict[tuple[str, str], _Handler] = {
     ("GET", "log"): _log,
     ("POST", "reset"): _reset,
@@ -141,6 +143,5 @@ _HANDLERS: dict[tuple[str, str], _Handler] = {
     ("GET", "state"): _state,
     ("POST", "state"): _state,
     ("POST", "release"): _release,
-    ("POST", "wait"): _wait,
     ("POST", "drop"): _drop,
 }

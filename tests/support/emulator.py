@@ -170,7 +170,12 @@ async def start_emulator(
             process,
         )
     finally:
-        await _stop(process)
+        with trio.move_on_after(STOP_LIMIT_S, shield=True):
+            await _stop(process)
+        if process.returncode is None:
+            process.kill()
+            with trio.move_on_after(STOP_LIMIT_S, shield=True):
+                await process.wait()
 
 
 async def _ready_line(name: str, process: trio.Process) -> dict[str, int]:
@@ -189,17 +194,12 @@ async def _ready_line(name: str, process: trio.Process) -> dict[str, int]:
 
 
 async def _stop(process: trio.Process) -> None:
-    """Ask it to end by closing its input; kill it if it does not."""
+    """Ask it to end by closing its input."""
     assert process.stdin is not None
     assert process.stdout is not None
-    with trio.move_on_after(STOP_LIMIT_S, shield=True) as scope:
-        await process.stdin.aclose()
-        await process.stdout.aclose()
-        await process.wait()
-    if scope.cancelled_caught:
-        process.kill()
-        with trio.CancelScope(shield=True):
-            await process.wait()
+    await process.stdin.aclose()
+    await process.stdout.aclose()
+    await process.wait()
 
 
 def _read_log(records: list[dict[str, Any]]) -> list[Seen]:
