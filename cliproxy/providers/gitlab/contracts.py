@@ -31,7 +31,7 @@ from cliproxy.dialects.base import Action, Framing
 from cliproxy.errors import Failure, Kind, Scope, kind_of_status
 from cliproxy.login.code import one_line
 from cliproxy.login.rates import RateRule
-from cliproxy.providers.base import Call, Contract
+from cliproxy.providers.base import Call, Contract, own_headers
 from cliproxy.providers.gitlab.fill import suggestion_of
 from cliproxy.providers.gitlab.instance import instance_of
 from cliproxy.providers.gitlab.models import Target, Vendor, target_of
@@ -221,16 +221,6 @@ def _anthropic_headers(client: Mapping[str, str]) -> dict[str, str]:
     kept = ",".join(beta for beta in betas if beta and not beta.startswith("oauth"))
     fields = {"Anthropic-Version": client.get("anthropic-version", "") or ANTHROPIC_VERSION}
     return fields | ({"Anthropic-Beta": kept} if kept else {})
-
-
-def own_headers(call: Call) -> dict[str, str]:
-    """Return the program's name and the extra headers of the credential; ``$Name`` copies the client's."""
-    fields = {"User-Agent": call.user_agent} if call.user_agent else {}
-    for name, value in call.credential.headers.items():
-        copied = call.client_headers.get(value[1:].lower(), "") if value.startswith("$") else value
-        if copied:
-            fields[name] = copied
-    return fields
 
 
 # --- which ones, in which order -----------------------------------------------------------------------------

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
+from cliproxy.catalog import static
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.credentials.model import Credential
 from cliproxy.ir.request import Family
@@ -239,14 +240,16 @@ def _other_names(name: str) -> list[str]:
 
 def _info(model: Found, vendor: Vendor, aliases: tuple[str, ...]) -> ModelInfo:
     row = _row_of(model.name)
-    return ModelInfo(
+    known = static.find(model.name) or ModelInfo(id=model.name)
+    return evolve(
+        known,
         id=model.name,
         aliases=aliases,
         display_name=f"GitLab Duo ({model.label or model.name})",
         owned_by=OWNER,
         description=vendor,
-        context_tokens=row.context_k * 1000 if row is not None else None,
-        output_tokens=row.output_k * 1000 if row is not None else None,
+        context_tokens=row.context_k * 1000 if row is not None else known.context_tokens,
+        output_tokens=row.output_k * 1000 if row is not None else known.output_tokens,
         family=Family.CLAUDE if vendor is Vendor.ANTHROPIC else Family.GPT,
         input_modalities=("text", "image"),
     )

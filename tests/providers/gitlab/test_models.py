@@ -213,3 +213,11 @@ def test_a_pinned_model_leaves_no_choice() -> None:
 )
 def test_no_list(body: dict) -> None:
     assert read_list(body).found == []
+
+
+def test_what_is_known_of_a_model_goes_along_with_the_offer() -> None:
+    (claude, gpt, strange) = offered([Found("claude-opus-5"), Found("gpt-5.6-sol"), Found("claude-next-9")])
+    assert claude.thinking is not None
+    assert claude.thinking.adaptive
+    assert gpt.thinking is not None
+    assert strange.thinking is None
