@@ -5,6 +5,7 @@ errors are instant; each command's module is imported when the command runs.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final, Protocol, cast
@@ -47,12 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as exc:
         print(f"cliproxy: {exc}\nRun `cliproxy --help` for all commands and flags.", file=sys.stderr)
         return USAGE
-    if arguments.wants_help:
-        print(help_text())
-        return OK
-    if arguments.wants_version:
-        print(version_text())
-        return OK
+    if arguments.wants_help or arguments.wants_version:
+        return _show(help_text() if arguments.wants_help else version_text())
     command = cast("_Command", importlib.import_module(COMMAND_MODULES[arguments.command]))
     code = INTERRUPTED
     try:
@@ -60,3 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except* KeyboardInterrupt:
         pass
     return code
+
+
+def _show(text: str) -> int:
+    """Print a text; whoever reads it may stop reading early."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # The interpreter flushes once more at its end; give it somewhere to write.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return OK

@@ -8,6 +8,7 @@ origins the owner allows.
 
 import logging
 import re
+import secrets
 import time
 from collections import defaultdict
 from http import HTTPStatus
@@ -23,6 +24,7 @@ from cliproxy.dialects import DIALECTS
 from cliproxy.dialects.base import Dialect
 from cliproxy.errors import Kind, LimitExceeded, NotFound, ProxyError
 from cliproxy.observe.access import access_line
+from cliproxy.observe.logs import request_id as log_id
 from cliproxy.server.access import KeyRing
 from cliproxy.server.asgi import HttpConnection
 from cliproxy.server.generate import Generate
@@ -143,6 +145,7 @@ def _add_rules(app: App, world: World) -> None:
     async def begin() -> Response | None:
         scope = request.scope
         scope[REQUEST_ID] = new_request_id(request.headers.get("X-Request-Id"))  # type: ignore[typeddict-unknown-key]  # the scope is open
+        log_id.set(secrets.token_hex(4))
         scope[STARTED] = time.monotonic()  # type: ignore[typeddict-unknown-key]  # the scope is open
         size = sum(len(name) + len(value) for name, value in request.headers.items())
         limit = world.deps.snapshot().config.limits.header_kb

@@ -86,6 +86,7 @@ async def run_server(
         app = options.make_app(service)
         async with trio.open_nursery() as nursery:
             await nursery.start(service.watch_signals)
+            nursery.start_soon(service.enforce_the_end)
             await nursery.start(service.tokens.run)
             for credential in service.snapshots.current().credentials:
                 nursery.start_soon(discover_for_ever, service, credential, name=f"discover {credential.id}")

@@ -18,6 +18,7 @@ The service knows neither the web framework nor a provider by name: it is given 
 """
 
 import logging
+import os
 import random
 import signal
 import socket
@@ -44,6 +45,7 @@ from cliproxy.service.snapshots import Snapshots, is_listed
 logger = logging.getLogger(__name__)
 
 HEADER_BYTES: Final = 1024
+HARD_END_S: Final = 10.0
 NO_LIMIT: Final = 2**31 - 1
 
 
@@ -109,6 +111,18 @@ class Service:
         async with trio.open_nursery() as nursery:
             await nursery.start(serve_app, app, config, self._stop.wait)
             task_status.started(urls)
+
+    async def enforce_the_end(self) -> None:
+        """End the process when the drain time is over and something still holds it.
+
+        The ASGI server writes to its clients under a shield without a deadline; where the system does not
+        end the connection of a client that has stopped reading, nothing else would.
+        """
+        await self._stop.wait()
+        await trio.sleep(self.config.timeouts.drain_seconds + HARD_END_S)
+        logger.error("ending the process: a connection could not be closed within the drain time")
+        logging.shutdown()
+        os._exit(1)
 
     async def watch_signals(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Stop on the first SIGINT or SIGTERM; on the second raise ``KeyboardInterrupt``, which ends

@@ -13,7 +13,6 @@ from attrs import evolve, frozen
 
 from cliproxy.config.environment import (
     ConfigSource,
-    Environment,
     choose_source,
     expand_home,
     read_environment,

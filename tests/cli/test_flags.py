@@ -107,11 +107,10 @@ def test_after_two_dashes_everything_is_a_word() -> None:
 def test_any_line_is_understood_or_refused(line: list[str]) -> None:
     try:
         arguments = parse(line)
-    except UsageError as exc:
-        assert str(exc)
-    else:
-        assert isinstance(arguments, Arguments)
-        assert arguments.command in COMMANDS
+    except UsageError:
+        return
+    assert isinstance(arguments, Arguments)
+    assert arguments.command in COMMANDS
 
 
 def test_the_logins_are_those_of_the_providers() -> None:

@@ -116,10 +116,13 @@ async def test_compressed_answers_are_decompressed() -> None:
 
 async def test_a_decompressed_answer_is_bounded() -> None:
     packed = gzip.compress(b"x" * 10_000_000)
-    async with serving(sends(body(packed, b"content-encoding: gzip"))) as server, Upstreams() as upstreams:
-        async with upstreams.open(get(server.url)) as stream:
-            with pytest.raises(TransportError, match="exceeds"):
-                await stream.read_all(1_000_000)
+    async with (
+        serving(sends(body(packed, b"content-encoding: gzip"))) as server,
+        Upstreams() as upstreams,
+        upstreams.open(get(server.url)) as stream,
+    ):
+        with pytest.raises(TransportError, match="exceeds"):
+            await stream.read_all(1_000_000)
 
 
 async def test_redirects_are_answers_like_any_other() -> None:
@@ -236,11 +239,12 @@ async def test_a_proxy_is_used_and_its_absence_is_an_error() -> None:
 
 
 async def test_the_default_proxy_serves_calls_that_name_none() -> None:
-    async with serving(sends(body(b"via proxy"))) as proxy:
-        async with Upstreams(proxy_url=Secret(proxy.url)) as upstreams:
-            assert (
-                await upstreams.fetch(get("http://upstream.invalid/", proxy_url=None))
-            ).body == b"via proxy"
+    async with (
+        serving(sends(body(b"via proxy"))) as proxy,
+        Upstreams(proxy_url=Secret(proxy.url)) as upstreams,
+    ):
+        answer = await upstreams.fetch(get("http://upstream.invalid/", proxy_url=None))
+        assert answer.body == b"via proxy"
 
 
 @pytest.mark.parametrize("proxy", ["ftp://x", "nonsense", "http://", "socks4://x:1", "http://[bad]"])

@@ -3,7 +3,7 @@
 import pytest
 import trio
 import trio.testing
-from attrs import frozen
+from attrs import field, frozen
 
 from cliproxy.errors import TransportError
 from cliproxy.net.http import Upstreams
@@ -14,7 +14,7 @@ from cliproxy.wire.http import Headers, MemoryCall
 @frozen
 class Answer:
     status: int = 200
-    headers: Headers = Headers({"content-type": "text/plain"})
+    headers: Headers = field(factory=lambda: Headers({"content-type": "text/plain"}))
     chunks: tuple[tuple[float, bytes], ...] = ((0.0, b"a"), (2.0, b"b"))
 
 
@@ -39,7 +39,9 @@ async def test_reading_everything_is_bounded(autojump_clock: trio.testing.MockCl
 
 
 async def test_calls_find_their_upstream_by_name() -> None:
-    async with Upstreams({"x": lambda call: Answer(chunks=((0.0, call.body),))}) as upstreams:
-        async with upstreams.open(MemoryCall(target="x", body=b"echo")) as stream:
-            assert (stream.status, await stream.read()) == (200, b"echo")
-            assert stream.headers.get("Content-Type") == "text/plain"
+    async with (
+        Upstreams({"x": lambda call: Answer(chunks=((0.0, call.body),))}) as upstreams,
+        upstreams.open(MemoryCall(target="x", body=b"echo")) as stream,
+    ):
+        assert (stream.status, await stream.read()) == (200, b"echo")
+        assert stream.headers.get("Content-Type") == "text/plain"

@@ -1,5 +1,6 @@
 """Cooldowns as pure arithmetic."""
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -48,7 +49,7 @@ def test_a_pause_is_within_its_bounds(kind: Kind, count: int, seed: int) -> None
 
 def test_pauses_double_up_to_the_longest() -> None:
     pauses = run_of_failures(9, Kind.OVERLOADED)
-    for shorter, longer in zip(pauses, pauses[1:], strict=False):
+    for shorter, longer in pairwise(pauses):
         assert longer >= shorter
     assert 1 <= pauses[0] <= 1.1
     assert pauses[-1] >= 60

@@ -1,5 +1,6 @@
 """The generation handler: from bytes to bytes, in virtual time and without sockets."""
 
+import gzip
 import json
 import math
 
@@ -122,8 +123,6 @@ async def test_upstream_headers_are_shown_only_when_wanted() -> None:
 
 
 async def test_a_compressed_request_is_understood() -> None:
-    import gzip
-
     packed = gzip.compress(json.dumps(CHAT).encode())
     headers = {"content-encoding": "gzip", "content-type": "application/json"}
     async with client_of(application(bottle(json_reply(WHOLE)))) as client:

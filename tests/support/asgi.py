@@ -1,7 +1,7 @@
 """An in-memory ASGI client: no sockets, so it works with the clock that jumps.
 
-The framework's own test client waits for ever when a client leaves in mid-stream, and the HTTP library's transport collects
-whole bodies; both are what our tests are about.
+The framework's own test client waits for ever when a client leaves in mid-stream, and the HTTP library's
+transport collects whole bodies; both are what our tests are about.
 """
 
 import json

@@ -1,7 +1,7 @@
 """An exchange in a bottle: scripted upstreams, a fake provider, and the records that come out.
 
-No sockets. Every I/O operation of the scripted upstream passes through one counter, so that a test can cancel the exchange
-exactly there; every stream says whether it was closed.
+No sockets. Every I/O operation of the scripted upstream passes through one counter, so that a test can cancel
+the exchange exactly there; every stream says whether it was closed.
 """
 
 from collections import deque
@@ -200,7 +200,9 @@ def bottle(
     tokens: FakeTokens | None = None,
     **settings: object,
 ) -> Bottle:
-    """Build the world of an exchange for client model ``m``, served by credentials named by single letters."""
+    """Build the world of an exchange for client model ``m``, served by credentials named by single
+    letters.
+    """
     offered: tuple[Contract, ...] = contracts
     provider = Provider(
         key="p",
