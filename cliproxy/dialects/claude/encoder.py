@@ -61,7 +61,7 @@ from cliproxy.ir.events import (
 from cliproxy.ir.request import Family, Signature
 from cliproxy.ir.response import Ending, FinishReason, Usage
 from cliproxy.ir.signatures import Anchor, carry
-from cliproxy.wire.jsontext import JsonObject, child, dumps, literal
+from cliproxy.wire.jsontext import JsonObject, child, dumps, dumps_text, literal, text
 from cliproxy.wire.sse import Frame, make_frame, render
 
 PING: Final = b'{"type": "ping"}'
@@ -277,7 +277,7 @@ class ClaudeStreamEncoder:
                 current.signature = Signature(event.value, event.family)
             case ArgsDone() if current.start.kind in _CALLED and not current.has_words:
                 return self._say_whole_arguments(current, event.arguments)
-            case Annotation(dialect="claude") if current.start.kind in _SPOKEN:
+            case Annotation(dialect="claude") if event.citation and current.start.kind in _SPOKEN:
                 delta: JsonObject = {"type": "citations_delta", "citation": event.citation}
                 return [*self._announce(current), _delta_frame(current.head, dumps(delta))]
             case OpaqueBlock():
@@ -303,7 +303,7 @@ class ClaudeStreamEncoder:
             return self._say_arguments(current, arguments) if arguments else []
         value = to_object(arguments)
         # A call without deltas has no arguments, which needs no frame to say.
-        return self._say(current, _ARGUMENTS, dumps(value).decode("utf-8")) if value else []
+        return self._say(current, _ARGUMENTS, dumps_text(value)) if value else []
 
     def _close(self, current: _Current) -> Iterator[Frame]:
         """End a block, with what is only known or only allowed at its end."""
@@ -341,12 +341,12 @@ class ClaudeStreamEncoder:
     def _whole(self, block: JsonObject) -> Iterator[Frame]:
         """Write a block that is complete from the start."""
         head = b'{"type":"content_block_delta","index":%d,"delta":' % self._count
-        if "signature" in block:
+        if text(block, "type") == "thinking":
             yield self._start_frame({**block, "signature": ""})
-            yield _delta_frame(head, _SIGNATURE + dumps(block["signature"]) + b"}")
-        elif "input" in block:
+            yield _delta_frame(head, _SIGNATURE + literal(text(block, "signature")) + b"}")
+        elif child(block, "input"):
             yield self._start_frame({**block, "input": {}})
-            yield _delta_frame(head, _ARGUMENTS + dumps(dumps(child(block, "input")).decode("utf-8")) + b"}")
+            yield _delta_frame(head, _ARGUMENTS + literal(dumps_text(child(block, "input"))) + b"}")
         else:
             yield self._start_frame(block)
         yield self._stop_frame()

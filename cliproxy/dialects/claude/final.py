@@ -22,6 +22,7 @@ from cliproxy.wire.jsontext import (
     child,
     items,
     number,
+    objects,
     strings,
     text,
 )
@@ -130,7 +131,8 @@ def put_system_first(body: JsonObject) -> JsonObject:
     rest = [message for message in messages if not _is_system(message)]
     if len(rest) == len(messages):
         return body
-    moved = [block for message in messages if _is_system(message) for block in _blocks(message, "content")]
+    notes = (message for message in objects(body, "messages") if _is_system(message))
+    moved = [block for note in notes for block in _blocks(note, "content")]
     return {**body, "system": [*_blocks(body, "system"), *moved], "messages": rest}
 
 
@@ -138,10 +140,8 @@ def _is_system(message: JsonValue) -> bool:
     return isinstance(message, dict) and text(message, "role") == "system"
 
 
-def _blocks(holder: JsonValue, member: str) -> list[JsonValue]:
+def _blocks(holder: JsonObject, member: str) -> list[JsonValue]:
     """Return a list of blocks; a bare text counts as one block."""
-    if not isinstance(holder, dict):
-        return []
     bare = text(holder, member)
     return [{"type": "text", "text": bare}] if bare else items(holder, member)
 
@@ -240,6 +240,7 @@ def _remarked(body: JsonObject, edits: Mapping[_Place, JsonObject | None]) -> Js
     for place, control in edits.items():
         if place.section == "messages":
             message = copied["messages"][place.index]
+            assert isinstance(message, dict)
             blocks = contents.get(place.index) or [*_blocks(message, "content")]
             contents[place.index] = blocks
             blocks[place.block] = _marked(blocks[place.block], control)
@@ -248,8 +249,8 @@ def _remarked(body: JsonObject, edits: Mapping[_Place, JsonObject | None]) -> Js
             holders[place.index] = _marked(holders[place.index], control)
     for index, blocks in contents.items():
         message = copied["messages"][index]
-        if isinstance(message, dict):
-            copied["messages"][index] = {**message, "content": blocks}
+        assert isinstance(message, dict)
+        copied["messages"][index] = {**message, "content": blocks}
     return {**body, **copied} if copied else body
 
 

@@ -34,7 +34,7 @@ _WORDS: Final[Mapping[FinishReason, str]] = {
     FinishReason.ERROR: "end_turn",
     FinishReason.CANCELLED: "end_turn",
 }
-_DONE: Final = frozenset({FinishReason.STOP, FinishReason.TOOL_CALLS})
+_DONE: Final = frozenset({"end_turn", "tool_use"})
 
 
 def read_ending(obj: JsonObject) -> Ending:
@@ -45,12 +45,10 @@ def read_ending(obj: JsonObject) -> Ending:
 
 def write_ending(ending: Ending, *, has_calls: bool) -> JsonObject:
     """Write ``stop_reason`` and ``stop_sequence``. Calls were made if and only if they are there."""
-    if ending.reason in _DONE:
+    is_native = _REASONS.get(ending.native) is ending.reason
+    word = ending.native if is_native else _WORDS[ending.reason]
+    if word in _DONE:
         word = "tool_use" if has_calls else "end_turn"
-    elif _REASONS.get(ending.native) is ending.reason:
-        word = ending.native
-    else:
-        word = _WORDS[ending.reason]
     return {"stop_reason": word, "stop_sequence": ending.stop_sequence if word == "stop_sequence" else None}
 
 

@@ -107,7 +107,7 @@ def _takes_along(block: JsonObject, parts: list[Part], carried: dict[Anchor, Sig
             return False
         case Anchor.NEXT_CALL | Anchor.NEXT_TEXT:
             carried[anchor] = signature
-        case Anchor.PREVIOUS_CALL | Anchor.PREVIOUS_TEXT:
+        case _:
             wanted = ToolCall if anchor is Anchor.PREVIOUS_CALL else Text
             at = next((at for at in reversed(range(len(parts))) if isinstance(parts[at], wanted)), None)
             if at is not None:

@@ -7,6 +7,7 @@ blocks beside them, but only to clients that asked for thinking and so expect su
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from cliproxy.dialects.claude.outcome import read_ending, read_usage, write_ending, write_usage
 from cliproxy.dialects.claude.reading import ID, extras_of, own_family, read_block
@@ -18,7 +19,13 @@ from cliproxy.ir.response import Choice, Ending, FinishReason, IRResponse
 from cliproxy.ir.signatures import Anchor, carry
 from cliproxy.wire.jsontext import JsonObject, child, objects, text
 
-_MODELLED = ("id", "type", "role", "model", "content", "stop_reason", "stop_sequence")
+_MODELLED: Final = ("id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage")
+_COUNTS: Final = (
+    "input_tokens",
+    "output_tokens",
+    "cache_creation_input_tokens",
+    "cache_read_input_tokens",
+)
 
 
 # --- reading ------------------------------------------------------------------------------------------------
@@ -34,13 +41,17 @@ def decode_response(body: JsonObject, ctx: ExchangeContext) -> IRResponse:
         return Signature(value, family)
 
     parts = [read_block(block, sign) for block in objects(body, "content")]
+    usage = child(body, "usage")
+    extras = extras_of(body, *_MODELLED)
+    for rest in extras_of(usage, *_COUNTS).values():
+        extras = {ID: {**extras.get(ID, {}), "usage": rest}}
     return IRResponse(
         id=text(body, "id"),
         model=text(body, "model"),
         choices=[Choice(parts, read_ending(body))],
-        usage=read_usage(child(body, "usage")),
+        usage=read_usage(usage),
         created=int(ctx.now),
-        extras=extras_of(body, *_MODELLED),
+        extras=extras,
     )
 
 
@@ -132,7 +143,7 @@ def _thought_blocks(part: Thinking, ctx: ExchangeContext) -> Iterator[JsonObject
 
 def opaque_blocks(part: Opaque, ctx: ExchangeContext) -> Iterator[JsonObject]:
     """Write what a server-side tool did. Another dialect's web search becomes the two blocks used here."""
-    if part.dialect == ID:
+    if part.dialect == ID and text(part.raw, "type"):
         yield part.raw
     elif part.kind == "web_search_call":
         action = child(part.raw, "action")

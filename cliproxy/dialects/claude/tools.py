@@ -103,7 +103,7 @@ def _written(tools: Iterator[Tool], ctx: ExchangeContext) -> Iterator[JsonObject
                 yield with_cache(tool.raw, tool.cache)
             case ToolKind.WEB_SEARCH:
                 yield _write_web_search(tool)
-            case ToolKind.BUILTIN:
+            case _:
                 ctx.note(f"the server-side tool {tool.name or text(tool.raw or {}, 'type')} was dropped")
 
 

@@ -29,7 +29,6 @@ from cliproxy.ir.request import (
     Remote,
     Stored,
     Text,
-    Thinking,
     ToolCall,
     ToolResult,
     Video,
@@ -181,5 +180,5 @@ def _inner_blocks(parts: list[Part], ctx: ExchangeContext) -> Iterator[JsonObjec
                     yield block
             case Opaque(dialect="claude"):
                 yield part.raw
-            case Opaque() | Thinking() | ToolCall() | ToolResult():
+            case _:
                 ctx.note(f"{type(part).__name__} inside a tool result was dropped")

@@ -180,6 +180,10 @@ def test_unmarked_request_gets_the_three_marks_that_pay() -> None:
     }
 
 
+def test_what_is_no_block_cannot_be_marked() -> None:
+    assert add_cache_marks({"system": [7]}) == {"system": [7]}
+
+
 def test_a_first_turn_has_nothing_to_reuse() -> None:
     body: JsonObject = {"messages": [user(text("1"))]}
     assert add_cache_marks(body) is body

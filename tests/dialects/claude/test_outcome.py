@@ -58,6 +58,7 @@ def test_reading_the_stop_sequence() -> None:
         (Ending(FinishReason.PAUSE), False, "pause_turn"),
         (Ending(FinishReason.ERROR), False, "end_turn"),
         (Ending(FinishReason.CANCELLED), False, "end_turn"),
+        (Ending(FinishReason.ERROR), True, "tool_use"),
         (Ending(FinishReason.STOP, "max_tokens"), False, "end_turn"),
     ],
 )

@@ -218,6 +218,7 @@ def test_thinking_is_the_assistants() -> None:
     assert read_content([block, "q"], "user", "c", ctx) == [Text("q")]
     assert ctx.notes == ["thinking in a user message was ignored"]
     assert content(block) == [Thinking("t", Signature("s", Family.CLAUDE))]
+    assert content({**block, "thinking": ""}) == [Thinking("", Signature("s", Family.CLAUDE))]
 
 
 # --- signatures that travel beside their part ---
