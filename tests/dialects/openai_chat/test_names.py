@@ -1,0 +1,19 @@
+"""Small words of the chat wire."""
+
+from cliproxy.dialects.openai_chat.names import as_extras, is_from_chat, is_vendors_own, own, rest
+from cliproxy.ir.request import Family
+from support.factories import make_context
+
+
+def test_extras():
+    assert as_extras({}) == {}
+    assert own(as_extras({"a": 1})) == {"a": 1}
+    assert own({"claude": {"a": 1}}) == {}
+    assert rest({"a": 1, "b": 2}, "a") == {"b": 2}
+
+
+def test_who_asks_and_who_answers():
+    assert is_from_chat(make_context(client_dialect="completions"))
+    assert not is_from_chat(make_context(client_dialect="openai-response"))
+    assert is_vendors_own(make_context(upstream_family=Family.GPT))
+    assert not is_vendors_own(make_context(upstream_family=Family.KIMI))
