@@ -21,6 +21,8 @@ from cliproxy.wire.jsontext import (
 CHARACTERS_PER_TOKEN: Final = 4
 _CUSTOM: Final = "custom"
 _PLAIN_WORD: Final = re.compile(r"[A-Za-z][a-z]*")
+_NOTE: Final = "<system-reminder>"
+"""What coding clients begin the notes with that they put around the user's words."""
 _ASKS_FOR_TOOL: Final = re.compile(r"\b(?:tools?|call|use)\b", re.IGNORECASE)
 
 
@@ -136,20 +138,29 @@ def _said(message: JsonObject) -> list[str]:
 
 
 def _last_said(messages: list[JsonObject]) -> str:
-    """Return the last part of what the user said last; clients put notes of their own before it."""
+    """Return the last part of what the user said last, which is no note of the client's own."""
     for message in reversed(messages):
-        if text(message, "role") == "user" and (said := _said(message)):
+        said = [piece for piece in _said(message) if not piece.startswith(_NOTE)]
+        if text(message, "role") == "user" and said:
             return said[-1]
     return ""
+
+
+def _is_note(message: JsonObject) -> bool:
+    """Tell whether a message has nothing but notes of the client."""
+    said = _said(message)
+    is_users = text(message, "role") == "user"
+    return is_users and bool(said) and all(piece.startswith(_NOTE) for piece in said)
 
 
 def _trailing_results(messages: list[JsonObject]) -> tuple[str, ...]:
     """Return the tool results that stand at the end of the conversation."""
     results: list[str] = []
     for message in reversed(messages):
-        if text(message, "role") != "tool":
+        if text(message, "role") == "tool":
+            results.append("\n".join(_said(message)))
+        elif not _is_note(message):
             break
-        results.append("\n".join(_said(message)))
     return tuple(reversed(results))
 
 

@@ -47,6 +47,22 @@ def test_last_part_of_the_last_user_message_counts():
     assert read_prompt(json.dumps({"messages": messages}).encode()).text == "say hello"
 
 
+def test_notes_of_a_client_are_not_what_the_user_said():
+    """Claude Code puts a note about its agents behind the user's words; it reaches us as a user's message."""
+    note = {"role": "user", "content": "<system-reminder>\nAgent: runs a tool\n</system-reminder>"}
+    asked = [{"role": "user", "content": "Hello!"}, note]
+    answered = [
+        *asked,
+        {"role": "assistant", "tool_calls": []},
+        {"role": "tool", "content": "<system-reminder> is what the file says"},
+        note,
+    ]
+    assert read_prompt(json.dumps({"messages": asked}).encode()).text == "Hello!"
+    assert read_prompt(json.dumps({"messages": answered}).encode()).results == (
+        "<system-reminder> is what the file says",
+    )
+
+
 def test_request_without_user_text():
     assert read_prompt(b'{"messages":[{"role":"system","content":"s"}]}').text == ""
 
