@@ -1,0 +1,181 @@
+"""Codex: the backend of OpenAI's coding agent, or a server that speaks like it, reached with a key.
+
+The wire, in short::
+
+    POST {base}/responses             dialect codex; always answers with a stream
+    POST {base}/responses/compact     dialect openai-response; one body
+    Authorization: Bearer {key}
+    Session-Id, Conversation_id       where the conversation is known: the server caches prompts by it
+
+The vendor's own client says more about itself in headers (its version, its window, its turn); what a client
+sends of these is passed on, nothing is made up.
+
+A conversation is known by ``prompt_cache_key`` in the body, or by the session a client names in a header; the
+header's value is then put into the body, so that requests translated from another dialect hit the cache too.
+
+A used-up plan is a 429 of type ``usage_limit_reached`` that names the moment it is renewed. The moment is
+measured against the answer's own ``Date``, since two clocks would have to agree otherwise.
+"""
+
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Final
+
+from attrs import frozen
+
+from cliproxy.catalog import static
+from cliproxy.catalog.model import ModelInfo
+from cliproxy.config.sections import Section
+from cliproxy.credentials.model import Credential, TokenSlot
+from cliproxy.dialects.base import Action, Framing
+from cliproxy.dialects.openai_responses.errors import decode_error, retry_after
+from cliproxy.errors import Failure, Kind, Scope
+from cliproxy.providers.base import Call, Contract, Provider, own_headers
+from cliproxy.wire.http import Headers, HttpCall, UpstreamCall
+from cliproxy.wire.jsontext import DELETE, Change, Document, JsonError, loads_object, text
+
+KEY: Final = "codex"
+HOST: Final = "chatgpt.com"
+BASE_URL: Final = f"https://{HOST}/backend-api/codex"
+
+_CACHE_KEY: Final = "prompt_cache_key"
+_SESSIONS: Final = ("session-id", "session_id", "x-claude-code-session-id")
+"""Headers in which clients name their session."""
+_PASSED_ON: Final = (
+    *("Version", "Originator", "Thread-Id", "X-Client-Request-Id", "X-Codex-Beta-Features"),
+    *("X-Codex-Turn-Metadata", "X-Codex-Window-Id", "X-Openai-Internal-Codex-Responses-Lite"),
+)
+"""What the vendor's client says about itself."""
+_CLIENT_AGENT: Final = "codex"
+"""How the user agents of the vendor's clients begin."""
+
+_USED_UP: Final = frozenset({"usage_limit_reached", "usage_not_included", "insufficient_quota"})
+_AT_CAPACITY: Final = "at capacity"
+
+
+@frozen(kw_only=True)
+class CodexContract:
+    """One of the two routes."""
+
+    id: str
+    dialect: str
+    path: str
+    action: Action
+    framing: Framing
+    streams_only: bool
+    needs: TokenSlot | None = None
+
+    def supports(self, action: Action) -> bool:
+        """Each route does one thing; tokens are counted by estimate."""
+        return action is self.action
+
+    def prepare(self, call: Call) -> UpstreamCall:
+        """Address the route; the owner's own headers have the last word."""
+        document = Document.parse(call.body)
+        session = _session(document, call)
+        changes: dict[str, Change] = {}
+        if self.action is Action.COMPACT:
+            changes["stream"] = DELETE
+        elif session:
+            changes[_CACHE_KEY] = session
+        key = call.credential.api_key
+        headers = Headers(
+            {
+                "Content-Type": "application/json",
+                "Accept": "text/event-stream" if self.streams_only else "application/json",
+            }
+        )
+        if key is not None:
+            headers = headers.with_field("Authorization", f"Bearer {key.reveal()}")
+        if session:
+            headers = headers.merged({"Session-Id": session, "Conversation_id": session})
+        return HttpCall(
+            method="POST",
+            url=(call.credential.base_url or BASE_URL).rstrip("/") + self.path,
+            headers=headers.merged(_said_by_client(call)).merged(own_headers(call)),
+            body=document.patch(changes),
+            stream=self.streams_only,
+        )
+
+    def read_failure(self, status: int, headers: Headers, body: bytes) -> Failure | None:
+        """Read what the general rules would misjudge: a used-up plan, and a model without capacity."""
+        try:
+            value = loads_object(body)
+        except JsonError:
+            return None
+        error = decode_error(status, value)
+        if status == HTTPStatus.TOO_MANY_REQUESTS and error.code in _USED_UP:
+            kind, scope = Kind.QUOTA, Scope.CREDENTIAL
+        elif status >= HTTPStatus.BAD_REQUEST and _AT_CAPACITY in error.message.lower():
+            kind, scope = Kind.OVERLOADED, Scope.MODEL
+        else:
+            return None
+        return Failure(
+            kind=kind,
+            scope=scope,
+            message=error.message,
+            status=status,
+            code=error.code or None,
+            retry_after=retry_after(error.raw or {}, _moment(headers)),
+        )
+
+
+def _session(document: Document, call: Call) -> str:
+    """Return what the conversation is called; empty when nobody says."""
+    named = (call.client_headers.get(name, "").strip() for name in _SESSIONS)
+    return text(document.value, _CACHE_KEY) or next(filter(None, named), "")
+
+
+def _said_by_client(call: Call) -> dict[str, str]:
+    said = {name: call.client_headers.get(name.lower(), "").strip() for name in _PASSED_ON}
+    agent = call.client_headers.get("user-agent", "")
+    if agent.lower().startswith(_CLIENT_AGENT):
+        said["User-Agent"] = agent
+    return {name: value for name, value in said.items() if value}
+
+
+def _moment(headers: Headers) -> float | None:
+    """Return when an answer was made, by its own clock, in Unix seconds."""
+    try:
+        return parsedate_to_datetime(headers.get("date")).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+GENERATE: Final = CodexContract(
+    id="responses",
+    dialect="codex",
+    path="/responses",
+    action=Action.GENERATE,
+    framing=Framing.SSE,
+    streams_only=True,
+)
+COMPACT: Final = CodexContract(
+    id="compact",
+    dialect="openai-response",
+    path="/responses/compact",
+    action=Action.COMPACT,
+    framing=Framing.WHOLE,
+    streams_only=False,
+)
+
+
+def contracts_for(_credential: Credential, _model: str, _action: Action) -> tuple[Contract, ...]:
+    """Return both routes."""
+    return (GENERATE, COMPACT)
+
+
+def static_models(credential: Credential) -> tuple[ModelInfo, ...]:
+    """Return the models of the entry, else all known ones: a key says nothing about a plan."""
+    return static.models_of(credential, KEY)
+
+
+PROVIDER: Final = Provider(
+    key=KEY,
+    label="Codex (API key)",
+    contracts_for=contracts_for,
+    static_models=static_models,
+    sections=(Section(key="codex-api-key", provider=KEY),),
+    api_hosts=(HOST,),
+    summary="OpenAI's coding models with a key, at the vendor's or a compatible server",
+)

@@ -1,0 +1,209 @@
+"""The Codex provider: prepared requests, refusals, the record."""
+
+import json
+
+import pytest
+
+from cliproxy.config.keys import keys_of
+from cliproxy.config.model import Config
+from cliproxy.credentials.model import Credential, CredentialId, CredentialKind, ModelEntry
+from cliproxy.dialects.base import Action, Framing
+from cliproxy.errors import Kind, Scope
+from cliproxy.providers.base import Call
+from cliproxy.providers.codex import COMPACT, GENERATE, PROVIDER
+from cliproxy.wire.http import Headers
+from cliproxy.wire.secret import Secret
+
+BODY = {"model": "gpt-5.4", "input": [], "stream": True}
+DATE = "Sat, 14 Nov 2026 22:13:20 GMT"
+AT = 1794694400
+
+
+def credential(**fields) -> Credential:
+    return Credential(
+        **{
+            "id": CredentialId("codex:apikey:1"),
+            "provider": "codex",
+            "kind": CredentialKind.KEY,
+            "api_key": Secret("sk-very-secret"),
+            "base_url": "https://codex.example.com/v1",
+            **fields,
+        }
+    )
+
+
+def prepared(body=BODY, *, contract=GENERATE, client=None, agent="", **fields):
+    return contract.prepare(
+        Call(
+            credential=credential(**fields),
+            token=None,
+            model="gpt-5.4",
+            action=contract.action,
+            body=json.dumps(body).encode(),
+            stream=contract.streams_only,
+            client_headers=client or {},
+            user_agent=agent,
+        )
+    )
+
+
+def test_generation_is_a_stream():
+    call = prepared()
+    assert (call.method, call.url, call.stream) == ("POST", "https://codex.example.com/v1/responses", True)
+    assert dict(call.headers) == {
+        "Content-Type": "application/json",
+        "Accept": "text/event-stream",
+        "Authorization": "Bearer sk-very-secret",
+    }
+    assert json.loads(call.body) == BODY
+
+
+def test_compaction_is_one_body_and_never_streamed():
+    call = prepared(contract=COMPACT)
+    assert (call.url, call.stream) == ("https://codex.example.com/v1/responses/compact", False)
+    assert call.headers.get("accept") == "application/json"
+    assert json.loads(call.body) == {"model": "gpt-5.4", "input": []}
+
+
+def test_compaction_body_is_otherwise_untouched():
+    call = prepared({**BODY, "prompt_cache_key": "k", "odd": 1}, contract=COMPACT, client={"session-id": "s"})
+    assert json.loads(call.body) == {"model": "gpt-5.4", "input": [], "prompt_cache_key": "k", "odd": 1}
+
+
+@pytest.mark.parametrize(
+    ("base", "url"),
+    [
+        ("", "https://chatgpt.com/backend-api/codex/responses"),
+        ("https://codex.example.com/", "https://codex.example.com/responses"),
+    ],
+)
+def test_address(base, url):
+    assert prepared(base_url=base).url == url
+
+
+@pytest.mark.parametrize(
+    ("body", "client", "session"),
+    [
+        ({"prompt_cache_key": "k"}, {"session-id": "s"}, "k"),
+        ({}, {"session-id": "s"}, "s"),
+        ({}, {"session_id": "s"}, "s"),
+        ({}, {"x-claude-code-session-id": "c"}, "c"),
+    ],
+)
+def test_conversation_is_named_for_the_prompt_cache(body, client, session):
+    call = prepared({**BODY, **body}, client=client)
+    assert json.loads(call.body)["prompt_cache_key"] == session
+    assert call.headers.get("session-id") == call.headers.get("conversation_id") == session
+
+
+def test_words_of_the_vendors_client_are_passed_on():
+    said = {
+        "user-agent": "codex_exec/0.169.0 (Linux)",
+        "originator": "codex_exec",
+        "thread-id": "t",
+        "x-codex-window-id": "w",
+        "x-codex-turn-metadata": "{}",
+        "accept": "text/event-stream",
+        "x-stainless-lang": "python",
+    }
+    headers = prepared(client=said).headers
+    for name in ("user-agent", "originator", "thread-id", "x-codex-window-id", "x-codex-turn-metadata"):
+        assert headers.get(name) == said[name]
+    assert "x-stainless-lang" not in headers
+
+
+def test_other_clients_are_not_passed_off_as_the_vendors():
+    headers = prepared(client={"user-agent": "claude-cli/2.1"}).headers
+    assert "user-agent" not in headers
+    assert "originator" not in headers
+
+
+def test_own_headers_have_the_last_word():
+    headers = prepared(
+        client={"user-agent": "codex_exec/1", "x-mine": "1"},
+        headers={"X-Copy": "$X-Mine", "User-Agent": "me"},
+    ).headers
+    assert (headers.get("x-copy"), headers.get("user-agent")) == ("1", "me")
+
+
+def test_key_is_shown_nowhere():
+    call = prepared()
+    assert "secret" not in repr(call)
+    assert "secret" not in call.url
+
+
+def test_entry_without_a_key_sends_none():
+    assert "authorization" not in prepared(api_key=None).headers
+
+
+def failure(status, error, date=DATE):
+    body = json.dumps({"error": error}).encode()
+    return GENERATE.read_failure(status, Headers({"Date": date} if date else {}), body)
+
+
+@pytest.mark.parametrize(
+    ("fields", "date", "expected"),
+    [
+        ({"resets_at": AT + 3600, "resets_in_seconds": 10}, DATE, 3600),
+        ({"resets_at": AT - 5, "resets_in_seconds": 10}, DATE, 10),
+        ({"resets_at": AT + 3600}, "", None),
+        ({"resets_in_seconds": 10}, "", 10),
+        ({"resets_at": AT + 3600, "resets_in_seconds": 10}, "yesterday", 10),
+        ({}, DATE, None),
+    ],
+)
+def test_used_up_plan_says_when_it_is_renewed(fields, date, expected):
+    said = failure(429, {"type": "usage_limit_reached", "message": "m", "plan_type": "plus", **fields}, date)
+    assert (said.kind, said.scope, said.status, said.code) == (
+        Kind.QUOTA,
+        Scope.CREDENTIAL,
+        429,
+        "usage_limit_reached",
+    )
+    assert said.message == "m"
+    assert said.retry_after == expected
+
+
+def test_model_without_capacity_is_overloaded():
+    said = failure(400, {"message": "Selected model is at capacity. Please try a different model."})
+    assert (said.kind, said.scope) == (Kind.OVERLOADED, Scope.MODEL)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (429, b'{"error":{"type":"requests","code":"rate_limit_exceeded","message":"slow"}}'),
+        (400, b'{"error":{"code":"context_length_exceeded","message":"long"}}'),
+        (401, b'{"detail":"Unauthorized"}'),
+        (502, b"<html>"),
+        (500, b""),
+    ],
+)
+def test_other_refusals_are_left_to_the_general_rules(status, body):
+    assert GENERATE.read_failure(status, Headers(), body) is None
+
+
+def test_contracts():
+    account = credential()
+    contracts = PROVIDER.contracts_for(account, "gpt-5.4", Action.GENERATE)
+    assert [contract.id for contract in contracts if contract.supports(Action.GENERATE)] == ["responses"]
+    assert [contract.id for contract in contracts if contract.supports(Action.COMPACT)] == ["compact"]
+    assert not any(contract.supports(Action.COUNT) for contract in contracts)
+    assert (GENERATE.dialect, GENERATE.framing, GENERATE.streams_only) == ("codex", Framing.SSE, True)
+    assert (COMPACT.dialect, COMPACT.framing, COMPACT.streams_only) == (
+        "openai-response",
+        Framing.WHOLE,
+        False,
+    )
+
+
+def test_models_are_the_known_ones_or_the_entrys():
+    assert {"gpt-5.4", "gpt-5.6-sol"} <= {model.id for model in PROVIDER.static_models(credential())}
+    (declared,) = PROVIDER.static_models(credential(models=(ModelEntry(name="gpt-5.4", alias="g"),)))
+    assert declared.thinking.levels == ("low", "medium", "high", "xhigh")
+
+
+def test_record():
+    assert PROVIDER.key == "codex"
+    (section,) = PROVIDER.sections
+    assert section.key in keys_of(Config)
