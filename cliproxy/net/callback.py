@@ -12,7 +12,6 @@ import errno
 import html
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
@@ -107,6 +106,7 @@ class CallbackListener:
 
     async def conclude(self, error: str | None) -> None:
         """Tell the waiting browser how the login ended, and give it a moment to take that."""
+        await trio.lowlevel.checkpoint()
         self._verdict = _DONE if error is None else _failed(error)
         self._decided.set()
         if self._parameters is not None:
@@ -115,6 +115,7 @@ class CallbackListener:
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         connection = h11.Connection(h11.SERVER)
+        await trio.lowlevel.checkpoint()
         try:
             request = None
             with trio.move_on_after(REQUEST_LIMIT_S):
@@ -151,6 +152,7 @@ class CallbackListener:
 
 async def _read_request(connection: h11.Connection, stream: trio.SocketStream) -> h11.Request | None:
     """Return the request once its head is complete; ``None`` when the peer closed before."""
+    await trio.lowlevel.checkpoint()
     while True:
         event = connection.next_event()
         if isinstance(event, h11.Request):
@@ -161,6 +163,7 @@ async def _read_request(connection: h11.Connection, stream: trio.SocketStream) -
 
 
 async def _write(connection: h11.Connection, stream: trio.SocketStream, page: _Page) -> None:
+    await trio.lowlevel.checkpoint()
     if connection.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
         return
     body = page.render()
@@ -196,9 +199,8 @@ async def open_listener(
     listener = CallbackListener(f"http://{host_in_url}:{bound}{path}", path)
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(
-            partial(trio.serve_listeners, listener._serve, listeners), name=f"login callback on port {bound}"
-        )
+        name = f"login callback on port {bound}"
+        await nursery.start(trio.serve_listeners, listener._serve, listeners, name=name)
         try:
             yield listener
         except Exception as exc:
@@ -212,6 +214,7 @@ async def open_listener(
 async def _bind_all(hosts: tuple[str, ...], port: int) -> list[trio.SocketListener]:
     listeners: list[trio.SocketListener] = []
     try:
+        await trio.lowlevel.checkpoint()
         for host in hosts:
             wanted = listeners[0].socket.getsockname()[1] if listeners else port
             try:

@@ -14,7 +14,7 @@ the listener and a waiting prompt; nothing is left behind.
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Final, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import trio
 from attrs import define, evolve, field, frozen
@@ -85,17 +85,26 @@ async def run_flow(flow: Flow[T], world: World) -> T:
     async with AsyncExitStack() as stack:
         steps = _Steps(world, stack)
         try:
-            product = await _drive(flow, steps)
-        except LoginError as exc:
-            await steps.conclude(f"{exc.message}.".replace("..", "."))
-            raise
+            outcome = await _drive(flow, steps)
         finally:
             flow.close()
+        if isinstance(outcome, LoginError):
+            await steps.conclude(f"{outcome.message.rstrip('.')}.")
+            raise outcome
         await steps.conclude(None)
-        return product
+        return outcome.value
 
 
-async def _drive(flow: Flow[T], steps: "_Steps") -> T:
+@frozen
+class _Product(Generic[T]):
+    """What a flow returned."""
+
+    value: T
+
+
+async def _drive(flow: Flow[T], steps: "_Steps") -> _Product[T] | LoginError:
+    """Carry out one step after the other; return what the flow returned or raised."""
+    await trio.lowlevel.checkpoint()
     try:
         step = next(flow)
         while True:
@@ -106,8 +115,9 @@ async def _drive(flow: Flow[T], steps: "_Steps") -> T:
             else:
                 step = flow.send(reply)
     except StopIteration as end:
-        product: T = end.value
-        return product
+        return _Product(end.value)
+    except LoginError as exc:
+        return exc
 
 
 async def run_login(flow: Flow[T], world: World, limit_s: float = LOGIN_LIMIT_S) -> T:
@@ -127,6 +137,7 @@ class _Steps:
 
     async def carry_out(self, step: LoginStep) -> object:
         """Return the result of a step; see :mod:`cliproxy.login.steps` for what each gives."""
+        await trio.lowlevel.checkpoint()
         world = self.world
         match step:
             case Send():
@@ -190,6 +201,7 @@ class _Steps:
 
     async def conclude(self, error: str | None) -> None:
         """Tell the browser how it ended."""
+        await trio.lowlevel.checkpoint()
         if self.callback is not None:
             await self.callback.conclude(error)
 
@@ -234,6 +246,7 @@ def asker(
     default."""
 
     async def ask(step: Ask) -> str:
+        await trio.lowlevel.checkpoint()
         known = [options.get(step.key, ""), *(environ.get(name, "") for name in step.env)]
         value = next((value.strip() for value in known if value.strip()), "")
         if not value and prompt is not None:

@@ -51,6 +51,7 @@ Exclusive = Callable[[Credential], AbstractAsyncContextManager[None]]
 
 
 async def _not_reread(_credential: Credential) -> Credential | None:
+    await trio.lowlevel.checkpoint()
     return None
 
 
@@ -140,8 +141,7 @@ class TokenTable:
             now = self.monotonic()
             for account in self._accounts.values():
                 if account.unsaved:
-                    async with self._locked(account):
-                        await self._save(account, dict(account.unsaved))
+                    await self._save(account, dict(account.unsaved), self._locked(account))
                 if not account.credential.disabled:
                     self._start_due(account, now)
 
@@ -220,6 +220,9 @@ class TokenTable:
             flight.error = None
         except LoginError as exc:
             flight.error = exc
+        except (StoreError, CredentialError) as exc:
+            flight.error = LoginError(f"the credential file cannot be used: {exc}", code="not_saved")
+            self._remember(account, state, flight.error)
         except Exception:
             logger.exception("renewal failed credential=%s slot=%s", account.credential.id, state.slot)
             flight.error = LoginError("the renewal failed by a fault of this program", code="internal")
@@ -228,6 +231,7 @@ class TokenTable:
             state.flight = None
             flight.done.set()
             self._wake()
+        await trio.lowlevel.checkpoint()
 
     async def _obtain(self, account: Account, state: SlotState) -> None:
         parent_slot = state.policy.depends_on
@@ -313,9 +317,8 @@ class TokenTable:
         async def persist(patch: Mapping[str, JsonValue]) -> None:
             account.written(patch)
             # The renewal of an account's own token holds the lock from beginning to end.
-            holder = nullcontext() if state.policy.depends_on is None else self._locked(account)
-            async with holder:
-                await self._save(account, {**account.unsaved, **patch})
+            lock = nullcontext() if state.policy.depends_on is None else self._locked(account)
+            await self._save(account, {**account.unsaved, **patch}, lock)
 
         return World(
             send=sender(self.fetcher, account.credential.proxy_url),
@@ -330,10 +333,14 @@ class TokenTable:
             return nullcontext()
         return self.exclusive(account.credential)
 
-    async def _save(self, account: Account, patch: dict[str, JsonValue]) -> None:
+    async def _save(
+        self, account: Account, patch: dict[str, JsonValue], lock: AbstractAsyncContextManager[None]
+    ) -> None:
         """Write members to the file. What cannot be written is kept, and is written later by :meth:`run`."""
+        await trio.lowlevel.checkpoint()
         try:
-            await self.persist(account.credential, patch)
+            async with lock:
+                await self.persist(account.credential, patch)
         except (StoreError, CredentialError) as exc:
             account.unsaved |= patch
             logger.error("new tokens could not be saved credential=%s cause=%s", account.credential.id, exc)

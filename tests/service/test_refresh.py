@@ -483,6 +483,20 @@ async def test_credentials_that_are_gone_are_forgotten(autojump_clock) -> None:
         assert work.table.status(work.credential.id) is None
 
 
+async def test_a_file_that_cannot_be_read_again_stops_the_renewal_not_the_server(autojump_clock) -> None:
+    async with world(account(left=5.0)) as work:
+
+        async def unreadable(credential: Credential) -> Credential:
+            await trio.lowlevel.checkpoint()
+            raise StoreError("vendor-me.json: permission denied")
+
+        work.table.reread = unreadable
+        with pytest.raises(LoginError, match="permission denied") as caught:
+            await work.value(ACCOUNT)
+        assert caught.value.code == "not_saved"
+        assert work.vendor.log == []
+
+
 # --- background -----------------------------------------------------------------------------------
 
 
