@@ -388,3 +388,17 @@ def test_native_error_keeps_its_body():
     )
     [frame] = ChatStreamEncoder(client()).error(UpstreamError([failure]))
     assert json.loads(frame.data) == {"error": {"message": "theirs"}}
+
+
+def test_second_start_changes_nothing():
+    told = chunks(Start("", "first"), Start("", "second"), End())
+    assert {chunk["model"] for chunk in told} == {"first"}
+
+
+def test_foreign_inner_events_are_passed_over():
+    choice = say(BlockStart(0, BlockKind.TEXT), ArgsDone(0, "{}"), TextDelta(0, "a"), BlockStop(0))
+    assert choice.content == "a"
+
+
+def test_rare_events_without_a_block_are_passed_over():
+    assert say(ArgsDone(3, "{}"), ThinkingBreak(3)).content == ""

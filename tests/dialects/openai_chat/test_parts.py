@@ -218,3 +218,8 @@ def test_what_is_written_reads_the_same(parts):
 @given(ir_strategies.json_objects, st.sampled_from(["text", "image_url", "file", "input_audio", "video_url"]))
 def test_any_object_is_read(entry, kind):
     decode_part({**entry, "type": kind, kind: entry}, make_context())
+
+
+def test_unusable_parts_leave_the_others():
+    content = [{"type": "image_url"}, {"type": "text", "text": "a"}]
+    assert decode_content(content, make_context(), "c") == [Text("a")]

@@ -113,3 +113,7 @@ def test_patch_replaces_every_rival():
         "reasoning_effort": DELETE,
         "reasoning": DELETE,
     }
+
+
+def test_patch_leaves_what_says_nothing_of_reasoning():
+    assert patch_reasoning(Reasoning(level="low"), {"google": {"x": 1}}) == {"reasoning_effort": "low"}

@@ -346,3 +346,9 @@ def test_limit_keeps_the_name_the_client_used():
 def test_tools_of_the_hub_without_schema():
     request = build(tools=[Tool(ToolKind.FUNCTION, "f")])
     assert write(request)["tools"][0]["function"]["parameters"] == {"type": "object", "properties": {}}
+
+
+def test_vendors_own_models_without_top_k():
+    ctx = make_context(upstream_family=Family.GPT)
+    encode_request(build(), ctx)
+    assert ctx.notes == []

@@ -242,3 +242,9 @@ def test_what_is_written_reads_the_same(original):
     body = encode_tools(original, ctx)
     assert decode_tools(body, ctx) == original.tools
     assert decode_choice(body) == (original.tool_choice if original.tools else None)
+
+
+def test_format_that_is_no_grammar():
+    tool = {"type": "custom", "custom": {"name": "c", "format": {"type": "text"}}}
+    ctx = make_context()
+    assert encode_tools(request(*decode_tools({"tools": [tool]}, ctx)), ctx)["tools"] == [tool]
