@@ -1,7 +1,7 @@
 """The route of chat completions: ``POST /v1/chat/completions``.
 
-Some clients post a body of the vendor's other dialect here, recognised by ``input`` or ``instructions`` in the
-place of ``messages``. It is read as what it is, and answered as a chat.
+Some clients post a body of the vendor's other dialect here; ``input`` or ``instructions`` in the
+place of ``messages`` betray it. It is read as what it is, and answered as a chat.
 """
 
 from typing import Final
