@@ -379,11 +379,16 @@ def _checked_level(amount: _Amount, support: ThinkingSupport, case: _Case) -> _A
         return amount
     if not support.efforts:
         if not support.has_budgets:
-            return _ADAPTIVE if support.adaptive else _NOTHING
+            return _on(support)
         return _budget(_BUDGETS[_known_level(amount.level, case)])
     if case.is_same_family or amount.level not in LEVELS:
         case.refuse(f'level "{amount.level}" not supported, valid levels: {", ".join(support.levels)}')
     return _level(_nearest(amount.level, support.efforts))
+
+
+def _on(support: ThinkingSupport) -> _Amount:
+    """Return what any amount is for a model that only knows thinking and not thinking."""
+    return _ADAPTIVE if support.adaptive else _ANYTHING
 
 
 def _nearest(level: str, levels: tuple[str, ...]) -> str:
@@ -396,7 +401,7 @@ def _checked_budget(amount: _Amount, support: ThinkingSupport, case: _Case) -> _
     if support.efforts and (case.style == "levels" or not support.has_budgets):
         return _level(_nearest(level_of_budget(amount.budget), support.efforts))
     if not support.has_budgets:
-        return _ADAPTIVE
+        return _on(support)
     low, high = support.min_budget or 0, support.max_budget or amount.budget
     is_stated = case.is_same_family and not case.from_name and not amount.is_derived
     if is_stated and not low <= amount.budget <= high:
@@ -424,9 +429,6 @@ def _least(support: ThinkingSupport, case: _Case) -> _Amount:
     if support.efforts:
         return _NOTHING if support.zero_allowed else evolve(_NOTHING, level=support.efforts[0])
     return evolve(_NOTHING, budget=0 if support.zero_allowed else support.min_budget or 0)
-
-
-# --- writing ------------------------------------------------------------------------------------------------
 
 
 def _written(amount: _Amount, wish: Reasoning, case: _Case) -> Reasoning | None:

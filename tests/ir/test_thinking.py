@@ -50,6 +50,9 @@ MODELS = {
     "AC": ThinkingSupport(min_budget=1024, max_budget=64000, zero_allowed=True, dynamic_allowed=True),
     "IF": ThinkingSupport(levels=("none", "auto", "minimal", "low", "medium", "high", "xhigh")),
     "KB": ThinkingSupport(min_budget=1024, max_budget=32000, zero_allowed=True, dynamic_allowed=True),
+    "TG": ThinkingSupport(levels=("none", "auto")),
+    "AD": ThinkingSupport(adaptive=True),
+    "BM": ThinkingSupport(min_budget=1024, max_budget=32000),
     "NT": ThinkingSupport(),
     "UD": None,
 }
@@ -210,6 +213,14 @@ ORACLE = [
     ("claude", "kimi", "KB", "8192", "level medium"),
     ("claude", "kimi", "KB", "-1", "level auto"),
     ("claude", "kimi", "KB", "0", "level none"),
+    ("openai", "kimi", "TG", "high", "level auto"),
+    ("openai", "kimi", "TG", "none", "level none"),
+    ("claude", "kimi", "TG", "8192", "level auto"),
+    ("openai", "kimi", "BM", "none", "level low"),
+    ("openai", "claude", "AD", "high", "adaptive -"),
+    ("gemini", "claude", "AD", "8192", "adaptive -"),
+    ("openai", "claude", "AD", "S:auto", "adaptive -"),
+    ("gemini", "kimi", "TG", "-1", "level auto"),
 ]
 
 
