@@ -227,9 +227,13 @@ class ResponsesDecoder:
         wire = child(event, "item")
         index = integer(event, "output_index")
         index = max(self._by_index, default=-1) + 1 if index is None else index
-        if index in self._by_index:
+        item = self._by_index.get(index)
+        if item is None:
+            item = self._remember(_Item(item_type(wire), index, text(wire, "id"), wire))
+        elif item.wire or item.is_done:
             return
-        item = self._remember(_Item(item_type(wire), index, text(wire, "id"), wire))
+        else:
+            item.kind, item.wire = item_type(wire), wire
         if item.kind in _CALLS and text(wire, "name"):
             self._call(item, wire)
         elif item.kind and item.kind not in _SEEN_LATER:

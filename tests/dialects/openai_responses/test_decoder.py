@@ -184,6 +184,12 @@ def test_whole_that_contradicts_the_deltas_adds_nothing():
     assert texts(parts_of(created(), text_delta("Hi"), done(message("Other")), completed())) == ["Hi"]
 
 
+def test_part_that_ends_without_having_said_anything_is_nothing():
+    empty = {"type": "output_text", "text": "", "annotations": []}
+    end = frame("content_part.done", output_index=0, content_index=0, part=empty)
+    assert parts_of(created(), end, completed(message(""))) == []
+
+
 def test_phase_of_a_message_is_kept():
     """Newer models mark what is commentary and what is the answer, and want the mark back."""
     item = message("a", phase="commentary")
@@ -348,6 +354,15 @@ def test_summary_and_full_text_are_not_mixed():
 def test_arguments_are_said_once(frames):
     (part,) = parts_of(created(), *frames)
     assert part == ToolCall("call_1", "f", '{"a":1}', item_id="fc_1")
+
+
+def test_announcement_may_come_late_or_twice():
+    late = parts_of(
+        created(), args_delta("{"), added(call("")), args_delta("}"), added(call("")), completed()
+    )
+    assert [part.arguments for part in late] == ["{}"]
+    again = parts_of(created(), done(call("{}")), added(call("")), completed(call("{}")))
+    assert len(again) == 1
 
 
 def test_interleaved_calls_stay_apart():

@@ -360,6 +360,13 @@ def test_usage_of_the_start_counts():
     assert response["usage"]["total_tokens"] == 7
 
 
+def test_second_start_only_brings_usage():
+    second = Start("y", "other", usage=Usage(output=2))
+    frames = encode(ResponsesEncoder(context()), [Start("x", "m"), second, Start("z", ""), End()])
+    response = grammar_responses.check(frames)["response"]
+    assert (response["id"], response["model"], response["usage"]["total_tokens"]) == ("resp_x", "m", 2)
+
+
 def test_nothing_known_of_usage_is_null():
     assert stopped(*block(BlockKind.TEXT, TextDelta(0, "a")))[1]["usage"] is None
 

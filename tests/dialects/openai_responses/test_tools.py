@@ -181,6 +181,11 @@ def test_bad_tools_are_named(tools, param):
     assert caught.value.param == param
 
 
+def test_tools_that_an_item_declares_are_not_declared_again():
+    tool = Tool(ToolKind.FUNCTION, "f", extras={"openai-response": {"additional": True}})
+    assert written([tool], native()) == []
+
+
 def test_no_tools():
     assert decode_tools(None, native()) == []
 
