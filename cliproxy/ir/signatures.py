@@ -239,7 +239,13 @@ def replay(signature: Signature | None, target: Family) -> Replay:
             assert_never(target)
 
 
-_SLOTS: Final = ("signature", "encrypted_content", "thoughtSignature", "thought_signature")
+_SLOTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "thinking": ("signature",),
+    "redacted_thinking": ("data",),
+    "reasoning": ("encrypted_content",),
+}
+"""Where signatures stand, by the type of the object; Gemini's parts have no type."""
+_SLOTS_OF_PARTS: Final = ("thoughtSignature", "thought_signature")
 
 
 def has_foreign_signature(body: JsonValue, target: Family) -> bool:
@@ -253,8 +259,7 @@ def has_foreign_signature(body: JsonValue, target: Family) -> bool:
         if isinstance(node, list):
             pending.extend(node)
         elif isinstance(node, dict):
-            slots = (*_SLOTS, "data") if text(node, "type") == "redacted_thinking" else _SLOTS
-            values = (text(node, slot) for slot in slots)
+            values = (text(node, slot) for slot in _SLOTS.get(text(node, "type"), _SLOTS_OF_PARTS))
             if any(value and _is_foreign(value, target) for value in values):
                 return True
             pending.extend(value for value in node.values() if isinstance(value, dict | list))

@@ -90,6 +90,8 @@ def test_shapes(value: str, family: Family | None) -> None:
         ("openai#x", Family.CLAUDE, Signature("x", Family.GPT)),
         ("other#x", Family.CLAUDE, Signature("other#x", Family.UNKNOWN)),
         ("a b#x", Family.CLAUDE, Signature("a b#x", Family.UNKNOWN)),
+        (b64(b"claude#x"), Family.GEMINI, Signature("x", Family.CLAUDE)),
+        (b64(b"claude#\xff"), Family.GPT, Signature(b64(b"claude#\xff"), Family.GPT)),
         ("gemini.sideways#x", Family.CLAUDE, Signature("gemini.sideways#x", Family.UNKNOWN)),
     ],
 )
@@ -202,13 +204,20 @@ def test_foreign_signatures_are_found_anywhere_in_a_body() -> None:
     }
     assert not has_foreign_signature(body, Family.CLAUDE)
     assert not has_foreign_signature({"a": [1, None]}, Family.CLAUDE)
-    assert has_foreign_signature({"a": [1, None, {"b": {"signature": "gemini#x"}}]}, Family.CLAUDE)
-    assert has_foreign_signature({"input": [{"encrypted_content": "claude#x"}]}, Family.GPT)
+    foreign = {"type": "thinking", "signature": "gemini#x"}
+    assert has_foreign_signature({"a": [1, None, {"b": foreign}]}, Family.CLAUDE)
+    assert has_foreign_signature(
+        {"input": [{"type": "reasoning", "encrypted_content": "claude#x"}]}, Family.GPT
+    )
     assert has_foreign_signature({"parts": [{"thoughtSignature": "gemini.next-call#x"}]}, Family.GEMINI)
 
 
 def test_own_tag_counts_as_foreign_because_the_vendor_does_not_know_it() -> None:
-    assert has_foreign_signature({"signature": "claude#x"}, Family.CLAUDE)
+    assert has_foreign_signature({"type": "thinking", "signature": "claude#x"}, Family.CLAUDE)
+
+
+def test_members_of_the_same_name_elsewhere_are_no_signatures() -> None:
+    assert not has_foreign_signature({"type": "tool_use", "input": {"signature": "gpt#x"}}, Family.CLAUDE)
 
 
 def test_data_is_a_signature_in_redacted_thinking_only() -> None:

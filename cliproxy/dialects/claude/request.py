@@ -52,7 +52,7 @@ from cliproxy.ir.request import (
     ToolResult,
     Video,
 )
-from cliproxy.ir.signatures import Replay, replay
+from cliproxy.ir.signatures import Replay, family_of_model, has_foreign_signature, replay
 from cliproxy.wire.jsontext import JsonObject, JsonValue, child, flag, items, number, strings, text
 
 DEFAULT_MAX_TOKENS: Final = 32000
@@ -192,6 +192,12 @@ def _unread_settings(body: JsonObject, reasoning: Reasoning | None) -> Iterator[
     yield "output_config", output
     if reasoning is None:
         yield "thinking", child(body, "thinking")
+
+
+def may_pass(body: JsonObject, model: str) -> bool:
+    """Tell whether an upstream of this dialect takes a body as it is: not if it would refuse a signature."""
+    family = family_of_model(model)
+    return not has_foreign_signature(body, Family.CLAUDE if family is Family.UNKNOWN else family)
 
 
 # --- writing ------------------------------------------------------------------------------------------------

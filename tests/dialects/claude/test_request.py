@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cliproxy.dialects.claude import DIALECT
-from cliproxy.dialects.claude.request import decode_request, encode_request
+from cliproxy.dialects.claude.request import decode_request, encode_request, may_pass
 from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.repair import normalise
@@ -199,6 +199,21 @@ def test_context_learns_whether_thoughts_are_wanted(display: str | None, wants: 
     ctx = claude_context()
     decode(ask(Q, thinking={"type": "adaptive", "display": display}), ctx)
     assert ctx.want_thoughts is wants
+
+
+@pytest.mark.parametrize(
+    ("signature", "model", "passes"),
+    [
+        ("c2lnbmVk", "claude-opus-4-8", True),
+        ("c2lnbmVk", "somebodys-model", True),
+        ("gemini#x", "claude-opus-4-8", False),
+        ("gemini.next-call#x", "claude-opus-4-8", False),
+        ("x", "kimi-k2", True),
+    ],
+)
+def test_foreign_signatures_are_not_passed_through(signature: str, model: str, passes: bool) -> None:
+    thought: JsonObject = {"type": "thinking", "thinking": "t", "signature": signature}
+    assert may_pass(ask(Q, {"role": "assistant", "content": [thought]}), model) is passes
 
 
 # --- the way in ---
