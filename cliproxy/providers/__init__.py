@@ -7,6 +7,7 @@ contracts, models.
 from typing import Final
 
 from cliproxy.providers.base import Provider
+from cliproxy.providers.claude import PROVIDER as CLAUDE
 from cliproxy.providers.codex import PROVIDER as CODEX
 from cliproxy.providers.demo import PROVIDER as DEMO
 from cliproxy.providers.gemini import PROVIDER as GEMINI
@@ -15,4 +16,4 @@ from cliproxy.providers.openai_compat import PROVIDER as OPENAI_COMPATIBILITY
 
 __all__ = ["PROVIDERS", "Provider"]
 
-PROVIDERS: Final[tuple[Provider, ...]] = (GITLAB, CODEX, GEMINI, OPENAI_COMPATIBILITY, DEMO)
+PROVIDERS: Final[tuple[Provider, ...]] = (GITLAB, CLAUDE, CODEX, GEMINI, OPENAI_COMPATIBILITY, DEMO)
