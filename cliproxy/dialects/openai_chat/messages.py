@@ -7,6 +7,8 @@ Contract: OpenAI API reference, "Create chat completion", ``messages``. Three th
   the vendor reads it as ``developer`` where it must, and other servers know no other word.
 * **tool results.** Each is a message of its own with role ``tool``; in the hub they are parts of a user's
   message. Neighbouring ones become one message, and on the way out they precede what else the user said.
+  The vendor takes nothing but text in them: what else its own models are to see of a result follows in a
+  user's message, after the last result of the turn.
 * **the assistant's turn** is one message with members for reasoning, text, refusal and calls. Inside, the hub
   keeps them in this order.
 """
@@ -14,7 +16,7 @@ Contract: OpenAI API reference, "Create chat completion", ``messages``. Three th
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from cliproxy.dialects.openai_chat.names import (
     CUSTOM,
@@ -61,6 +63,9 @@ PART: Final = "part"
 """In the extras of a system text: which part of its message it was."""
 MESSAGE: Final = "message"
 """In the extras of a system text that opens a message: what else that message said."""
+
+SHOWN_BELOW: Final = "[shown below]"
+"""Content of a result that has nothing but what a result cannot hold."""
 
 _SYSTEM_KINDS: Final[Mapping[str, SystemKind]] = {"system": "system", "developer": "developer"}
 _ASSISTANT_MEMBERS: Final = (
@@ -245,17 +250,65 @@ def signed(signature: Signature) -> JsonObject:
 
 def encode_messages(request: IRRequest, ctx: ExchangeContext) -> list[JsonValue]:
     """Write the conversation of a request."""
-    written: list[JsonValue] = [*_system_messages(request.system, ctx)]
+    writer = _MessageWriter(ctx, [*_system_messages(request.system, ctx)])
     for message in request.messages:
+        writer.add(message)
+    writer.show()
+    return writer.written
+
+
+@define(eq=False)
+class _MessageWriter:
+    """Writes messages in order."""
+
+    ctx: ExchangeContext
+    written: list[JsonValue]
+    _shown: list[Part] = field(factory=list, init=False)
+    """What tools have shown that a result cannot hold; told when the results of the turn are complete."""
+
+    def add(self, message: Message) -> None:
+        """Write a message."""
         match message.role:
             case "system":
-                content = encode_content(message.parts, ctx)
-                written.append({"role": "system", "content": content, **own(message.extras)})
+                self.show()
+                self._say("system", message.parts, own(message.extras))
             case "assistant":
-                written += _assistant_messages(message, ctx)
+                self.show()
+                self.written += _assistant_messages(message, self.ctx)
             case _:
-                written += _user_messages(message, ctx)
-    return written
+                self._user(message)
+
+    def show(self) -> None:
+        """Tell what tools have shown."""
+        shown, self._shown = self._shown, []
+        self._say("user", shown, {})
+
+    def _user(self, message: Message) -> None:
+        said: list[Part] = []
+        for part in message.parts:
+            if isinstance(part, ToolResult):
+                self._result(part)
+            else:
+                said.append(part)
+        if said:
+            said, self._shown = self._shown + said, []
+            self._say("user", said, own(message.extras))
+
+    def _say(self, role: str, parts: list[Part], more: JsonObject) -> None:
+        if content := encode_content(parts, self.ctx):
+            self.written.append({"role": role, "content": content, **more})
+
+    def _result(self, result: ToolResult) -> None:
+        if is_vendors_own(self.ctx):
+            spoken: list[Part] = [part for part in result.parts if isinstance(part, Text | Refusal)]
+            if len(spoken) < len(result.parts):
+                self._shown += [part for part in result.parts if not isinstance(part, Text | Refusal)]
+                result = evolve(result, parts=spoken or [Text(SHOWN_BELOW)])
+        content = _result_content(result, self.ctx)
+        written: JsonObject = {"role": "tool", "tool_call_id": result.call_id, "content": content}
+        if result.cache is not None and is_from_chat(self.ctx):
+            written[CACHE] = result.cache.raw
+        self.written.append({**written, **own(result.extras)})
 
 
 def _system_messages(system: list[SystemText], ctx: ExchangeContext) -> Iterator[JsonObject]:
@@ -338,28 +391,6 @@ def _encode_call(call: ToolCall, ctx: ExchangeContext) -> JsonObject:
     if call.cache is not None and is_from_chat(ctx):
         written[CACHE] = call.cache.raw
     return {**written, **own(call.extras)}
-
-
-def _user_messages(message: Message, ctx: ExchangeContext) -> Iterator[JsonObject]:
-    others: list[Part] = []
-    for part in message.parts:
-        if isinstance(part, ToolResult):
-            yield _encode_result(part, ctx)
-        else:
-            others.append(part)
-    if others and (content := encode_content(others, ctx)):
-        yield {"role": "user", "content": content, **own(message.extras)}
-
-
-def _encode_result(result: ToolResult, ctx: ExchangeContext) -> JsonObject:
-    written: JsonObject = {
-        "role": "tool",
-        "tool_call_id": result.call_id,
-        "content": _result_content(result, ctx),
-    }
-    if result.cache is not None and is_from_chat(ctx):
-        written[CACHE] = result.cache.raw
-    return {**written, **own(result.extras)}
 
 
 def _result_content(result: ToolResult, ctx: ExchangeContext) -> JsonValue:

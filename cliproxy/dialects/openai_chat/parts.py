@@ -14,6 +14,7 @@ from cliproxy.dialects.openai_chat.names import (
     RESPONSES_ID,
     as_extras,
     is_from_chat,
+    is_vendors_own,
     own,
     rest,
 )
@@ -50,6 +51,7 @@ CACHE: Final = "cache_control"
 _DETAILS: Final[Mapping[str, str]] = {"original": "high"}
 """Image details of other dialects that have another name here."""
 _KNOWN_DETAILS: Final = frozenset({"auto", "low", "high"})
+_VENDOR_IMAGES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _FILE_STORES: Final = frozenset({DIALECT_ID, RESPONSES_ID, "codex"})
 _FILE_NAMES: Final[Mapping[str, str]] = {
     "application/pdf": "document.pdf",
@@ -209,7 +211,8 @@ def encode_content(parts: list[Part], ctx: ExchangeContext) -> JsonValue:
 
 def encode_part(part: Part, ctx: ExchangeContext) -> JsonObject | None:
     """Write one content part of a user's or a tool's message; ``None`` for what has no place in one."""
-    written = _encoded(part)
+    is_refused = is_vendors_own(ctx) and not is_from_chat(ctx) and _is_refused(part)
+    written = None if is_refused else _encoded(part)
     if written is None:
         ctx.note(f"{type(part).__name__.lower()} content was dropped")
         return None
@@ -238,6 +241,21 @@ def _encoded(part: Part) -> JsonObject | None:
             return dict(part.raw)
         case _:
             return None
+
+
+def _is_refused(part: Part) -> bool:
+    """Whether the vendor's own models refuse a part that compatible servers take."""
+    match part:
+        case Video():
+            return True
+        case Audio(source=Inline(mime=mime)):
+            return audio_format(mime) not in {"wav", "mp3"}
+        case Image(source=Inline(mime=mime)):
+            return mime not in _VENDOR_IMAGES
+        case Document(source=Remote()):
+            return True
+        case _:
+            return False
 
 
 def _image(part: Image) -> JsonObject | None:

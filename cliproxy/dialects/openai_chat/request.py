@@ -75,6 +75,9 @@ _MODELLED: Final = frozenset(
     }
 )
 _TOLD_MODALITIES: Final = frozenset({"text", "image"})
+_VENDOR_MODALITIES: Final = frozenset({"text"})
+_VENDOR_STOPS: Final = 4
+"""How many stop sequences the vendor takes."""
 
 
 # --- reading ---
@@ -227,7 +230,7 @@ def _encode_sampling(request: IRRequest, ctx: ExchangeContext) -> JsonObject:
         keys += ["logprobs", "top_logprobs"]
     body |= {key: value for key in keys if (value := getattr(sampling, key)) is not None}
     if sampling.stop:
-        body["stop"] = [*sampling.stop]
+        body["stop"] = [*sampling.stop[: _VENDOR_STOPS if is_vendors_own(ctx) else None]]
     if sampling.n is not None and sampling.n > 1:
         body["n"] = sampling.n
     return body
@@ -261,13 +264,13 @@ def _encode_meta(meta: Meta, ctx: ExchangeContext) -> JsonObject:
         value: JsonValue = getattr(meta, key)
         if value is not None and ctx.client_dialect in clients:
             body[key] = value
-    if ctx.client_dialect == DIALECT_ID:
-        told = meta.modalities
-    else:
-        told = [modality for modality in meta.modalities if modality in _TOLD_MODALITIES]
+    told = meta.modalities
+    if ctx.client_dialect != DIALECT_ID:
+        known = _VENDOR_MODALITIES if is_vendors_own(ctx) else _TOLD_MODALITIES
+        told = [modality for modality in told if modality in known]
     if told and told != ["text"]:
         body["modalities"] = [*told]
-    if meta.image:
+    if meta.image and not is_vendors_own(ctx):
         body["image_config"] = meta.image
     return body
 

@@ -365,3 +365,28 @@ def test_no_call_and_no_result_is_lost(messages):
     assert sorted(calls) == sorted(
         part.id for m in messages for part in m.parts if isinstance(part, ToolCall)
     )
+
+
+# --- the vendor's own models ---
+
+
+def test_what_tools_show_follows_after_the_last_result_of_the_turn():
+    """The vendor refuses anything but text in results, and anything between the results of a turn."""
+    seen = Message("user", [ToolResult("c1", [Text("a"), IMAGE]), ToolResult("c2", [IMAGE])])
+    more = Message("user", [ToolResult("c3", [Text("b")]), Text("go on")])
+    assert write(seen, more, upstream_family=Family.GPT) == [
+        {"role": "tool", "tool_call_id": "c1", "content": "a"},
+        {"role": "tool", "tool_call_id": "c2", "content": "[shown below]"},
+        {"role": "tool", "tool_call_id": "c3", "content": "b"},
+        {"role": "user", "content": [IMAGE_ENTRY, IMAGE_ENTRY, {"type": "text", "text": "go on"}]},
+    ]
+
+
+@pytest.mark.parametrize(
+    "next_message", [Message("assistant", [Text("t")]), Message("system", [Text("t")]), None]
+)
+def test_what_tools_show_comes_before_anybody_else_speaks(next_message):
+    messages = [Message("user", [ToolResult("c1", [IMAGE])]), *([next_message] if next_message else [])]
+    written = write(*messages, upstream_family=Family.GPT)
+    assert written[1] == {"role": "user", "content": [IMAGE_ENTRY]}
+    assert len(written) == 1 + len(messages)

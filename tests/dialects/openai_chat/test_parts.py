@@ -16,6 +16,7 @@ from cliproxy.ir.request import (
     Audio,
     CacheMark,
     Document,
+    Family,
     Image,
     Inline,
     Opaque,
@@ -223,3 +224,24 @@ def test_any_object_is_read(entry, kind):
 def test_unusable_parts_leave_the_others():
     content = [{"type": "image_url"}, {"type": "text", "text": "a"}]
     assert decode_content(content, make_context(), "c") == [Text("a")]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        Video(Remote("https://x")),
+        Audio(Inline("audio/ogg", "AA==")),
+        Image(Inline("image/heic", "AA==")),
+        Document(Remote("https://x")),
+    ],
+)
+def test_vendors_own_models_are_spared_what_they_refuse(part):
+    ctx = make_context(client_dialect="gemini", upstream_family=Family.GPT)
+    assert encode_part(part, ctx) is None
+    assert len(ctx.notes) == 1
+    assert encode_part(part, make_context(upstream_family=Family.GPT)) is not None
+
+
+@pytest.mark.parametrize("part", [Text("a"), Audio(Inline("audio/wav", "AA==")), Image(Remote("https://x"))])
+def test_vendors_own_models_get_the_rest(part):
+    assert encode_part(part, make_context(client_dialect="gemini", upstream_family=Family.GPT)) is not None

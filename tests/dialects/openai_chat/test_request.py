@@ -4,6 +4,7 @@ import contextlib
 import json
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +25,10 @@ from cliproxy.ir.request import (
     Tool,
     ToolKind,
 )
+from cliproxy.ir.schema import clean_schemas
 from cliproxy.wire.jsontext import dumps
+from emulators.openai_chat import check_chat
+from emulators.openai_rules import Model
 from support import ir_strategies
 from support.factories import make_context
 
@@ -352,3 +356,26 @@ def test_vendors_own_models_without_top_k():
     ctx = make_context(upstream_family=Family.GPT)
     encode_request(build(), ctx)
     assert ctx.notes == []
+
+
+def test_vendor_takes_four_stops_and_no_images():
+    request = build(
+        sampling=Sampling(stop=list("abcde")),
+        meta=Meta(modalities=["text", "image"], image={"image_size": "1K"}),
+    )
+    body = write(request, client_dialect="gemini", upstream_family=Family.GPT)
+    assert body["stop"] == list("abcd")
+    assert {"modalities", "image_config"}.isdisjoint(body)
+
+
+@given(ir_strategies.requests(), st.sampled_from(["claude", "gemini", "openai-response"]))
+def test_vendor_accepts_what_becomes_of_foreign_requests(request, client):
+    """As strict as the vendor: unknown members, pairing, media, names and ids are all checked."""
+    ctx = make_context(client_dialect=client, upstream_family=Family.GPT)
+    wishes = Sampling(max_tokens=request.sampling.max_tokens, top_k=request.sampling.top_k)
+    tools = [evolve(tool, strict=None) for tool in request.tools]
+    request = evolve(request, sampling=wishes, tools=tools, output=None)
+    request = clean_schemas(normalise(request, DIALECT.rules, ctx), DIALECT.rules.schemas, ctx)
+    if request.reasoning is not None and request.reasoning.level == "auto":
+        request.reasoning = None
+    check_chat(encode_request(request, ctx), Model("gpt-6"))
