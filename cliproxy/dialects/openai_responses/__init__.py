@@ -25,7 +25,13 @@ from cliproxy.dialects.openai_responses.decoder import ResponsesDecoder
 from cliproxy.dialects.openai_responses.encoder import ResponsesEncoder
 from cliproxy.dialects.openai_responses.endpoints import ENDPOINTS
 from cliproxy.dialects.openai_responses.errors import decode_error, encode_error
-from cliproxy.dialects.openai_responses.glimpse import inspect, inspect_response, patch_model, patch_reasoning
+from cliproxy.dialects.openai_responses.glimpse import (
+    inspect,
+    inspect_response,
+    may_pass,
+    patch_model,
+    patch_reasoning,
+)
 from cliproxy.dialects.openai_responses.names import DIALECT_ID
 from cliproxy.dialects.openai_responses.request import decode_request, encode_request
 from cliproxy.dialects.openai_responses.response import decode_response, encode_response
@@ -55,6 +61,7 @@ DIALECT = Dialect(
     decode_error=decode_error,
     inspect=inspect,
     inspect_response=inspect_response,
+    may_pass=may_pass,
     patch_model=patch_model,
     patch_reasoning=patch_reasoning,
     rules=RULES,

@@ -9,13 +9,24 @@ from typing import Final
 
 from cliproxy.dialects.base import Glimpse
 from cliproxy.dialects.openai_responses.errors import error_of_event
+from cliproxy.dialects.openai_responses.names import REDACTED_PREFIX
 from cliproxy.dialects.openai_responses.request import encode_reasoning
 from cliproxy.dialects.openai_responses.response import decode_usage, has_output
 from cliproxy.errors import Kind
 from cliproxy.ir.events import StreamError
-from cliproxy.ir.request import Reasoning
+from cliproxy.ir.request import Family, Reasoning
 from cliproxy.ir.response import Usage
-from cliproxy.wire.jsontext import Changes, JsonError, JsonObject, JsonValue, child, loads_object, text
+from cliproxy.ir.signatures import family_of_model, has_foreign_signature
+from cliproxy.wire.jsontext import (
+    Changes,
+    JsonError,
+    JsonObject,
+    JsonValue,
+    child,
+    loads_object,
+    objects,
+    text,
+)
 from cliproxy.wire.sse import Frame
 
 _OPENING: Final = frozenset({b"response.created", b"response.in_progress", b"response.queued"})
@@ -75,6 +86,15 @@ def inspect_response(body: JsonObject) -> Glimpse:
     if error or text(body, "status") == "failed":
         return Glimpse(usage=_usage(body), error=error_of_event({"response": body}, None), is_terminal=True)
     return Glimpse(usage=_usage(body), has_content=has_output(body), is_terminal=True, is_finished=True)
+
+
+def may_pass(body: JsonObject, model: str) -> bool:
+    """Tell whether an upstream of this wire takes a body as it is: not if it would refuse a signature."""
+    family = family_of_model(model)
+    if has_foreign_signature(body, Family.GPT if family is Family.UNKNOWN else family):
+        return False
+    encrypted = (text(item, "encrypted_content") for item in objects(body, "input"))
+    return not any(value.startswith(REDACTED_PREFIX) for value in encrypted)
 
 
 def patch_model(model: str) -> Changes:

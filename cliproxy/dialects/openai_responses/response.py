@@ -15,7 +15,13 @@ from attrs import define, field
 from cliproxy.dialects.openai_responses.assembly import MESSAGE, Assembly
 from cliproxy.dialects.openai_responses.content import decode_part
 from cliproxy.dialects.openai_responses.items import decode_call, decode_reasoning
-from cliproxy.dialects.openai_responses.names import DIALECT_ID, as_extras, item_type, rest
+from cliproxy.dialects.openai_responses.names import (
+    DIALECT_ID,
+    as_extras,
+    item_type,
+    native_extras,
+    rest,
+)
 from cliproxy.dialects.openai_responses.output import DeltaHead, ItemIds
 from cliproxy.errors import DialectError
 from cliproxy.ir.collect import to_events
@@ -25,6 +31,9 @@ from cliproxy.ir.media import mime_of_image_format
 from cliproxy.ir.request import Image, Inline, Opaque, Part, Refusal, Text, Thinking, ToolCall
 from cliproxy.ir.response import Choice, Ending, FinishReason, IRResponse, Usage
 from cliproxy.wire.jsontext import JsonObject, JsonValue, child, integer, items, objects, text
+
+COMPACTION: Final = "response.compaction"
+"""What the object is called that a compaction answers with."""
 
 _ECHOED: Final = (
     *("instructions", "max_output_tokens", "max_tool_calls", "parallel_tool_calls", "previous_response_id"),
@@ -112,6 +121,7 @@ def decode_response(body: JsonObject, ctx: ExchangeContext) -> IRResponse:
         choices=[Choice(parts, ending_of(body, parts))],
         usage=decode_usage(child(body, "usage")),
         created=integer(body, "created_at") or 0,
+        extras=as_extras({"object": COMPACTION} if text(body, "object") == COMPACTION else {}),
     )
 
 
@@ -230,6 +240,11 @@ class AnswerFacts:
             body["error"] = {"code": "server_error", "message": "the upstream could not finish its answer"}
         return body
 
+    def compacted(self, output: list[JsonValue]) -> JsonObject:
+        """Write the object of a compacted conversation, which is no answer."""
+        facts: JsonObject = {"id": self.id, "object": COMPACTION, "created_at": self.created}
+        return {**facts, "output": output, "usage": encode_usage(self.usage)}
+
     def failed(self, output: list[JsonValue], error: JsonObject) -> JsonObject:
         """Write the object of an answer that an error ended."""
         return {**self.ended(output, FinishReason.ERROR), "error": error}
@@ -264,6 +279,8 @@ def encode_response(response: IRResponse, ctx: ExchangeContext) -> JsonObject:
             case _:
                 assembly.feed(event)
     assembly.finish(reason)
+    if native_extras(response.extras).get("object") == COMPACTION:
+        return facts.compacted(assembly.output())
     return facts.ended(assembly.output(), reason)
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from cliproxy.dialects.openai_responses.glimpse import (
     inspect,
     inspect_response,
+    may_pass,
     patch_model,
     patch_reasoning,
 )
@@ -130,3 +131,24 @@ def test_model_is_replaced():
 )
 def test_wish_of_the_name_is_written_into_the_body(wish, body, expected):
     assert patch_reasoning(wish, body) == expected
+
+
+@pytest.mark.parametrize(
+    ("encrypted", "model", "expected"),
+    [
+        ("gAAAA" + "A" * 95, "gpt-5", True),
+        ("anything", "gpt-5", True),
+        ("anything", "my-deployment", True),
+        ("claude#EqRB", "gpt-5", False),
+        ("claude#EqRB", "my-deployment", False),
+        ("gemini.previous-call#G", "gpt-5", False),
+        ("claude-redacted-thinking:DATA", "gpt-5", False),
+    ],
+)
+def test_body_with_a_signature_the_upstream_would_refuse_does_not_pass(encrypted, model, expected):
+    item = {"type": "reasoning", "summary": [], "encrypted_content": encrypted}
+    assert may_pass({"input": [{"role": "user", "content": "u"}, item]}, model) is expected
+
+
+def test_text_input_passes():
+    assert may_pass({"input": "hi"}, "gpt-5")

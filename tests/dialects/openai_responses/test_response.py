@@ -2,7 +2,7 @@
 
 import pytest
 from hypothesis import given
-from openai.types.responses import Response
+from openai.types.responses import CompactedResponse, Response
 
 from cliproxy.dialects.openai_responses.response import (
     decode_response,
@@ -299,6 +299,19 @@ def test_answers_survive_a_round_trip(response):
         return
     twice = encode_response(decode_response(once, context()), context())
     assert twice == once
+
+
+def test_compaction_stays_one():
+    body = {
+        "id": "resp_1",
+        "object": "response.compaction",
+        "created_at": 5,
+        "output": [{"type": "compaction", "id": "cmp_1", "encrypted_content": "x"}],
+        "usage": {"input_tokens": 3, "output_tokens": 4},
+    }
+    again = encode_response(decode_response(body, context()), context())
+    assert {**again, "usage": None} == {**body, "usage": None}
+    CompactedResponse.model_validate(again)
 
 
 def test_anchored_signature_of_an_upstream_is_its_signature():
