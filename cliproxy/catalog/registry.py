@@ -79,15 +79,17 @@ class Registry:
         return len(self._by_name)
 
     def candidates(self, name: str) -> tuple[Candidate, ...]:
-        """Return who serves a client's model name; empty for an unknown name. ``provider://name`` restricts
-        to a provider."""
+        """Return who serves a client's model name; empty for an unknown name.
+
+        ``provider://name`` restricts to a provider, or to the upstream an owner has given that name.
+        """
         found = self._by_name.get(name)
         if found is not None:
             return found
         provider, mark, rest = name.partition(PROVIDER_MARK)
         if not mark:
             return ()
-        return tuple(c for c in self._by_name.get(rest, ()) if c.credential.provider == provider)
+        return tuple(c for c in self._by_name.get(rest, ()) if provider in _names_of(c.credential))
 
     def names(self) -> list[str]:
         """Return every client name, sorted."""
@@ -106,6 +108,11 @@ class Registry:
     def credentials(self) -> frozenset[CredentialId]:
         """Return the ids of all credentials that serve something."""
         return frozenset(c.credential.id for candidates in self._by_name.values() for c in candidates)
+
+
+def _names_of(credential: Credential) -> tuple[str, object]:
+    """Return what an owner may call a credential's upstream: its provider, or the name of its entry."""
+    return credential.provider, credential.options.get("name")
 
 
 def build(offers: Iterable[Offer], *, force_prefix: bool = False) -> Registry:

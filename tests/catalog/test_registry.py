@@ -78,6 +78,12 @@ def test_higher_priorities_come_first_and_providers_can_be_named() -> None:
     assert registry.candidates("z://alpha") == ()
 
 
+def test_an_upstream_can_be_asked_for_by_the_name_its_owner_gave_it() -> None:
+    registry = build([offer(name="a", options={"name": "house"}), offer(name="b")])
+    assert [candidate.credential.id for candidate in registry.candidates("house://alpha")] == ["a"]
+    assert [candidate.credential.id for candidate in registry.candidates("p://alpha")] == ["a", "b"]
+
+
 def test_the_listing_is_sorted_and_shows_only_what_is_usable() -> None:
     registry = build([offer(name="a", provider="x"), offer(name="b", provider="y")])
     listing = registry.listing()
