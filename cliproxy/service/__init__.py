@@ -1,3 +1,3 @@
 """The running process: the owner of the root nursery and of everything that outlives a request."""
 
-__all__ = ["listen", "service", "snapshots"]
+__all__ = ["discovery", "listen", "logins", "refresh", "run", "service", "snapshots", "state", "tokens"]
