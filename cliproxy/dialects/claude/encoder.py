@@ -30,6 +30,7 @@ from cliproxy.dialects.claude.response import (
     call_id,
     carrier,
     carries_signatures,
+    hides_thoughts,
     message_id,
     opaque_blocks,
 )
@@ -324,7 +325,7 @@ class ClaudeStreamEncoder:
                 yield from self._whole(carrier(signature, anchor))
 
     def _close_thought(self, current: _Current) -> Iterator[Frame]:
-        signature = current.signature
+        signature = current.signature if not hides_thoughts(self._ctx) else None
         is_redacted = current.start.kind is BlockKind.REDACTED
         if is_redacted and signature is not None and signature.family is Family.CLAUDE:
             yield from self._whole({"type": "redacted_thinking", "data": signature.value})

@@ -33,9 +33,14 @@ def read_reasoning(body: JsonObject) -> Reasoning | None:
     return Reasoning(level="auto", visible=visible) if kind == "enabled" else None
 
 
+def is_off(reasoning: Reasoning) -> bool:
+    """Tell whether a wish is not to think."""
+    return reasoning.level == "none" or reasoning.budget == 0
+
+
 def write_thinking(reasoning: Reasoning) -> JsonObject:
     """Write the ``thinking`` member of a wish."""
-    if reasoning.level == "none" or reasoning.budget == 0:
+    if is_off(reasoning):
         return {"type": "disabled"}
     thinking: JsonObject = {"type": "enabled"}
     if (reasoning.budget or 0) > 0:

@@ -19,7 +19,7 @@ from attrs import evolve
 
 from cliproxy.dialects.claude.final import make_legal
 from cliproxy.dialects.claude.reading import ID, cache_mark, extras_of, own_family, read_content
-from cliproxy.dialects.claude.reasoning import effort_of, read_reasoning, write_thinking
+from cliproxy.dialects.claude.reasoning import effort_of, is_off, read_reasoning, write_thinking
 from cliproxy.dialects.claude.tools import read_tool_choice, read_tools, write_tool_choice, write_tools
 from cliproxy.dialects.claude.writing import (
     own_extras,
@@ -88,7 +88,7 @@ def decode_request(body: JsonObject, ctx: ExchangeContext) -> IRRequest:
         raise DialectError("model: a model name is required", "model")
     choice, parallel = read_tool_choice(body)
     reasoning = read_reasoning(body)
-    ctx.want_thoughts = reasoning is None or reasoning.visible is not False
+    ctx.want_thoughts = reasoning is None or (reasoning.visible is not False and not is_off(reasoning))
     extras = extras_of(body, *_MODELLED).get(ID, {})
     system, billing = _read_system(body, ctx)
     for member, rest in (("system", billing), *_unread_settings(body, reasoning)):

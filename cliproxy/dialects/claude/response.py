@@ -11,6 +11,7 @@ from typing import Final
 
 from cliproxy.dialects.claude.outcome import read_ending, read_usage, write_ending, write_usage
 from cliproxy.dialects.claude.reading import ID, extras_of, own_family, read_block
+from cliproxy.dialects.claude.reasoning import is_off
 from cliproxy.dialects.claude.writing import CALL_ID, own_extras, write_call, write_text
 from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
@@ -95,7 +96,12 @@ def call_id(upstream_id: str, ctx: ExchangeContext) -> str:
 def carries_signatures(ctx: ExchangeContext) -> bool:
     """Tell whether the client expects thinking blocks, in which it would take signatures along."""
     reasoning = ctx.original.reasoning if ctx.original is not None else None
-    return reasoning is not None and reasoning.level != "none" and reasoning.budget != 0
+    return reasoning is not None and not is_off(reasoning)
+
+
+def hides_thoughts(ctx: ExchangeContext) -> bool:
+    """Tell whether the client must see no trace of reasoning, rather than only none of its words."""
+    return not ctx.want_thoughts and not carries_signatures(ctx)
 
 
 def carrier(signature: Signature, anchor: Anchor) -> JsonObject:
@@ -128,12 +134,12 @@ def answer_blocks(part: Part, ctx: ExchangeContext) -> Iterator[JsonObject]:
 
 def _thought_blocks(part: Thinking, ctx: ExchangeContext) -> Iterator[JsonObject]:
     hidden = part.redacted
-    if hidden is not None and hidden.family is Family.CLAUDE:
+    if hidden is not None and hidden.family is Family.CLAUDE and not hides_thoughts(ctx):
         yield {"type": "redacted_thinking", "data": hidden.value, **own_extras(part.extras)}
         return
     shown = part.text if ctx.want_thoughts else ""
     signature = part.signature or hidden
-    if not shown and signature is None:
+    if hides_thoughts(ctx) or (not shown and signature is None):
         return
     block: JsonObject = {"type": "thinking", "thinking": shown}
     if signature is not None:

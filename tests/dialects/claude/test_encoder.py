@@ -267,7 +267,7 @@ def test_only_the_first_answer_is_shown() -> None:
 
 
 def test_unwanted_thoughts_leave_their_signature() -> None:
-    ctx = make_context(want_thoughts=False)
+    ctx = thinking_client(want_thoughts=False)
     thought = [
         opening(0, BlockKind.THINKING),
         ThinkingDelta(0, "secret"),
@@ -275,6 +275,19 @@ def test_unwanted_thoughts_leave_their_signature() -> None:
     ]
     assert blocks(*thought, End(), ctx=ctx) == [THINKING, "s", "stop"]
     assert blocks(*thought[:2], End(), ctx=make_context(want_thoughts=False)) == []
+
+
+def test_client_that_switched_thinking_off_sees_no_trace_of_it() -> None:
+    events: list[Event] = [
+        opening(0, BlockKind.THINKING),
+        ThinkingDelta(0, "secret"),
+        SignatureDelta(0, "s", Family.CLAUDE),
+        BlockStop(0),
+        opening(1, BlockKind.REDACTED),
+        SignatureDelta(1, "s", Family.CLAUDE),
+        BlockStop(1),
+    ]
+    assert blocks(*events, End(), ctx=make_context(want_thoughts=False)) == []
 
 
 def test_names_and_ids_are_the_clients_own() -> None:

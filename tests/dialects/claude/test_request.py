@@ -193,11 +193,19 @@ def test_output_format_of_the_beta_is_understood() -> None:
 
 
 @pytest.mark.parametrize(
-    ("display", "wants"), [("omitted", False), ("summarized", True), ("unheard-of", True), (None, True)]
+    ("thinking", "wants"),
+    [
+        ({"type": "adaptive", "display": "omitted"}, False),
+        ({"type": "adaptive", "display": "summarized"}, True),
+        ({"type": "adaptive", "display": "unheard-of"}, True),
+        ({"type": "enabled", "budget_tokens": 2048}, True),
+        ({"type": "disabled"}, False),
+        (None, True),
+    ],
 )
-def test_context_learns_whether_thoughts_are_wanted(display: str | None, wants: bool) -> None:
+def test_context_learns_whether_thoughts_are_wanted(thinking: JsonValue, wants: bool) -> None:
     ctx = claude_context()
-    decode(ask(Q, thinking={"type": "adaptive", "display": display}), ctx)
+    decode(ask(Q, thinking=thinking), ctx)
     assert ctx.want_thoughts is wants
 
 

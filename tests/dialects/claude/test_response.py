@@ -200,10 +200,20 @@ def test_parts(parts: list[Part], blocks: list[JsonObject]) -> None:
 
 
 def test_unwanted_thoughts_leave_their_signature() -> None:
-    ctx = make_context(want_thoughts=False)
+    ctx = thinking_client(want_thoughts=False)
     signed = Thinking("secret", Signature("s", Family.CLAUDE))
     assert content(signed, Thinking("secret"), ctx=ctx) == [
         {"type": "thinking", "thinking": "", "signature": "s"}
+    ]
+
+
+def test_client_that_switched_thinking_off_sees_no_trace_of_it() -> None:
+    ctx = make_context(client_dialect="claude")
+    body: JsonObject = {"model": "m", "messages": [], "thinking": {"type": "disabled"}}
+    ctx.original = decode_request(body, ctx)
+    own = Signature("s", Family.CLAUDE)
+    assert content(Thinking("secret", own), Thinking(redacted=own), Text("a"), ctx=ctx) == [
+        {"type": "text", "text": "a"}
     ]
 
 
