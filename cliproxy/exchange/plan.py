@@ -1,8 +1,9 @@
 """How one attempt carries a request: passed through, or translated; and the request that results.
 
 **Pass through** when client and upstream speak the same dialect, no quirk of the provider must change the
-request, and the upstream may answer in the form the client wants. The body keeps its bytes; only the
-top-level members that name the model, carry a thinking suffix, or ask for usage in the stream are replaced.
+request, the upstream may answer in the form the client wants, and the answer need not show another model
+name. The body keeps its bytes; only the top-level members that name the model, carry a thinking suffix, or
+ask for usage in the stream are replaced.
 
 **Translate** otherwise: decode once for the whole exchange, then for each attempt the ordered passes below,
 then encode.
@@ -26,10 +27,10 @@ from cliproxy.errors import BadRequest, DialectError
 from cliproxy.exchange.deps import Deps, Snapshot
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.repair import normalise
-from cliproxy.ir.request import Family, IRRequest, Reasoning
+from cliproxy.ir.request import Family, IRRequest
 from cliproxy.ir.schema import clean_schemas
 from cliproxy.ir.signatures import family_of_model
-from cliproxy.ir.thinking import apply_thinking
+from cliproxy.ir.thinking import apply_thinking, override
 from cliproxy.providers.base import Contract, Provider
 from cliproxy.routing.resolve import Resolution
 from cliproxy.wire.jsontext import Changes, dumps
@@ -68,8 +69,10 @@ class Planner:
         provider = self.snapshot.providers[candidate.credential.provider]
         context = self._context(candidate, upstream)
         stream = self._upstream_streams(contract)
-        passes = self._passes_through(client, upstream, contract, provider) and (
-            client.may_pass is None or client.may_pass(self.request.document.value, candidate.model)
+        passes = (
+            not candidate.shown_model
+            and self._passes_through(client, upstream, contract, provider)
+            and (client.may_pass is None or client.may_pass(self.request.document.value, candidate.model))
         )
         usage = (
             client.patch_stream(self.request.document.value)
@@ -113,7 +116,7 @@ class Planner:
         changes = {**dialect.patch_model(candidate.model), **usage}
         if self.resolution.reasoning is not None:
             wish = IRRequest(model=candidate.model, messages=[], reasoning=self.resolution.reasoning)
-            reasoning = apply_thinking(wish, candidate.info.thinking, dialect.id).reasoning
+            reasoning = apply_thinking(wish, candidate.info.thinking, dialect.id, source=dialect.id).reasoning
             if reasoning is not None:
                 changes.update(dialect.patch_reasoning(reasoning, document.value))
         return document.patch(
@@ -131,8 +134,14 @@ class Planner:
     ) -> bytes:
         request = evolve(self._decode(context), model=candidate.model, stream=stream)
         if self.resolution.reasoning is not None:
-            request = evolve(request, reasoning=_suffix_wins(self.resolution.reasoning, request.reasoning))
-        request = apply_thinking(request, candidate.info.thinking, upstream.id)
+            request = evolve(request, reasoning=override(self.resolution.reasoning, request.reasoning))
+        request = apply_thinking(
+            request,
+            candidate.info.thinking,
+            upstream.id,
+            source=self.request.dialect,
+            max_output=candidate.info.output_tokens,
+        )
         request = normalise(request, upstream.rules, context)
         request = clean_schemas(request, upstream.rules.schemas, context)
         for quirk in provider.quirks:
@@ -180,10 +189,3 @@ class Planner:
             stream=self.request.stream,
             original_body=self.request.document.value,
         )
-
-
-def _suffix_wins(suffix: Reasoning, said: Reasoning | None) -> Reasoning:
-    """A wish in the model's name overrides the amount in the body, not the visibility."""
-    if said is None:
-        return suffix
-    return evolve(suffix, visible=said.visible, summary=said.summary)
