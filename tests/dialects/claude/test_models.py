@@ -1,0 +1,41 @@
+"""Model lists as Anthropic's clients read them."""
+
+from anthropic.types import ModelInfo
+
+from cliproxy.dialects.base import ListedModel
+from cliproxy.dialects.claude.models import MODEL_LISTS, claims, encode_list, encode_one
+
+MODEL = ListedModel(
+    id="m",
+    display_name="M",
+    owned_by="o",
+    created=1_700_000_000,
+    context_tokens=9,
+    output_tokens=5,
+    can_think=True,
+)
+
+
+def test_the_vendors_own_type_reads_it() -> None:
+    read = ModelInfo.model_validate(encode_one(MODEL))
+    assert (read.id, read.display_name, read.created_at.year) == ("m", "M", 2023)
+    assert encode_one(MODEL)["created_at"] == "2023-11-14T22:13:20Z"
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    rendered = encode_one(ListedModel(id="m"))
+    assert rendered["display_name"] == "m"
+    assert not {"max_input_tokens", "max_tokens", "thinking"} & set(rendered)
+
+
+def test_the_ends_of_the_list_are_named() -> None:
+    listed = encode_list([MODEL, ListedModel(id="z")])
+    assert (listed["first_id"], listed["last_id"], listed["has_more"]) == ("m", "z", False)
+    assert encode_list([])["first_id"] is None
+
+
+def test_its_clients_are_known_by_their_headers() -> None:
+    assert claims({"anthropic-version": "2023-06-01"}, {})
+    assert claims({"user-agent": "claude-cli/2.1 (external)"}, {})
+    assert not claims({"user-agent": "curl/8"}, {})
+    assert MODEL_LISTS.paths == ("/v1/models",)
