@@ -14,7 +14,7 @@ from collections import defaultdict
 from http import HTTPStatus
 from typing import Final, cast
 
-from quart import Response, request
+from quart import Response, has_websocket_context, request, websocket
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
@@ -172,6 +172,8 @@ def _add_rules(app: App, world: World) -> None:
 
     @app.errorhandler(HTTPException)
     async def refused(exc: HTTPException) -> Response:
+        if has_websocket_context():
+            return _no_websocket()
         status = exc.code or 500
         if status in {404, 405}:
             if not request.path.startswith(API_PREFIXES):
@@ -190,6 +192,12 @@ def _add_rules(app: App, world: World) -> None:
         logger.exception("request failed request_id=%s path=%s", request_id, request.path, exc_info=exc)
         error = ProxyError(f"The server failed to handle the request (id {request_id}).", kind=Kind.INTERNAL)
         return error_response(error, dialect_of_path(request.path))
+
+
+def _no_websocket() -> Response:
+    """Refuse a websocket, of which there is none, with the status that makes Codex use HTTP at once."""
+    error = ProxyError("There are no websockets here; send the request with POST.", status=426)
+    return error_response(error, dialect_of_path(websocket.path))
 
 
 def _allow_origin(world: World, response: Response) -> None:

@@ -1,6 +1,7 @@
 """Routes and the rules that hold for all of them."""
 
 import pytest
+from quart.testing import WebsocketResponseError
 
 from cliproxy.dialects import DIALECTS
 from cliproxy.server.app import dialect_of_path, rule_of
@@ -56,6 +57,15 @@ def test_every_endpoint_of_every_dialect_has_its_route() -> None:
     for dialect in DIALECTS:
         for endpoint in dialect.endpoints:
             assert rule_of(endpoint.path) in rules
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/nowhere", "/"])
+async def test_a_websocket_is_refused_in_a_way_codex_understands(path: str) -> None:
+    """Codex asks for one first; of all statuses only 426 lets it go on with HTTP without trying again."""
+    async with application(bottle()).test_client().websocket(path) as websocket:
+        with pytest.raises(WebsocketResponseError) as caught:
+            await websocket.receive()
+    assert caught.value.response.status_code == 426
 
 
 async def test_readiness_is_told() -> None:
