@@ -38,8 +38,10 @@ def choose_binding(config: Config, source: str = "config") -> Binding:
     """Decide where to listen. Raises :class:`~cliproxy.errors.ConfigError` for an unsafe wish."""
     host = config.host.strip("[]")
     if not host:
-        if config.api_keys or config.allow_unauthenticated:
+        if config.api_keys:
             return Binding(("",), config.port, "all addresses, because client keys are configured")
+        if config.allow_unauthenticated:
+            return Binding(("",), config.port, "all addresses, because `allow-unauthenticated` is set")
         return Binding(
             LOOPBACKS, config.port, "this machine only, because no client keys (`api-keys`) are configured"
         )
@@ -115,9 +117,9 @@ def _listening(family: socket.AddressFamily, address: str, port: int) -> socket.
         sock.bind((address, port))
         sock.listen(BACKLOG)
         sock.setblocking(False)
-    except OSError:
+    except OSError as exc:
         sock.close()
-        raise
+        raise OSError(exc.errno, f"cannot listen on {address} port {port}: {exc.strerror}") from exc
     return sock
 
 

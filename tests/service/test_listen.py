@@ -22,6 +22,12 @@ def test_with_keys_it_is_every_address() -> None:
     assert choose_binding(Config(api_keys=KEYS)).hosts == ("",)
 
 
+def test_an_open_server_says_why_it_is_open() -> None:
+    binding = choose_binding(Config(allow_unauthenticated=True))
+    assert binding.hosts == ("",)
+    assert "allow-unauthenticated" in binding.reason
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::", "example.org"])
 def test_an_open_address_without_keys_is_refused(host: str) -> None:
     with pytest.raises(ConfigError, match="api-keys"):
@@ -48,11 +54,12 @@ def test_both_loopbacks_share_the_port() -> None:
             sock.close()
 
 
-def test_a_taken_port_is_an_error() -> None:
+def test_a_taken_port_is_an_error_that_names_it() -> None:
     (first, *others) = open_sockets(Binding(("127.0.0.1",), 0, ""))
+    port = first.getsockname()[1]
     try:
-        with pytest.raises(OSError, match="in use"):
-            open_sockets(Binding(LOOPBACKS, first.getsockname()[1], ""))
+        with pytest.raises(OSError, match=rf"127\.0\.0\.1 port {port}: .*in use"):
+            open_sockets(Binding(LOOPBACKS, port, ""))
     finally:
         for sock in (first, *others):
             sock.close()
