@@ -30,16 +30,14 @@ from cliproxy.stores.base import Store
 from cliproxy.wire.jsontext import JsonError, loads_object
 
 CODES: Final = {"port_in_use": PORT_IN_USE}
+COLUMN: Final = 22
+"""Width of a provider's name with its method."""
 
 
 def run(arguments: Arguments) -> int:
     """Log in, or list the providers; 1 when the login failed, 13 when the callback port is taken."""
     if arguments.login is None:
-        print("Providers to log in to:")
-        for flag in LOGINS:
-            ready = "" if flag.is_available else " (not available yet)"
-            method = f" -method {flag.method}" if flag.method else ""
-            print(f"  cliproxy login {flag.provider}{method:<16} {flag.help}{ready}")
+        _list_logins()
         return OK
     login = _login_of(arguments.login)
     if login is None:
@@ -55,6 +53,14 @@ def run(arguments: Arguments) -> int:
         print(f"cliproxy: {group.exceptions[0]}", file=sys.stderr)
         return_code = FAILURE
     return return_code
+
+
+def _list_logins() -> None:
+    print("Providers to log in to:")
+    for flag in LOGINS:
+        method = f" -method {flag.method}" if flag.method else ""
+        ready = "" if flag.is_available else " (not available yet)"
+        print(f"  cliproxy login {flag.provider + method:<{COLUMN}} {flag.help.rstrip('.')}{ready}")
 
 
 def _explain(group: BaseExceptionGroup[LoginError]) -> int:

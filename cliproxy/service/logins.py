@@ -253,7 +253,8 @@ def asker(
             value = (await prompt(step)).strip()
         value = value or step.default
         if not value and step.required:
-            places = " or ".join([f"--{step.key}", *step.env])
+            # What has a variable is not always a flag: a secret must not stand in a command line.
+            places = " or ".join(step.env or [f"-{step.key}"])
             raise LoginError(
                 f"{step.prompt}: no value was given", code="missing_value", hint=f"Give it by {places}."
             )

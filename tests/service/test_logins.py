@@ -269,7 +269,13 @@ async def test_a_required_value_without_a_source_names_its_places() -> None:
     with pytest.raises(LoginError) as caught:
         await asker({}, {})(evolve(ASK, default=""))
     assert caught.value.code == "missing_value"
-    assert "--gitlab-url or GITLAB_BASE_URL" in caught.value.hint
+    assert caught.value.hint == "Give it by GITLAB_BASE_URL."
+
+
+async def test_a_required_value_without_a_variable_names_its_flag() -> None:
+    with pytest.raises(LoginError) as caught:
+        await asker({}, {})(Ask(key="project_id", prompt="Project"))
+    assert caught.value.hint == "Give it by -project_id."
 
 
 async def test_an_optional_value_may_stay_empty() -> None:
