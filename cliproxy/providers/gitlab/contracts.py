@@ -47,7 +47,9 @@ _PROXY: Final[Mapping[Vendor, str]] = {
     Vendor.OPENAI: "/v1/proxy/openai/v1",
 }
 _TOO_LONG: Final = ("prompt is too long", "prompt too long", "context overflow", "context_length", "maximum")
-_TOKEN_FAULTS: Final = ("expired", "revoked", "invalid")
+_TOKEN_FAULT: Final = re.compile(
+    r"\btoken\b.*\b(?:expired|revoked|invalid)\b|\b(?:expired|revoked|invalid)\b.*\btoken\b"
+)
 _ABSENT: Final = frozenset(
     {
         HTTPStatus.FORBIDDEN,
@@ -124,7 +126,7 @@ class GatewayContract:
         words = f"{code} {message}".lower()
         if any(phrase in words for phrase in _TOO_LONG):
             return None
-        if status == HTTPStatus.UNAUTHORIZED or _blames_token(status, words):
+        if status == HTTPStatus.UNAUTHORIZED or _blames_token(status, message):
             return _failure(
                 status, Kind.AUTHENTICATION, Scope.CONTRACT, message or "the gateway refused the token"
             )
@@ -196,10 +198,14 @@ def _failure(status: int, kind: Kind, scope: Scope, message: str) -> Failure:
     return Failure(kind=kind, scope=scope, message=one_line(message), status=status)
 
 
-def _blames_token(status: int, words: str) -> bool:
-    """Whether a refusal speaks of a token that has ended; prompts are measured in tokens, too."""
+def _blames_token(status: int, message: str) -> bool:
+    """Whether a refusal speaks of a token that has ended.
+
+    Prompts are measured in tokens, settings are called ``max_tokens``, and the vendors' word for any mistake
+    is ``invalid_request_error``: only the message counts, and in it only whole words.
+    """
     blameworthy = status in {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN}
-    return blameworthy and "token" in words and any(fault in words for fault in _TOKEN_FAULTS)
+    return blameworthy and _TOKEN_FAULT.search(message.lower()) is not None
 
 
 def _said(body: bytes) -> tuple[str, str]:

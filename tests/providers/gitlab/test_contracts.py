@@ -320,6 +320,11 @@ def test_refusals_of_a_gateway(status: int, body: object, kind: Kind, scope: Sco
             },
         ),
         (400, {"error": {"code": "context_length_exceeded", "message": "invalid: 300000 tokens"}}),
+        (
+            400,
+            {"error": {"type": "invalid_request_error", "message": "thinking.budget_tokens: Field required"}},
+        ),
+        (400, {"error": {"type": "invalid_request_error", "message": "max_tokens: invalid value"}}),
         (400, {"error": {"message": "max_tokens: must be positive"}}),
         (429, {"error": {"message": "slow down"}}),
         (500, {"error": {"message": "token backend"}}),
