@@ -294,7 +294,9 @@ class ChatStreamEncoder:
             before, after = block.template
             self._out.append(make_frame(before + literal(rest) + after))
         if call.signature is not None and call.signature.family is Family.GEMINI:
-            self._emit_delta(block.choice, {"tool_calls": [{"index": call.number, **signed(call.signature)}]})
+            # The vendor's own package fails on a chunk of a call without this member.
+            more: JsonObject = {client.kind: {client.member: ""}, **signed(call.signature)}
+            self._emit_delta(block.choice, {"tool_calls": [{"index": call.number, **more}]})
 
     # --- the end ---
 

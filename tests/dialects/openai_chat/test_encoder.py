@@ -259,7 +259,11 @@ def test_signature_of_a_call_travels_with_it():
         End(),
     )
     [call] = told[3]["choices"][0]["delta"]["tool_calls"]
-    assert call == {"index": 0, "extra_content": {"google": {"thought_signature": "c2ln"}}}
+    assert call == {
+        "index": 0,
+        "function": {"arguments": ""},
+        "extra_content": {"google": {"thought_signature": "c2ln"}},
+    }
 
 
 def test_signatures_without_a_slot_are_not_told():
