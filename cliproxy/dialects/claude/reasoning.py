@@ -38,6 +38,11 @@ def is_off(reasoning: Reasoning) -> bool:
     return reasoning.level == "none" or reasoning.budget == 0
 
 
+def asks_for_amount(reasoning: Reasoning) -> bool:
+    """Tell whether a wish is about thinking, not only about showing thoughts if there are any."""
+    return reasoning.adaptive or reasoning.level is not None or reasoning.budget is not None
+
+
 def write_thinking(reasoning: Reasoning) -> JsonObject:
     """Write the ``thinking`` member of a wish."""
     if is_off(reasoning):

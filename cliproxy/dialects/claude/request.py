@@ -19,7 +19,13 @@ from attrs import evolve
 
 from cliproxy.dialects.claude.final import make_legal
 from cliproxy.dialects.claude.reading import ID, cache_mark, extras_of, own_family, read_content
-from cliproxy.dialects.claude.reasoning import effort_of, is_off, read_reasoning, write_thinking
+from cliproxy.dialects.claude.reasoning import (
+    asks_for_amount,
+    effort_of,
+    is_off,
+    read_reasoning,
+    write_thinking,
+)
 from cliproxy.dialects.claude.tools import read_tool_choice, read_tools, write_tool_choice, write_tools
 from cliproxy.dialects.claude.writing import (
     own_extras,
@@ -335,7 +341,7 @@ def _add_sampling(body: JsonObject, sampling: Sampling, ctx: ExchangeContext) ->
 def _add_settings(body: JsonObject, request: IRRequest, ctx: ExchangeContext) -> None:
     output = {**child(body, "output_config")}
     reasoning = request.reasoning
-    if reasoning is not None:
+    if reasoning is not None and asks_for_amount(reasoning):
         body["thinking"] = write_thinking(reasoning)
         effort = effort_of(reasoning)
         if effort is not None:

@@ -458,6 +458,7 @@ def test_output_schema() -> None:
     [
         (None, {}),
         (Reasoning(level="none"), {"thinking": {"type": "disabled"}}),
+        (Reasoning(visible=True), {}),
         (
             Reasoning(level="high", adaptive=True, visible=True),
             {
