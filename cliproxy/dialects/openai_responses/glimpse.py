@@ -9,7 +9,7 @@ from typing import Final
 
 from cliproxy.dialects.base import Glimpse
 from cliproxy.dialects.openai_responses.errors import error_of_event
-from cliproxy.dialects.openai_responses.names import REDACTED_PREFIX
+from cliproxy.dialects.openai_responses.names import CLIENT_METADATA, REDACTED_PREFIX
 from cliproxy.dialects.openai_responses.request import encode_reasoning
 from cliproxy.dialects.openai_responses.response import decode_usage, has_output
 from cliproxy.errors import Kind
@@ -89,7 +89,12 @@ def inspect_response(body: JsonObject) -> Glimpse:
 
 
 def may_pass(body: JsonObject, model: str) -> bool:
-    """Tell whether an upstream of this wire takes a body as it is: not if it would refuse a signature."""
+    """Tell whether an upstream of this wire takes a body as it is.
+
+    Not if it would refuse a signature, nor with a member that only the backend of Codex knows.
+    """
+    if CLIENT_METADATA in body:
+        return False
     family = family_of_model(model)
     if has_foreign_signature(body, Family.GPT if family is Family.UNKNOWN else family):
         return False

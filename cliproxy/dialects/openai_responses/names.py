@@ -28,6 +28,9 @@ ID_PREFIXES: Final[Mapping[str, str]] = {
 REDACTED_PREFIX: Final = "claude-redacted-thinking:"
 """Marks encrypted content that is a Claude model's redacted thinking."""
 
+CLIENT_METADATA: Final = "client_metadata"
+"""What Codex says about itself; of all upstreams only its own backend knows the member."""
+
 NAMESPACE_MARK: Final = "__"
 
 

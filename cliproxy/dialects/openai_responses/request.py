@@ -19,7 +19,7 @@ from cliproxy.dialects.openai_responses.items import (
     InputWriter,
     message_item,
 )
-from cliproxy.dialects.openai_responses.names import NATIVE, as_extras, native_extras, rest
+from cliproxy.dialects.openai_responses.names import CLIENT_METADATA, NATIVE, as_extras, native_extras, rest
 from cliproxy.dialects.openai_responses.tools import (
     decode_tool_choice,
     decode_tools,
@@ -194,7 +194,7 @@ _TEXT_READ: Final = ("format", "verbosity")
 def encode_request(request: IRRequest, ctx: ExchangeContext) -> JsonObject:
     """Write a request for an upstream of the public API."""
     body = encode_body(request, ctx)
-    body.pop("client_metadata", None)
+    body.pop(CLIENT_METADATA, None)
     return body
 
 

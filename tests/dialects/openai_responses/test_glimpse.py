@@ -152,3 +152,7 @@ def test_body_with_a_signature_the_upstream_would_refuse_does_not_pass(encrypted
 
 def test_text_input_passes():
     assert may_pass({"input": "hi"}, "gpt-5")
+
+
+def test_what_codex_says_about_itself_does_not_pass():
+    assert not may_pass({"input": "hi", "client_metadata": {}}, "gpt-5")
