@@ -63,6 +63,20 @@ def write_data_url(source: Inline) -> str:
     return f"data:{source.mime or UNKNOWN_MIME};base64,{source.data}"
 
 
+_STANDARD: Final = str.maketrans("-_", "+/")
+
+
+def standard_base64(data: str) -> str:
+    """Write base64 in the standard alphabet, padded.
+
+    Gemini's clients may use the alphabet for URLs, and its own Python package does; no other dialect reads
+    that.
+    """
+    if "-" in data or "_" in data:
+        data = data.translate(_STANDARD)
+    return data + "=" * (-len(data) % 4)
+
+
 def read_url(url: str, mime: str = "") -> Inline | Remote | None:
     """Read a URL that may be a data URL; ``None`` for an empty one and for a broken data URL."""
     if url[:5].lower() == "data:":

@@ -1,5 +1,7 @@
 """Data URLs, file names and audio formats."""
 
+import base64
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from cliproxy.ir.media import (
     part_of,
     read_data_url,
     read_url,
+    standard_base64,
     write_data_url,
     write_url,
 )
@@ -108,3 +111,11 @@ def test_part_follows_the_type(mime, kind):
 
 def test_document_keeps_its_name():
     assert part_of(Remote("https://x/a.pdf", "application/pdf"), "a.pdf").name == "a.pdf"
+
+
+@given(st.binary())
+def test_base64_of_either_alphabet_and_without_padding_becomes_standard(data):
+    expected = base64.b64encode(data).decode()
+    url_safe = base64.urlsafe_b64encode(data).decode()
+    assert standard_base64(url_safe) == standard_base64(url_safe.rstrip("=")) == expected
+    assert standard_base64(expected) == expected

@@ -18,6 +18,7 @@ from attrs import evolve
 from cliproxy.dialects.gemini.spelling import camel
 from cliproxy.errors import DialectError
 from cliproxy.ir.arguments import to_object
+from cliproxy.ir.media import standard_base64
 from cliproxy.ir.request import (
     Audio,
     CallKind,
@@ -182,7 +183,7 @@ def _understand(response: JsonValue) -> tuple[list[Part], JsonValue, bool | None
 def _read_inline(node: JsonObject, data: JsonObject) -> Media:
     mime = text(data, "mimeType")
     extras = _extras(node, "inlineData", "thoughtSignature", inner=_rest(data, "mimeType", "data"))
-    return _media(Inline(mime, text(data, "data")), mime, _signature(node), extras)
+    return _media(Inline(mime, standard_base64(text(data, "data"))), mime, _signature(node), extras)
 
 
 def _read_file(node: JsonObject, data: JsonObject) -> Media:

@@ -50,6 +50,7 @@ def one(raw):
         ({"text": "hm", "thought": True, "thoughtSignature": SIG.value}, Thinking("hm", SIG)),
         ({"inlineData": {"mimeType": "image/png", "data": "AA=="}}, Image(Inline("image/png", "AA=="))),
         ({"inline_data": {"mime_type": "audio/wav", "data": "AA=="}}, Audio(Inline("audio/wav", "AA=="))),
+        ({"inlineData": {"mimeType": "image/png", "data": "-_-_AA"}}, Image(Inline("image/png", "+/+/AA=="))),
         ({"inlineData": {"mimeType": "video/mp4", "data": "AA=="}}, Video(Inline("video/mp4", "AA=="))),
         (
             {"inlineData": {"mimeType": "application/pdf", "data": "AA=="}},
