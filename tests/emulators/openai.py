@@ -2,7 +2,8 @@
 
 `vendor` chooses between two characters. `openai` is the service itself, with its models and their
 restrictions. `compatible` is a server of somebody else that speaks the chat dialect: any model and any key,
-`max_tokens` welcome, reasoning shown as `reasoning_content`, no `developer` role, no Responses endpoint.
+`max_tokens` and `reasoning_effort` welcome, reasoning shown as `reasoning_content`, no `developer` role, no
+Responses endpoint.
 
 Settings: `vendor`, `models` (list of names), `refuse_keys` (key → status).
 """
@@ -72,7 +73,14 @@ _EMBEDDING = Obj(
     },
     ("model", "input"),
 )
-_COMPATIBLE_EXTRAS = {"top_k", "thinking", "enable_thinking", "reasoning_split", "chat_template_kwargs"}
+_COMPATIBLE_EXTRAS = {
+    "top_k",
+    "thinking",
+    "enable_thinking",
+    "reasoning_effort",
+    "reasoning_split",
+    "chat_template_kwargs",
+}
 
 
 @define(eq=False)

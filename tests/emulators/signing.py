@@ -44,9 +44,9 @@ def gemini_signature(text: str) -> str:
 
 
 def is_gemini_signature(value: str) -> bool:
-    """Whether a signature has the shape only this emulator gives out."""
+    """Whether a signature has the shape only this emulator gives out; either alphabet will do for bytes."""
     try:
-        data = b64decode(value, validate=True)
+        data = b64decode(value.replace("-", "+").replace("_", "/"), validate=True)
     except ValueError:
         return False
     return len(data) == _MAC_SIZE + 2 and data[:2] == bytes((_RECORD, _MAC_SIZE))
