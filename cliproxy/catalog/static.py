@@ -144,6 +144,7 @@ def _read_section(section: JsonObject) -> Iterator[_Entry]:
         yield _Entry(
             info=ModelInfo(
                 id=name,
+                aliases=tuple(strings(model, "aliases")),
                 display_name=text(model, "name", name),
                 owned_by=owner,
                 created=integer(model, "created") or 0,
