@@ -12,6 +12,7 @@ The tree::
     ├ UpstreamError         final outcome of the attempts; keeps the list of failures
     └ LimitExceeded         body, concurrency, queue, time
     AttemptFailed(failure)  one attempt ended without an answer; caught by the attempt loop
+    AnswerCut(failure)      an answer broke off after the client had begun to receive it
     TransportError          the connection to an upstream failed; becomes a Failure by ``routing.classify``
     FrameError              malformed byte framing (sans-IO rooms)
     DialectError            a body that a dialect cannot read (sans-IO rooms)
@@ -241,6 +242,15 @@ class LimitExceeded(ProxyError):
 
 class AttemptFailed(Exception):
     """One attempt on one credential failed before anything reached the client."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class AnswerCut(Exception):
+    """An answer broke off after the client had begun to receive it. It counts against the account, and the
+    exchange is over: nobody else can take it up."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)

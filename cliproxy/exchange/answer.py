@@ -2,38 +2,45 @@
 
 All three run the same attempts and differ in what they do with an open upstream answer. Each leaves exactly
 one record, whatever happens: an answer, an error, or a client that left.
+
+What the upstream was asked for and what it sends are two things. Some stream although nobody asked them to,
+some do not although they were asked; the content type decides how an answer is read.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Final
 
 import trio
 from attrs import field, frozen
 
-from cliproxy.config.groups import Limits
+from cliproxy.config.model import Config
 from cliproxy.dialects import by_id
 from cliproxy.dialects.base import ClientRequest, Framing, Glimpse
 from cliproxy.errors import (
+    AnswerCut,
     AttemptFailed,
     BadRequest,
     DialectError,
     Failure,
     FrameError,
     Kind,
+    NothingReady,
     ProxyError,
     Scope,
     UpstreamError,
 )
 from cliproxy.exchange.attempts import Attempts
-from cliproxy.exchange.carry import Carrier, WholeAnswer, carrier_for
+from cliproxy.exchange.carry import CUT_OFF, Carrier, WholeAnswer, carrier_for
 from cliproxy.exchange.deps import Deps
+from cliproxy.exchange.patience import Patient
 from cliproxy.exchange.plan import Plan
 from cliproxy.exchange.pump import Outlet, Pump, StreamHead
 from cliproxy.exchange.record import Outcome, Recorder
 from cliproxy.ir.collect import Collector
 from cliproxy.ir.estimate import estimate_tokens
-from cliproxy.ir.events import End, Event
+from cliproxy.ir.events import End, Event, StreamError
 from cliproxy.net.http import UpstreamStream
 from cliproxy.routing.classify import broken_answer, empty_answer, failure_from_stream
 from cliproxy.wire.http import Headers
@@ -41,7 +48,9 @@ from cliproxy.wire.jsontext import JsonError, JsonObject, dumps
 from cliproxy.wire.sse import FrameParser
 
 MEGABYTE: Final = 1024 * 1024
-STREAM_TYPES: Final = frozenset({"", "text/event-stream", "application/octet-stream", "text/plain"})
+EVENT_STREAM: Final = "text/event-stream"
+STREAM_TYPES: Final = frozenset({"", "application/octet-stream", "text/plain"})
+"""What servers call a stream that was asked for when they do not call it by its name."""
 PAGE_TYPES: Final = frozenset({"text/html", "application/xhtml+xml"})
 
 
@@ -76,7 +85,7 @@ async def _recorded(request: ClientRequest, deps: Deps) -> AsyncIterator[Recorde
     except ProxyError as exc:
         recorder.finish(Outcome.ERROR, exc.status, exc.kind)
         raise
-    except Exception:
+    except BaseException:
         recorder.finish(Outcome.ERROR, 500, Kind.INTERNAL)
         raise
     recorder.finish(Outcome.OK)
@@ -94,27 +103,27 @@ async def stream_exchange(
     async with _recorded(request, deps) as recorder:
         outlet = Outlet(task_status, recorder)
 
-        async def serve(stream: UpstreamStream, plan: Plan) -> Failure | None:
+        async def serve(stream: UpstreamStream, plan: Plan) -> None:
             outlet.reset()
-            source, carrier = await _carried(stream, plan, request.framing, config.limits)
+            source, carrier = await _carried(stream, plan, request.framing, config)
             pump = Pump(
                 stream=source,
                 carrier=carrier,
                 outlet=outlet,
                 keepalive=plan.client.keepalive,
                 idle_s=config.timeouts.idle_seconds,
+                total_s=config.timeouts.total_seconds or inf,
             )
             try:
-                return await pump.run()
+                await pump.run()
             finally:
                 recorder.usage = carrier.usage
 
         try:
-            failure = await Attempts(request, deps, recorder, serve).run()
-        finally:
-            outlet.close()
-        if failure is not None:
-            recorder.finish(Outcome.ERROR, failure.status or 502, failure.kind)
+            await Attempts(request, deps, recorder, serve).run()
+        except AnswerCut as exc:
+            recorder.finish(Outcome.ERROR, exc.failure.status or 502, exc.failure.kind)
+        outlet.close()
 
 
 class _Replay:
@@ -137,51 +146,69 @@ class _Replay:
 
 
 async def _carried(
-    stream: UpstreamStream, plan: Plan, framing: Framing, limits: Limits
+    stream: UpstreamStream, plan: Plan, framing: Framing, config: Config
 ) -> tuple[UpstreamStream, Carrier]:
     """Return what to read and what to read it with, also when the upstream answers in one piece.
 
     Raises :class:`~cliproxy.errors.AttemptFailed` for an error inside a success and for anything that is no
     answer.
     """
-    kind = stream.headers.get("content-type").partition(";")[0].strip().lower()
-    if plan.stream and kind in STREAM_TYPES:
-        return stream, carrier_for(plan, framing, limits.event_mb * MEGABYTE)
-    body = await stream.read_all(limits.answer_mb * MEGABYTE)
-    if kind in PAGE_TYPES:
-        raise AttemptFailed(broken_answer(f"the upstream answered with {kind} instead of an event stream"))
+    if _streams(stream, plan):
+        return stream, carrier_for(plan, framing, config.limits.event_mb * MEGABYTE)
+    body = await _body(stream, config)
     try:
         value = _answer_value(body, plan)
         _check(plan.upstream.inspect_response(value))
         response = plan.upstream.decode_response(value, plan.context)
     except (JsonError, DialectError) as exc:
-        raise AttemptFailed(broken_answer(f"the upstream's answer cannot be read: {exc}")) from exc
+        raise AttemptFailed(_unreadable(stream, exc)) from exc
     return _Replay(stream, body), WholeAnswer(plan, framing, response)
+
+
+def _content_type(stream: UpstreamStream) -> str:
+    return stream.headers.get("content-type").partition(";")[0].strip().lower()
+
+
+def _streams(stream: UpstreamStream, plan: Plan) -> bool:
+    """Whether an answer comes as a stream of events."""
+    kind = _content_type(stream)
+    return kind == EVENT_STREAM or (plan.stream and kind in STREAM_TYPES)
+
+
+def _unreadable(stream: UpstreamStream, reason: Exception) -> Failure:
+    """Describe an answer that is none: often the login page of a network in between."""
+    kind = _content_type(stream)
+    if kind in PAGE_TYPES:
+        return broken_answer(f"the upstream answered with {kind} instead of JSON or an event stream")
+    return broken_answer(f"the upstream's answer cannot be read: {reason}")
+
+
+async def _body(stream: UpstreamStream, config: Config) -> bytes:
+    patient = Patient(stream, config.timeouts.idle_seconds)
+    return await patient.read_all(config.limits.answer_mb * MEGABYTE)
 
 
 async def answer_exchange(request: ClientRequest, deps: Deps) -> Answer:
     """Serve an answer in one body. Raises :class:`~cliproxy.errors.ProxyError`."""
     config = deps.snapshot().config
-    limit = config.limits.answer_mb * MEGABYTE
-    event_limit = config.limits.event_mb * MEGABYTE
-    body_s = config.timeouts.total_seconds or float("inf")
+    total_s = config.timeouts.total_seconds or inf
     async with _recorded(request, deps) as recorder:
 
         async def serve(stream: UpstreamStream, plan: Plan) -> Answer:
-            with trio.move_on_after(body_s):
-                if plan.stream and not request.stream:
-                    body = await _collected(stream, plan, recorder, event_limit)
+            with trio.move_on_after(total_s):
+                if _streams(stream, plan):
+                    body = await _collected(stream, plan, recorder, config)
                 else:
-                    body = _whole(await stream.read_all(limit), plan, recorder)
+                    body = _whole(stream, await _body(stream, config), plan, recorder)
                 recorder.first_byte()
                 return Answer(body=body, headers=stream.headers)
-            message = f"the upstream's answer was not complete after {body_s:g} s"
+            message = f"the upstream's answer was not complete after {total_s:g} s"
             raise AttemptFailed(Failure(kind=Kind.TIMEOUT, scope=Scope.MODEL, message=message))
 
         return await Attempts(request, deps, recorder, serve).run()
 
 
-def _whole(body: bytes, plan: Plan, recorder: Recorder) -> bytes:
+def _whole(stream: UpstreamStream, body: bytes, plan: Plan, recorder: Recorder) -> bytes:
     """Turn a complete upstream body into the client's."""
     try:
         value = _answer_value(body, plan)
@@ -195,7 +222,7 @@ def _whole(body: bytes, plan: Plan, recorder: Recorder) -> bytes:
         recorder.usage = response.usage
         return dumps(plan.client.encode_response(response, plan.context))
     except (JsonError, DialectError) as exc:
-        raise AttemptFailed(broken_answer(f"the upstream's answer cannot be read: {exc}")) from exc
+        raise AttemptFailed(_unreadable(stream, exc)) from exc
 
 
 def _answer_value(body: bytes, plan: Plan) -> JsonObject:
@@ -211,54 +238,79 @@ def _check(glimpse: Glimpse) -> None:
         raise AttemptFailed(empty_answer())
 
 
-async def _collected(stream: UpstreamStream, plan: Plan, recorder: Recorder, event_limit: int) -> bytes:
+async def _collected(stream: UpstreamStream, plan: Plan, recorder: Recorder, config: Config) -> bytes:
     """Collect a streamed upstream answer into one body."""
-    parser = FrameParser(event_limit)
-    decoder = plan.upstream.stream_decoder(plan.context)
     collector = Collector()
     try:
-        while data := await stream.read():
-            for frame in parser.feed(data):
-                _collect(decoder.feed(frame), collector)
-        for frame in parser.finish():
-            _collect(decoder.feed(frame), collector)
-        _collect(decoder.finish(), collector)
+        await _collect(Patient(stream, config.timeouts.idle_seconds), plan, collector, config)
     except FrameError as exc:
         raise AttemptFailed(broken_answer(f"the upstream sent {exc}")) from exc
-    except UpstreamError as exc:
-        raise AttemptFailed(exc.failures[-1]) from exc
+    finally:
+        recorder.usage = collector.result().usage
     response = collector.result()
-    recorder.usage = response.usage
     if not any(choice.parts for choice in response.choices) and not collector.ended_for_a_reason:
         raise AttemptFailed(empty_answer())
     return dumps(plan.client.encode_response(response, plan.context))
 
 
-def _collect(events: list[Event], collector: Collector) -> None:
+async def _collect(stream: UpstreamStream, plan: Plan, collector: Collector, config: Config) -> None:
+    parser = FrameParser(config.limits.event_mb * MEGABYTE)
+    decoder = plan.upstream.stream_decoder(plan.context)
+    while data := await stream.read():
+        for frame in parser.feed(data):
+            _take(decoder.feed(frame), collector)
+    for frame in parser.finish():
+        _take(decoder.feed(frame), collector)
+    _take(decoder.finish(), collector)
+
+
+def _take(events: list[Event], collector: Collector) -> None:
     for event in events:
-        if isinstance(event, End) and not event.clean and not collector.is_finished:
-            raise AttemptFailed(broken_answer("the upstream closed the stream before the end of the answer"))
-        collector.feed(event)
+        match event:
+            case StreamError():
+                raise AttemptFailed(failure_from_stream(event))
+            case End(clean=False) if not collector.is_finished:
+                raise AttemptFailed(broken_answer(CUT_OFF))
+            case _:
+                collector.feed(event)
 
 
 async def count_exchange(request: ClientRequest, deps: Deps) -> Answer:
     """Count the tokens of a request: by the upstream where it can, by estimate otherwise."""
     client = by_id(request.dialect)
-    encode = client.encode_count
-    if encode is None:
-        raise BadRequest(f"counting tokens is not part of the `{client.id}` API")
+    config = deps.snapshot().config
     async with _recorded(request, deps) as recorder:
+        encode = client.encode_count
+        if encode is None:
+            raise BadRequest(f"counting tokens is not part of the `{client.id}` API")
 
         async def serve(stream: UpstreamStream, plan: Plan) -> int:
-            value = _answer_value(await stream.read_all(MEGABYTE), plan)
+            try:
+                value = _answer_value(await _body(stream, config), plan)
+            except JsonError as exc:
+                raise AttemptFailed(_unreadable(stream, exc)) from exc
             count = plan.upstream.decode_count(value) if plan.upstream.decode_count is not None else None
             if count is None:
                 raise AttemptFailed(broken_answer("the upstream's token count cannot be read"))
             return count
 
         attempts = Attempts(request, deps, recorder, serve)
+        count = await _counted(attempts) if attempts.is_supported() else None
         try:
-            count = await attempts.run() if attempts.is_supported() else estimate_tokens(attempts.decoded())
+            counted = estimate_tokens(attempts.decoded()) if count is None else count
         except DialectError as exc:
             raise BadRequest(exc.message, param=exc.param) from exc
-        return Answer(body=dumps(encode(count)))
+        return Answer(body=dumps(encode(counted)))
+
+
+async def _counted(attempts: Attempts[int]) -> int | None:
+    """Return the upstream's count; ``None`` when nobody can be asked just now, which is not worth an
+    error."""
+    try:
+        return await attempts.run()
+    except NothingReady:
+        return None
+    except UpstreamError as exc:
+        if exc.failures[-1].scope is Scope.REQUEST:
+            raise
+        return None

@@ -11,20 +11,25 @@ Three loops are nested, widest first:
 
 A fault of the request ends all three at once. What an attempt does with the open answer is the caller's
 business (:data:`Serve`): collect it, or pump it to the client. It raises
-:class:`~cliproxy.errors.AttemptFailed` as long as nothing has reached the client.
+:class:`~cliproxy.errors.AttemptFailed` as long as nothing has reached the client, and
+:class:`~cliproxy.errors.AnswerCut` afterwards.
+
+What an attempt says about contract, model, account and host is kept in :mod:`cliproxy.exchange.health`.
+A cancelled attempt says nothing about anything. Nor does counting tokens say anything about a model: an
+upstream that cannot count may still answer.
 """
 
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, TypeVar
-from urllib.parse import urlsplit
 
 import trio
 from attrs import define, evolve, field
 
 from cliproxy.catalog.registry import Candidate
 from cliproxy.credentials.model import Token
-from cliproxy.dialects.base import ClientRequest, Framing
+from cliproxy.dialects.base import Action, ClientRequest, Framing
 from cliproxy.errors import (
+    AnswerCut,
     AttemptFailed,
     BadRequest,
     Failure,
@@ -39,6 +44,8 @@ from cliproxy.errors import (
     UpstreamError,
 )
 from cliproxy.exchange.deps import Deps, Snapshot
+from cliproxy.exchange.health import Health, Place, brief, contract_place, host_of, place_of
+from cliproxy.exchange.patience import Patient
 from cliproxy.exchange.plan import Plan, Planner
 from cliproxy.exchange.record import AttemptNote, Recorder
 from cliproxy.ir.events import StreamError
@@ -46,9 +53,8 @@ from cliproxy.ir.request import IRRequest
 from cliproxy.net.http import UpstreamStream
 from cliproxy.providers.base import Call, Contract
 from cliproxy.routing.classify import failure_from_answer, failure_from_transport, most_useful, with_source
-from cliproxy.routing.cooldown import after_failure, after_success
 from cliproxy.routing.resolve import Resolution, resolve
-from cliproxy.routing.select import Earliest, RouteKey, credential_place, host_place, model_place, pick
+from cliproxy.routing.select import Earliest, RouteKey, pick
 from cliproxy.wire.http import HttpCall, Limits, UpstreamCall
 from cliproxy.wire.jsontext import JsonError, loads_object
 
@@ -58,8 +64,8 @@ Serve = Callable[[UpstreamStream, Plan], Awaitable[T]]
 SUCCESS: Final = 2
 """First digit of the statuses that are answers."""
 MAX_ERROR_BYTES: Final = 1024 * 1024
-CONTRACT_PAUSE_S: Final = 1500.0
-"""How long an unavailable contract is left alone: the usual life of a gateway token."""
+ERROR_BODY_S: Final = 10.0
+"""How long the body of a refusal may pause: its status says most of it."""
 PASSING: Final = frozenset(
     {Kind.RATE_LIMIT, Kind.QUOTA, Kind.OVERLOADED, Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.UPSTREAM}
 )
@@ -92,7 +98,8 @@ def failure_from_login(error: LoginError) -> Failure:
 
 @define(eq=False)
 class Attempts(Generic[T]):
-    """The attempts of one exchange."""
+    """The attempts of one exchange. Raises :class:`~cliproxy.errors.ModelNotFound` when there is nobody to
+    try."""
 
     request: ClientRequest
     deps: Deps
@@ -101,6 +108,9 @@ class Attempts(Generic[T]):
     _snapshot: Snapshot = field(init=False)
     _planner: Planner = field(init=False)
     _resolution: Resolution = field(init=False)
+    _health: Health = field(init=False)
+    _hosts: dict[RouteKey, Place] = field(factory=dict, init=False)
+    """Where the candidates tried so far were sent to."""
     _failures: list[Failure] = field(factory=list, init=False)
     _uncarried: BadRequest | None = field(default=None, init=False)
     """Why the request cannot be carried to any of the upstreams tried so far."""
@@ -112,17 +122,21 @@ class Attempts(Generic[T]):
             raise ModelNotFound(self.request.model)
         self._resolution = resolution
         self._planner = Planner(self.request, resolution, self.deps, self._snapshot)
+        self._health = Health(self.deps.runtime, self.deps.monotonic, self.deps.rng)
 
     def is_supported(self) -> bool:
         """Whether any candidate has a contract for the action."""
-        return any(self._contracts(candidate) for candidate in self._resolution.candidates)
+        return any(self._open_contracts(candidate) for candidate in self._resolution.candidates)
 
     def decoded(self) -> IRRequest:
         """Return the decoded request. Raises :class:`~cliproxy.errors.DialectError`."""
         return self._planner.decode()
 
+    # --- rounds ----------------------------------------------------------------------------------------
+
     async def run(self) -> T:
-        """Try until one attempt succeeds. Raises :class:`~cliproxy.errors.ProxyError`."""
+        """Try until one attempt succeeds. Raises :class:`~cliproxy.errors.ProxyError`, or
+        :class:`~cliproxy.errors.AnswerCut`."""
         longest = self._snapshot.config.max_retry_interval
         candidates = self._resolution.candidates
         number = 0
@@ -139,8 +153,10 @@ class Attempts(Generic[T]):
 
     def _rounds_of(self, candidate: Candidate) -> int:
         """Return how many further rounds a candidate takes part in."""
+        config = self._snapshot.config
         own = candidate.credential.request_retry
-        return self._snapshot.config.request_retry if own is None or own < 0 else own
+        rounds = config.request_retry if own is None or own < 0 else own
+        return max(rounds, config.streaming.bootstrap_retries) if self.request.stream else rounds
 
     async def _round(self, candidates: tuple[Candidate, ...]) -> tuple[bool, T | None, Earliest | None]:
         tried: frozenset[RouteKey] = frozenset()
@@ -148,7 +164,7 @@ class Attempts(Generic[T]):
         while True:
             choice = pick(candidates, runtime, self.deps.monotonic(), tried=tried)
             if not isinstance(choice, Candidate):
-                return False, None, choice or self._earliest()
+                return False, None, choice
             tried |= {choice.key}
             runtime.advance(candidates[0].client_name, choice.key)
             try:
@@ -161,23 +177,37 @@ class Attempts(Generic[T]):
                 if exc.failure.scope is Scope.REQUEST:
                     raise UpstreamError([*self._failures]) from exc
 
-    def _earliest(self) -> Earliest | None:
-        """Return when the first of the candidates that were all tried will be ready again."""
-        choice = pick(self._resolution.candidates, self.deps.runtime, self.deps.monotonic())
-        return choice if isinstance(choice, Earliest) else None
-
     def _wait_for(self, candidates: tuple[Candidate, ...]) -> float | None:
         """Return the seconds to wait before another round, or ``None`` when another round is useless."""
-        choice = pick(candidates, self.deps.runtime, self.deps.monotonic())
-        if isinstance(choice, Earliest):
-            return max(choice.until - self.deps.monotonic(), 0.0)
+        if not candidates:
+            return None
+        wait = self._first_wait(candidates)
         is_passing = bool(self._failures) and self._failures[-1].kind in PASSING
-        return 0.0 if choice is not None and is_passing else None
+        return wait if wait or is_passing else None
+
+    def _first_wait(self, candidates: tuple[Candidate, ...]) -> float:
+        """Return the seconds until the first of some candidates can be tried again."""
+        first = min(self._health.ready_at(c, self._hosts.get(c.key)) for c in candidates)
+        return max(first - self.deps.monotonic(), 0.0)
+
+    def _final(self, earliest: Earliest | None) -> ProxyError:
+        """Say what became of the request."""
+        if self._uncarried is not None and not self._failures:
+            return self._uncarried
+        if self._failures:
+            best = most_useful(self._failures)
+            error = UpstreamError([*(f for f in self._failures if f is not best), best])
+            if error.retry_after is None and best.kind in PASSING:
+                error.retry_after = self._first_wait(self._resolution.candidates) or None
+            return error
+        return nothing_ready(self.request.model, earliest, self.deps.monotonic())
+
+    # --- one candidate ---------------------------------------------------------------------------------
 
     async def _on_candidate(self, candidate: Candidate) -> T:
         failure: Failure | None = None
         refused: BadRequest | None = None
-        for contract in self._contracts(candidate):
+        for contract in self._open_contracts(candidate):
             try:
                 return await self._on_contract(candidate, contract)
             except BadRequest as exc:
@@ -188,45 +218,74 @@ class Attempts(Generic[T]):
                     break
         if failure is None and refused is not None:
             raise refused
-        if failure is None:
-            message = f"no way to do `{self.request.action}` with model `{candidate.model}` is available"
-            failure = Failure(kind=Kind.INVALID_REQUEST, scope=Scope.MODEL, message=message, status=400)
-        if failure.scope is Scope.CONTRACT:
-            failure = evolve(failure, scope=Scope.MODEL)
-            self._settle(candidate, None, failure)
+        if failure is None or failure.scope is Scope.CONTRACT:
+            failure = self._without_contract(candidate, failure)
         raise AttemptFailed(with_source(failure, candidate.credential.provider))
 
+    def _without_contract(self, candidate: Candidate, failure: Failure | None) -> Failure:
+        """Every contract has failed, or is paused already: the model rests until the first is open again."""
+        contracts = self._contracts(candidate)
+        pauses = [self._health.pause(contract_place(candidate, contract)) for contract in contracts]
+        closed = [state for state in pauses if state is not None]
+        if failure is None and not closed:
+            message = f"no way to do `{self.request.action}` with model `{candidate.model}` is available"
+            return Failure(kind=Kind.INVALID_REQUEST, scope=Scope.MODEL, message=message, status=400)
+        first = min(closed, key=lambda state: state.until, default=None)
+        if failure is None:
+            assert first is not None
+            failure = Failure(kind=first.kind or Kind.UNAVAILABLE, scope=Scope.MODEL, message=first.cause)
+        failure = evolve(failure, scope=Scope.MODEL)
+        if first is not None and len(closed) == len(contracts):
+            rest = first.until - self.deps.monotonic()
+            self._pause(candidate, evolve(failure, retry_after=max(rest, 0.0)))
+        return failure
+
     def _contracts(self, candidate: Candidate) -> list[Contract]:
+        """Return the ways to do what is wanted; for a stream those first that stream."""
         provider = self._snapshot.providers[candidate.credential.provider]
         contracts = provider.contracts_for(candidate.credential, candidate.model, self.request.action)
-        now = self.deps.monotonic()
+        able = [contract for contract in contracts if contract.supports(self.request.action)]
         if self.request.stream:
-            contracts = tuple(sorted(contracts, key=lambda contract: contract.framing is Framing.WHOLE))
+            able.sort(key=lambda contract: contract.framing is Framing.WHOLE)
+        return able
+
+    def _open_contracts(self, candidate: Candidate) -> list[Contract]:
         return [
             contract
-            for contract in contracts
-            if contract.supports(self.request.action)
-            and not self.deps.runtime.state(_contract_place(candidate, contract)).is_open(now)
+            for contract in self._contracts(candidate)
+            if self._health.pause(contract_place(candidate, contract)) is None
         ]
 
+    # --- one contract ----------------------------------------------------------------------------------
+
     async def _on_contract(self, candidate: Candidate, contract: Contract) -> T:
-        """Try one contract; once more with a renewed token if the first was refused."""
-        token: Token | None = None
+        """Try one contract, note what came of it, and let it count for or against its place."""
         try:
-            token = await self._token(candidate, contract)
-            result = await self._send(candidate, contract, token)
+            result = await self._with_token(candidate, contract)
+        except (AttemptFailed, AnswerCut) as exc:
+            self._note(candidate, contract, exc.failure)
+            if exc.failure.scope is Scope.CONTRACT:
+                self._health.contract_failed(candidate, contract, exc.failure)
+            else:
+                self._pause(candidate, exc.failure)
+            raise
+        except trio.Cancelled:
+            self._note(candidate, contract, None)
+            raise
+        self._note(candidate, contract, None)
+        self._health.answered(candidate, contract)
+        return result
+
+    async def _with_token(self, candidate: Candidate, contract: Contract) -> T:
+        """Send with a token that is good now; once more with a renewed one if the first is refused."""
+        token = await self._token(candidate, contract)
+        try:
+            return await self._send(candidate, contract, token)
         except AttemptFailed as exc:
             renewed = await self._renewed(candidate, contract, token, exc.failure)
             if renewed is None:
-                self._settle(candidate, contract, exc.failure)
                 raise
-            try:
-                result = await self._send(candidate, contract, renewed)
-            except AttemptFailed as second:
-                self._settle(candidate, contract, second.failure)
-                raise
-        self._settle(candidate, contract, None)
-        return result
+        return await self._send(candidate, contract, renewed)
 
     async def _token(self, candidate: Candidate, contract: Contract) -> Token | None:
         if contract.needs is None:
@@ -250,26 +309,25 @@ class Attempts(Generic[T]):
 
     async def _send(self, candidate: Candidate, contract: Contract, token: Token | None) -> T:
         plan = self._planner.plan(candidate, contract)
-        self.recorder.notes[:] = plan.context.notes
+        self.recorder.notes = plan.context.notes
         call = self._prepared(candidate, contract, token, plan)
-        host = urlsplit(call.url).hostname or "" if isinstance(call, HttpCall) else ""
-        state = self.deps.runtime.state(host_place(host))
-        if host and state.is_open(self.deps.monotonic()):
-            message = f"{host} could not be reached a moment ago: {state.cause}"
-            raise AttemptFailed(
-                Failure(kind=state.kind or Kind.UNAVAILABLE, scope=Scope.HOST, message=message)
-            )
+        host = host_of(candidate, call)
+        if host is not None:
+            self._hosts[candidate.key] = host
+        if (state := self._health.pause(host)) is not None:
+            kind = state.kind or Kind.UNAVAILABLE
+            message = f"the host could not be reached a moment ago: {state.cause}"
+            raise AttemptFailed(Failure(kind=kind, scope=Scope.HOST, message=message))
         try:
             async with self.deps.upstreams.open(call) as stream:
+                self._health.reached(host)
                 if stream.status // 100 != SUCCESS:
                     raise AttemptFailed(await self._refusal(stream, contract, plan))
                 return await self.serve(stream, plan)
         except TransportError as exc:
             failure = failure_from_transport(exc)
-            if failure.scope is Scope.HOST and host:
-                place = host_place(host)
-                now = self.deps.monotonic()
-                self.deps.runtime.put(place, after_failure(state, failure, now, self.deps.rng))
+            if failure.scope is Scope.HOST:
+                self._health.failed(host, failure)
             raise AttemptFailed(failure) from exc
 
     def _prepared(
@@ -299,61 +357,46 @@ class Attempts(Generic[T]):
         return evolve(call, limits=limits)
 
     async def _refusal(self, stream: UpstreamStream, contract: Contract, plan: Plan) -> Failure:
-        """Read and classify an error answer."""
-        body = await stream.read_all(MAX_ERROR_BYTES)
+        """Read and classify an error answer. Its status counts even if the rest of it never comes."""
+        try:
+            body = await Patient(stream, ERROR_BODY_S).read_all(MAX_ERROR_BYTES)
+        except TransportError:
+            body = b""
         specific = contract.read_failure(stream.status, stream.headers, body)
         try:
             error = plan.upstream.decode_error(stream.status, loads_object(body))
         except JsonError:
-            text = body[:300].decode("utf-8", "replace").strip() if not body.lstrip().startswith(b"<") else ""
-            error = StreamError(Kind.UPSTREAM, text)
+            error = StreamError(Kind.UPSTREAM, "" if body.lstrip().startswith(b"<") else brief_text(body))
         failure = specific or failure_from_answer(stream.status, stream.headers, error, self.deps.wall())
         if plan.upstream.id == plan.client.id and body.lstrip().startswith(b"{"):
             failure = evolve(failure, native=NativeBody(plan.upstream.id, body))
         return failure
 
-    def _settle(self, candidate: Candidate, contract: Contract | None, failure: Failure | None) -> None:
-        """Record an attempt and let it count for or against its place."""
-        note = AttemptNote(
-            provider=candidate.credential.provider,
-            credential=candidate.credential.id,
-            contract=contract.id if contract is not None else "",
-            model=candidate.model,
-            failure=failure,
+    # --- what is remembered ----------------------------------------------------------------------------
+
+    def _note(self, candidate: Candidate, contract: Contract, failure: Failure | None) -> None:
+        self.recorder.attempts.append(
+            AttemptNote(
+                provider=candidate.credential.provider,
+                credential=candidate.credential.id,
+                contract=contract.id,
+                model=candidate.model,
+                failure=failure,
+            )
         )
-        self.recorder.attempts.append(note)
-        runtime, now = self.deps.runtime, self.deps.monotonic()
-        places = {
-            Scope.MODEL: model_place(candidate),
-            Scope.CREDENTIAL: credential_place(candidate.credential.id),
-        }
-        if failure is None:
-            for place in places.values():
-                runtime.put(place, after_success(runtime.state(place)))
-            return
-        if failure.scope is Scope.CONTRACT and contract is not None:
-            place = _contract_place(candidate, contract)
-            asked = evolve(failure, retry_after=failure.retry_after or CONTRACT_PAUSE_S)
-            runtime.put(place, after_failure(runtime.state(place), asked, now, self.deps.rng))
-        elif failure.scope in places and self._is_cooling(candidate):
-            place = places[failure.scope]
-            runtime.put(place, after_failure(runtime.state(place), failure, now, self.deps.rng))
 
-    def _is_cooling(self, candidate: Candidate) -> bool:
+    def _pause(self, candidate: Candidate, failure: Failure) -> None:
+        """Let a failure pause the model or the account, unless the owner wants no pauses."""
         own = candidate.credential.disable_cooling
-        return not (self._snapshot.config.disable_cooling if own is None else own)
+        is_off = self._snapshot.config.disable_cooling if own is None else own
+        only_counted = self.request.action is Action.COUNT and failure.scope is Scope.MODEL
+        if not is_off and not only_counted:
+            self._health.failed(place_of(candidate, failure.scope), failure)
 
-    def _final(self, earliest: Earliest | None) -> ProxyError:
-        """Say what became of the request."""
-        if self._uncarried is not None and not self._failures:
-            return self._uncarried
-        if self._failures:
-            best = most_useful(self._failures)
-            error = UpstreamError([*(f for f in self._failures if f is not best), best])
-            if error.retry_after is None and earliest is not None and best.kind in PASSING:
-                error.retry_after = max(earliest.until - self.deps.monotonic(), 0.0)
-            return error
-        return nothing_ready(self.request.model, earliest, self.deps.monotonic())
+
+def brief_text(body: bytes) -> str:
+    """Return the beginning of a body that is no JSON, for people."""
+    return brief(body[:1000].decode("utf-8", "replace"))
 
 
 def nothing_ready(model: str, earliest: Earliest | None, now: float) -> NothingReady:
@@ -383,7 +426,3 @@ def nothing_ready(model: str, earliest: Earliest | None, now: float) -> NothingR
         retry_after=wait,
         detail={"accounts": detail},
     )
-
-
-def _contract_place(candidate: Candidate, contract: Contract) -> tuple[str, str]:
-    return (candidate.credential.id, f"contract:{contract.id}")

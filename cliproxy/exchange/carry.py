@@ -7,8 +7,10 @@ the client's framing.
 
 A carrier makes sure that an answer ends properly: a transport that ends before the dialect's terminal event
 is an error, unless a finish reason was seen, in which case only the terminator is missing and is supplied.
+Nothing follows the terminal event, whatever the upstream adds.
 """
 
+import re
 from typing import Final, Protocol
 
 from attrs import define
@@ -34,9 +36,11 @@ from cliproxy.ir.events import (
     UsageUpdate,
 )
 from cliproxy.ir.response import FinishReason, IRResponse, Usage
+from cliproxy.wire.jsontext import JsonError, loads
 from cliproxy.wire.sse import Frame, FrameParser
 
 CUT_OFF: Final = "the upstream closed the stream before the end of the answer"
+_ENDED: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}\Z")
 _CALLS: Final = (BlockKind.TOOL_CALL, BlockKind.CUSTOM_TOOL_CALL)
 
 
@@ -58,7 +62,9 @@ class FrameWriter(Protocol):
 
     def write(self, frames: list[Frame]) -> bytes: ...
 
-    def close(self) -> bytes: ...
+    def close(self) -> bytes:
+        """Return what the framing needs after its last frame, an error included."""
+        ...
 
 
 class SseWriter:
@@ -136,6 +142,8 @@ class PassThrough:
         forwarded: list[Frame] = []
         inspect = self._dialect.inspect
         for frame in frames:
+            if self._is_terminal:
+                break
             if frame.is_comment:
                 forwarded.append(frame)
                 continue
@@ -148,7 +156,7 @@ class PassThrough:
                 break
             step.has_content = step.has_content or glimpse.has_content
             self._is_finished = self._is_finished or glimpse.is_finished
-            self._is_terminal = self._is_terminal or glimpse.is_terminal
+            self._is_terminal = glimpse.is_terminal
             if not (glimpse.is_usage_only and self._hides_usage):
                 forwarded.append(frame)
         step.is_terminal = self._is_terminal
@@ -157,7 +165,7 @@ class PassThrough:
 
     def finish(self) -> Step:
         """Take the end of the transport."""
-        step = self._take(self._parser.finish())
+        step = self._take(self._whole(self._parser.finish()))
         if step.error is not None:
             return step
         if not self._is_terminal:
@@ -169,12 +177,31 @@ class PassThrough:
         step.output += self._writer.close()
         return step
 
+    def _whole(self, frames: list[Frame]) -> list[Frame]:
+        """Close the last frame, which may lack the blank line at its end, or drop what is only half of one:
+        whatever we write next would become a part of it."""
+        if not frames or _ENDED.search(frames[-1].raw):
+            return frames
+        *others, last = frames
+        if not self._is_whole(last):
+            return others
+        end = b"\n" if last.raw.endswith((b"\n", b"\r")) else b"\n\n"
+        return [*others, Frame(last.event, last.data, last.raw + end)]
+
+    def _is_whole(self, frame: Frame) -> bool:
+        if frame.is_comment:
+            return False
+        try:
+            loads(frame.data)
+        except JsonError:
+            # A terminator need not be JSON.
+            return not frame.data.lstrip().startswith(b"{") and self._dialect.inspect(frame).is_terminal
+        return True
+
     def error(self, error: ProxyError) -> bytes:
         """Forward the upstream's own error frame if there is one."""
         frames = [self._error] if self._error is not None else self._encoder.error(error)
-        return self._writer.write(frames) + (
-            b"" if isinstance(self._writer, SseWriter) else self._writer.close()
-        )
+        return self._writer.write(frames) + self._writer.close()
 
 
 class Translate:
@@ -204,8 +231,8 @@ class Translate:
         encode = self._encoder.encode
         for event in events:
             match event:
-                case TextDelta() | ThinkingDelta() | ArgsDelta():
-                    step.has_content = True
+                case TextDelta(text=said) | ThinkingDelta(text=said) | ArgsDelta(fragment=said):
+                    step.has_content = step.has_content or bool(said)
                 case StreamError():
                     step.error = event
                     return False
@@ -256,8 +283,7 @@ class Translate:
 
     def error(self, error: ProxyError) -> bytes:
         """Write the client dialect's error frame."""
-        output = self._writer.write(self._encoder.error(error))
-        return output + (b"" if isinstance(self._writer, SseWriter) else self._writer.close())
+        return self._writer.write(self._encoder.error(error)) + self._writer.close()
 
 
 def carrier_for(plan: Plan, framing: Framing, max_frame_bytes: int) -> Carrier:
@@ -291,4 +317,4 @@ class WholeAnswer:
 
     def error(self, error: ProxyError) -> bytes:
         """Write the client dialect's error frame."""
-        return self._writer.write(self._encoder.error(error))
+        return self._writer.write(self._encoder.error(error)) + self._writer.close()

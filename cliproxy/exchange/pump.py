@@ -4,23 +4,37 @@
 what the carrier produced, and every failure (an error event, a broken transport, an empty answer) is raised
 as :class:`~cliproxy.errors.AttemptFailed`, so that another credential may try. Committing hands a
 :class:`StreamHead` to the waiting handler and releases what was held. From then on a failure becomes the
-dialect's error frame, and the stream ends.
+dialect's error frame, the stream ends, and :class:`~cliproxy.errors.AnswerCut` says so. An upstream that
+shows signs of life but no content does not hold the head for ever: clients, and proxies between them and us,
+give up on an answer that does not begin.
 
 **Limits.** One cancel scope surrounds the loop; its deadline moves with every read and is lifted while the
 client is the one being waited for. The channel to the body writer is short, so a slow client slows the
 upstream down instead of filling memory.
 
 **The end.** After the terminal event the transport is read to its end under a short limit, which returns the
-connection to the pool; if the upstream does not close, nobody waits for it.
+connection to the pool; if the upstream does not close, nobody waits for it. The answer is complete by then:
+neither a broken transport nor a client that leaves makes a failure of it any more.
 """
 
-from typing import Final
+from math import inf
+from typing import Final, NoReturn
 
 import trio
 from attrs import define, field, frozen
 
-from cliproxy.errors import AttemptFailed, Failure, FrameError, Kind, Scope, TransportError, UpstreamError
+from cliproxy.errors import (
+    AnswerCut,
+    AttemptFailed,
+    Failure,
+    FrameError,
+    Kind,
+    Scope,
+    TransportError,
+    UpstreamError,
+)
 from cliproxy.exchange.carry import Carrier, Step
+from cliproxy.exchange.patience import silent_for
 from cliproxy.exchange.record import Recorder
 from cliproxy.net.http import UpstreamStream
 from cliproxy.routing.classify import broken_answer, empty_answer, failure_from_stream, failure_from_transport
@@ -30,6 +44,8 @@ CHANNEL_ITEMS: Final = 4
 AFTER_END_S: Final = 1.0
 HELD_BYTES: Final = 1024 * 1024
 """An opening longer than this is committed whether or not it says anything."""
+HELD_S: Final = 30.0
+"""So is one that lasts longer; proxies commonly give up after a minute."""
 
 
 @frozen(kw_only=True)
@@ -68,8 +84,8 @@ class Outlet:
         self._held.clear()
         self._held_bytes = 0
 
-    async def commit(self, headers: Headers, keepalive: bytes) -> None:
-        """Let the handler answer, and send what was held."""
+    def commit(self, headers: Headers, keepalive: bytes) -> None:
+        """Let the handler answer, and send what was held: the channel is empty and takes it at once."""
         send, receive = trio.open_memory_channel[bytes](CHANNEL_ITEMS)
         self._send = send
         self.is_committed = True
@@ -78,7 +94,7 @@ class Outlet:
         held = b"".join(self._held)
         self._held.clear()
         if held:
-            await send.send(held)
+            send.send_nowait(held)
 
     async def send(self, data: bytes) -> None:
         """Send bytes on. A client that has stopped listening ends the exchange by cancellation, not by an
@@ -90,7 +106,8 @@ class Outlet:
                 await trio.sleep_forever()
 
     def close(self) -> None:
-        """End the body."""
+        """End the body. An exchange that fails unexpectedly does not call this: its answer is not complete,
+        and the client must see that it is not."""
         if self._send is not None:
             self._send.close()
 
@@ -104,57 +121,80 @@ class Pump:
     outlet: Outlet
     keepalive: bytes
     idle_s: float
+    total_s: float = inf
+    """Limit of the whole answer."""
+    _ends_at: float = field(init=False)
+    _held_until: float = field(init=False)
 
-    async def run(self) -> Failure | None:
-        """Carry the answer to its end. Returns the failure that ended a committed stream, if one did.
+    def __attrs_post_init__(self) -> None:
+        self._ends_at = trio.current_time() + self.total_s
+        self._held_until = trio.current_time() + HELD_S
 
-        Raises :class:`~cliproxy.errors.AttemptFailed` for a failure before the commit.
+    async def run(self) -> None:
+        """Carry the answer to its end.
+
+        Raises :class:`~cliproxy.errors.AttemptFailed` for a failure before the commit and
+        :class:`~cliproxy.errors.AnswerCut` for one after it.
         """
         try:
-            return await self._loop()
+            await self._carry()
         except TransportError as exc:
-            return await self._fail(failure_from_transport(exc))
+            await self._fail(failure_from_transport(exc))
         except FrameError as exc:
-            return await self._fail(broken_answer(f"the upstream sent {exc}"))
+            await self._fail(broken_answer(f"the upstream sent {exc}"))
+        await self._drain()
 
-    async def _loop(self) -> Failure | None:
-        is_ended = False
-        with trio.CancelScope(deadline=trio.current_time() + self.idle_s) as idle:
+    async def _carry(self) -> None:
+        with trio.CancelScope(deadline=self._deadline()) as limit:
             while True:
                 data = await self.stream.read()
+                limit.deadline = inf
                 step = self.carrier.feed(data) if data else self.carrier.finish()
-                idle.deadline = float("inf")
-                failure = await self._deliver(step, at_end=not data)
-                if failure is not None or not data:
-                    return failure
-                is_ended = is_ended or step.is_terminal
-                idle.deadline = trio.current_time() + (AFTER_END_S if is_ended else self.idle_s)
-        if is_ended:
-            return await self._deliver(self.carrier.finish(), at_end=True)
-        return await self._fail(
-            Failure(
-                kind=Kind.TIMEOUT,
-                scope=Scope.MODEL,
-                message=f"the upstream was silent for {self.idle_s:g} s in the middle of its answer",
-            )
-        )
+                await self._deliver(step, at_end=not data)
+                if not data:
+                    return
+                if step.is_terminal:
+                    await self._deliver(self.carrier.finish(), at_end=True)
+                    return
+                limit.deadline = self._deadline()
+        message = silent_for(self.idle_s)
+        if trio.current_time() >= self._ends_at:
+            message = f"the upstream's answer was not complete after {self.total_s:g} s"
+        await self._fail(Failure(kind=Kind.TIMEOUT, scope=Scope.MODEL, message=message))
 
-    async def _deliver(self, step: Step, *, at_end: bool) -> Failure | None:
+    def _deadline(self) -> float:
+        return min(trio.current_time() + self.idle_s, self._ends_at)
+
+    async def _deliver(self, step: Step, *, at_end: bool) -> None:
         outlet = self.outlet
         if outlet.is_committed:
             await outlet.send(step.output)
         else:
             outlet.hold(step.output)
-            if step.has_content or outlet.is_full:
-                await outlet.commit(self.stream.headers, self.keepalive)
+            # Content that comes together with an error is worth less than another account's whole answer.
+            if step.error is None and self._is_due(step, at_end=at_end):
+                outlet.commit(self.stream.headers, self.keepalive)
         if step.error is not None:
-            return await self._fail(failure_from_stream(step.error))
+            await self._fail(failure_from_stream(step.error))
         if at_end and not outlet.is_committed:
             raise AttemptFailed(empty_answer())
-        return None
 
-    async def _fail(self, failure: Failure) -> Failure:
+    def _is_due(self, step: Step, *, at_end: bool) -> bool:
+        """Whether to let the client know that the answer has begun."""
+        is_overdue = self.outlet.is_full or trio.current_time() >= self._held_until
+        return step.has_content or (is_overdue and not at_end)
+
+    async def _fail(self, failure: Failure) -> NoReturn:
         if not self.outlet.is_committed:
             raise AttemptFailed(failure)
         await self.outlet.send(self.carrier.error(UpstreamError([failure])))
-        return failure
+        raise AnswerCut(failure)
+
+    async def _drain(self) -> None:
+        """Read the transport to its end, for a moment, whatever comes."""
+        with trio.move_on_after(AFTER_END_S, shield=True):
+            try:
+                while await self.stream.read():
+                    pass
+            except TransportError:
+                pass

@@ -19,7 +19,8 @@ class Outcome(StrEnum):
 
 @frozen(kw_only=True)
 class AttemptNote:
-    """One attempt that failed, or the one that answered (``failure`` is ``None``)."""
+    """One attempt that failed; without a ``failure``, the one that answered or was about to when the client
+    left."""
 
     provider: str
     credential: str

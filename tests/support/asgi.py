@@ -4,6 +4,7 @@ The framework's own test client waits for ever when a client leaves in mid-strea
 transport collects whole bodies; both are what our tests are about.
 """
 
+import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -42,6 +43,12 @@ class Client:
 
     app: ASGIFramework
     nursery: trio.Nursery
+    _answers: list[trio.MemoryReceiveChannel[bytes]] = field(factory=list, init=False)
+
+    def hang_up(self) -> None:
+        """Read nothing more of any answer. What is sent from now on is lost, as on a closed connection."""
+        for messages in self._answers:
+            messages.close()
 
     async def __call__(
         self,
@@ -67,6 +74,7 @@ class Client:
         task_status: trio.TaskStatus[Response],
     ) -> None:
         send, messages = trio.open_memory_channel[bytes](0)
+        self._answers.append(messages)
         leave = trio.Event()
         requests = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -82,7 +90,8 @@ class Client:
                 task_status.started(Response(message["status"], fields, messages, leave))
                 return
             if message["body"]:
-                await send.send(message["body"])
+                with contextlib.suppress(trio.BrokenResourceError):
+                    await send.send(message["body"])
             if not message["more_body"]:
                 send.close()
                 leave.set()
@@ -113,5 +122,9 @@ class Client:
 async def client_of(app: ASGIFramework) -> AsyncIterator[Client]:
     """Offer a client; whatever is still running at the end is cancelled."""
     async with trio.open_nursery() as nursery:
-        yield Client(app, nursery)
-        nursery.cancel_scope.cancel()
+        client = Client(app, nursery)
+        try:
+            yield client
+        finally:
+            client.hang_up()
+            nursery.cancel_scope.cancel()

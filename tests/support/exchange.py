@@ -1,11 +1,11 @@
 """An exchange in a bottle: scripted upstreams, a fake provider, and the records that come out.
 
-No sockets. Every I/O operation of the scripted upstream passes through one counter, so that a test can cancel
-the exchange exactly there; every stream says whether it was closed.
+No sockets. Every I/O operation of the scripted upstreams and of the token source passes through one counter,
+so that a test can cancel the exchange exactly there; every stream says whether it was closed.
 """
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -20,8 +20,8 @@ from cliproxy.dialects import by_id
 from cliproxy.dialects.base import Action, ClientRequest, Framing
 from cliproxy.errors import Failure, LoginError
 from cliproxy.exchange.deps import Deps, Snapshot
-from cliproxy.exchange.record import ExchangeRecord
-from cliproxy.providers.base import Call, Contract, Provider
+from cliproxy.exchange.record import ExchangeRecord, Recorder
+from cliproxy.providers.base import Call, Contract, Pass, Provider
 from cliproxy.routing.select import RuntimeTable
 from cliproxy.wire.http import Headers, HttpCall, UpstreamCall
 from cliproxy.wire.jsontext import Document, JsonObject, dumps
@@ -129,7 +129,7 @@ class ScriptedUpstreams:
 
 @frozen
 class FakeContract:
-    """Sends bodies to a host named after the credential."""
+    """Sends bodies to a host named after the credential, or to one host for all."""
 
     dialect: str = "openai"
     id: str = "only"
@@ -137,6 +137,9 @@ class FakeContract:
     streams_only: bool = False
     framing: Framing = Framing.SSE
     actions: tuple[Action, ...] = (Action.GENERATE,)
+    host: str = ""
+    failure: Failure | None = None
+    """How refusals are read; ``None``: by the general rules."""
 
     def supports(self, action: Action) -> bool:
         return action in self.actions
@@ -145,14 +148,14 @@ class FakeContract:
         token = call.token.value.reveal() if call.token else "-"
         return HttpCall(
             method="POST",
-            url=f"https://{call.credential.id}.example/{self.id}/{call.model}",
+            url=f"https://{self.host or call.credential.id}.example/{self.id}/{call.model}",
             headers=Headers({"authorization": f"Bearer {token}"}),
             body=call.body,
             stream=call.stream,
         )
 
     def read_failure(self, _status: int, _headers: Headers, _body: bytes) -> Failure | None:
-        return None
+        return self.failure
 
 
 @define
@@ -162,9 +165,10 @@ class FakeTokens:
     can_renew: bool = True
     renewals: list[tuple[str, int]] = field(factory=list)
     failure: LoginError | None = None
+    step: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
 
     async def ensure_fresh(self, wanted: Credential, slot: TokenSlot) -> Token:
-        await trio.lowlevel.checkpoint()
+        await self.step()
         if self.failure is not None:
             raise self.failure
         return Token(value=Secret(f"{wanted.id}-{slot}-{len(self.renewals)}"), version=len(self.renewals))
@@ -198,10 +202,12 @@ def bottle(
     contracts: tuple[FakeContract, ...] = (FakeContract(),),
     config: Config | None = None,
     tokens: FakeTokens | None = None,
+    quirks: tuple[Pass, ...] = (),
+    own: Mapping[str, Mapping[str, object]] | None = None,
     **settings: object,
 ) -> Bottle:
     """Build the world of an exchange for client model ``m``, served by credentials named by single
-    letters.
+    letters, all with the same ``settings`` except for their ``own``.
     """
     offered: tuple[Contract, ...] = contracts
     provider = Provider(
@@ -209,8 +215,9 @@ def bottle(
         label="P",
         contracts_for=lambda _credential, _model, _action: offered,
         static_models=lambda _credential: (),
+        quirks=quirks,
     )
-    credentials = tuple(credential(name, **settings) for name in names)
+    credentials = tuple(credential(name, **{**settings, **(own or {}).get(name, {})}) for name in names)
     registry = build([Offer(credential=each, models=(ModelInfo(id="m"),)) for each in credentials])
     snapshot = Snapshot(
         config=config or Config(request_retry=0),
@@ -222,6 +229,7 @@ def bottle(
     records: list[ExchangeRecord] = []
     runtime = RuntimeTable()
     tokens = tokens or FakeTokens()
+    tokens.step = upstreams.step
     deps = Deps(
         snapshot=lambda: snapshot,
         upstreams=upstreams,
@@ -248,6 +256,21 @@ def request(body: JsonObject, dialect: str = "openai", **overrides: object) -> C
     return evolve(made, **overrides)
 
 
+def recorder_of(world: Bottle, wanted: ClientRequest) -> Recorder:
+    """A recorder that hands its record to the bottle."""
+    return Recorder(
+        sink=world.records.append,
+        wall=world.deps.wall,
+        monotonic=world.deps.monotonic,
+        request_id=wanted.request_id,
+        client=wanted.client,
+        dialect=wanted.dialect,
+        action=wanted.action,
+        model=wanted.model,
+        stream=wanted.stream,
+    )
+
+
 def chat(stream: bool = True, **members: object) -> ClientRequest:
     """A chat request."""
     body: JsonObject = {"messages": [{"role": "user", "content": "hi"}], "stream": stream}
@@ -268,6 +291,15 @@ def chunk(content: str | None = None, finish: str | None = None, **members: obje
     return b"data: " + dumps(value) + b"\n\n"
 
 
+WHOLE: JsonObject = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "up",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+}
+REFUSED: JsonObject = {"error": {"message": "no", "type": "x"}}
 DONE = b"data: [DONE]\n\n"
 ANSWER = (chunk(""), chunk("Hel"), chunk("lo"), chunk(finish="stop"), DONE)
 

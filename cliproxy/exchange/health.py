@@ -1,0 +1,119 @@
+"""What attempts learn about the places they touch, and what earlier ones have learned.
+
+Four kinds of place, narrowest first: a *contract* of a credential, a *model* of a credential, a *credential*,
+a *host*. A failure pauses the one place its scope names; an answer clears all the places it came through,
+so that what counts is failures in a row and not failures ever.
+
+A connection that could not be made says something about the host, for all accounts that go there. Where a
+credential has a proxy of its own it says as much about that proxy: such a credential has its hosts to itself.
+
+Causes are kept for people and for logs, so they are shortened and masked before they are kept.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import Final
+from urllib.parse import urlsplit
+
+from attrs import define, evolve
+
+from cliproxy.catalog.registry import Candidate
+from cliproxy.errors import Failure, Kind, Scope
+from cliproxy.observe.logs import redacted
+from cliproxy.providers.base import Contract
+from cliproxy.routing.cooldown import RuntimeState, after_failure, after_success
+from cliproxy.routing.select import (
+    RuntimeTable,
+    blocking_state,
+    credential_place,
+    host_place,
+    model_place,
+)
+from cliproxy.wire.http import HttpCall, UpstreamCall
+
+Place = tuple[str, str]
+
+CONTRACT_PAUSE_S: Final = 1500.0
+"""How long a contract is left alone that is closed to the account: the usual life of a gateway token."""
+CLOSED: Final = frozenset({Kind.PERMISSION, Kind.NOT_FOUND})
+"""Failures of a contract that time alone does not cure; the others pause as their kind does."""
+CAUSE_LENGTH: Final = 200
+
+
+@define(eq=False)
+class Health:
+    """The runtime table, as attempts read and write it."""
+
+    runtime: RuntimeTable
+    monotonic: Callable[[], float]
+    rng: Random
+
+    def ready_at(self, candidate: Candidate, host: Place | None) -> float:
+        """Return when a candidate may be used again: now, or when its pause or that of its host ends."""
+        now = self.monotonic()
+        own = blocking_state(candidate, self.runtime, now)
+        ends = [own.until if own is not None else now]
+        if host is not None:
+            ends.append(self.runtime.state(host).until)
+        return max(now, *ends)
+
+    def pause(self, place: Place | None) -> RuntimeState | None:
+        """Return the state of a place that must not be used now; ``None`` for one that may."""
+        if place is None:
+            return None
+        state = self.runtime.state(place)
+        return state if state.is_open(self.monotonic()) else None
+
+    def answered(self, candidate: Candidate, contract: Contract) -> None:
+        """An attempt succeeded: nothing is wrong with any of its places."""
+        self._clear(contract_place(candidate, contract))
+        self._clear(model_place(candidate))
+        self._clear(credential_place(candidate.credential.id))
+
+    def reached(self, host: Place | None) -> None:
+        """A host answered, whatever it said."""
+        if host is not None:
+            self._clear(host)
+
+    def failed(self, place: Place | None, failure: Failure) -> None:
+        """Let a failure pause a place."""
+        if place is None:
+            return
+        kept = evolve(failure, message=brief(failure.message))
+        state = self.runtime.state(place)
+        self.runtime.put(place, after_failure(state, kept, self.monotonic(), self.rng))
+
+    def contract_failed(self, candidate: Candidate, contract: Contract, failure: Failure) -> None:
+        """Let a failure pause a contract: for long, where it is closed to the account."""
+        if failure.retry_after is None and failure.kind in CLOSED:
+            failure = evolve(failure, retry_after=CONTRACT_PAUSE_S)
+        self.failed(contract_place(candidate, contract), failure)
+
+    def _clear(self, place: Place) -> None:
+        self.runtime.put(place, after_success(self.runtime.state(place)))
+
+
+def place_of(candidate: Candidate, scope: Scope) -> Place | None:
+    """Return the place of a candidate that a scope names, if it is one of these two."""
+    if scope is Scope.MODEL:
+        return model_place(candidate)
+    return credential_place(candidate.credential.id) if scope is Scope.CREDENTIAL else None
+
+
+def contract_place(candidate: Candidate, contract: Contract) -> Place:
+    """The place of one way of reaching the upstream."""
+    return (candidate.credential.id, f"contract:{contract.id}")
+
+
+def host_of(candidate: Candidate, call: UpstreamCall) -> Place | None:
+    """The place of the host a call goes to; ``None`` where it stays inside this process."""
+    host = urlsplit(call.url).hostname if isinstance(call, HttpCall) else None
+    if not host:
+        return None
+    return host_place(f"{host} for {candidate.credential.id}" if candidate.credential.proxy_url else host)
+
+
+def brief(text: str) -> str:
+    """Shorten a text of an upstream to one masked line."""
+    line = redacted(" ".join(text.split()))
+    return line if len(line) <= CAUSE_LENGTH else line[: CAUSE_LENGTH - 1] + "…"

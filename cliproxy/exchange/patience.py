@@ -1,0 +1,44 @@
+"""An upstream answer whose silence has a limit."""
+
+import trio
+
+from cliproxy.errors import Kind, TransportError
+from cliproxy.net.http import UpstreamStream
+
+
+class Patient:
+    """Reads an open answer and gives up when nothing comes for too long.
+
+    A cancel scope for each read is the simple form; the loop of streamed answers has a cheaper one.
+    """
+
+    def __init__(self, stream: UpstreamStream, silence_s: float) -> None:
+        self.status = stream.status
+        self.headers = stream.headers
+        self._stream = stream
+        self._silence_s = silence_s
+
+    async def read(self) -> bytes:
+        """Return what came next. Raises :class:`~cliproxy.errors.TransportError`, also after the silence."""
+        with trio.move_on_after(self._silence_s):
+            return await self._stream.read()
+        raise TransportError(silent_for(self._silence_s), kind=Kind.TIMEOUT, phase="body")
+
+    async def read_all(self, limit: int) -> bytes:
+        """Return the rest. Raises :class:`~cliproxy.errors.TransportError`, also when it exceeds the
+        limit."""
+        pieces: list[bytes] = []
+        size = 0
+        while data := await self.read():
+            size += len(data)
+            if size > limit:
+                raise TransportError(
+                    f"the upstream's answer exceeds {limit} bytes", kind=Kind.UPSTREAM, phase="body"
+                )
+            pieces.append(data)
+        return b"".join(pieces)
+
+
+def silent_for(seconds: float) -> str:
+    """Say how long nothing came."""
+    return f"the upstream was silent for {seconds:g} s in the middle of its answer"

@@ -1,0 +1,577 @@
+"""The attempt loop: who is tried, how often, what is held against whom, and what the client is told."""
+
+import json
+import math
+from collections.abc import Awaitable, Callable, Mapping
+
+import pytest
+import trio
+import trio.testing
+
+from cliproxy.config.groups import Streaming, Timeouts
+from cliproxy.config.model import Config
+from cliproxy.credentials.model import Credential, Token, TokenSlot
+from cliproxy.dialects.base import Action, ClientRequest, Framing
+from cliproxy.errors import (
+    AnswerCut,
+    BadRequest,
+    Failure,
+    Kind,
+    LoginError,
+    ModelNotFound,
+    NothingReady,
+    Scope,
+    TransportError,
+    UpstreamError,
+)
+from cliproxy.exchange.attempts import Attempts, failure_from_login, nothing_ready
+from cliproxy.exchange.health import CONTRACT_PAUSE_S
+from cliproxy.exchange.plan import Plan
+from cliproxy.net.http import UpstreamStream
+from cliproxy.routing.cooldown import RuntimeState
+from cliproxy.routing.select import Earliest
+from cliproxy.wire.secret import Secret
+from support.exchange import (
+    REFUSED,
+    WHOLE,
+    Bottle,
+    FakeContract,
+    FakeTokens,
+    Reply,
+    bottle,
+    chat,
+    json_reply,
+    recorder_of,
+    request,
+)
+from support.routes import candidate
+
+NO_CONNECTION = TransportError("connection refused", kind=Kind.UNAVAILABLE, phase="connect")
+UNREACHABLE = Reply(refuses=NO_CONNECTION)
+GOOD = json_reply(WHOLE)
+
+
+async def everything(stream: UpstreamStream, _plan: Plan) -> bytes:
+    """Serve an answer by reading it."""
+    return await stream.read_all(1_000_000)
+
+
+async def attempt(
+    world: Bottle,
+    wanted: ClientRequest | None = None,
+    serve: Callable[[UpstreamStream, Plan], Awaitable[bytes]] = everything,
+) -> bytes:
+    """Run the attempts of one request; the notes they leave go into the record of the bottle."""
+    asked = wanted or chat(stream=False)
+    recorder = recorder_of(world, asked)
+    return await Attempts(asked, world.deps, recorder, serve).run()
+
+
+async def refused(world: Bottle, wanted: ClientRequest | None = None) -> UpstreamError:
+    """Run attempts that must all fail."""
+    with pytest.raises(UpstreamError) as caught:
+        await attempt(world, wanted)
+    return caught.value
+
+
+def states(world: Bottle) -> int:
+    return world.runtime.statistics()["states"]
+
+
+# --- who is tried ---------------------------------------------------------------------------------
+
+
+async def test_unknown_models_are_not_found() -> None:
+    with pytest.raises(ModelNotFound):
+        await attempt(bottle(), request({}, model="other"))
+
+
+async def test_credentials_take_turns() -> None:
+    world = bottle(*[GOOD] * 4, names="ab")
+    for _ in range(4):
+        await attempt(world)
+    assert world.hosts == ["a", "b", "a", "b"]
+
+
+async def test_a_higher_priority_comes_first_as_long_as_it_is_ready() -> None:
+    world = bottle(GOOD, GOOD, json_reply(REFUSED, 503), GOOD, GOOD, names="ab", own={"b": {"priority": 1}})
+    for _ in range(4):
+        await attempt(world)
+    assert world.hosts == ["b", "b", "b", "a", "a"]
+
+
+async def test_every_credential_is_tried_once_in_a_round() -> None:
+    world = bottle(*[json_reply(REFUSED, 503)] * 3, names="abc")
+    error = await refused(world)
+    assert world.hosts == ["a", "b", "c"]
+    assert len(error.failures) == 3
+    assert error.status == 503
+
+
+async def test_a_fault_of_the_request_ends_at_once_and_is_held_against_nobody() -> None:
+    world = bottle(json_reply(REFUSED, 400), names="abc")
+    error = await refused(world)
+    assert (error.status, error.kind) == (400, Kind.INVALID_REQUEST)
+    assert world.hosts == ["a"]
+    assert states(world) == 0
+
+
+async def test_the_most_useful_of_several_failures_is_told() -> None:
+    """An account that is out of quota until a time says more than one that is away."""
+    world = bottle(
+        json_reply(REFUSED, 429, retry_after="90"), json_reply(REFUSED, 503), UNREACHABLE, names="abc"
+    )
+    error = await refused(world)
+    assert (error.status, error.retry_after) == (429, 90.0)
+    assert len(error.failures) == 3
+
+
+# --- tokens ---------------------------------------------------------------------------------------
+
+
+async def test_a_refused_token_is_renewed_once() -> None:
+    world = bottle(json_reply(REFUSED, 401), GOOD, names="ab")
+    await attempt(world)
+    assert world.hosts == ["a", "a"]
+    assert world.tokens.renewals == [("a", 0)]
+    sent = [call.headers.get("authorization") for call in world.upstreams.calls]
+    assert sent == ["Bearer a-account-0", "Bearer a-account-1"]
+    assert states(world) == 0
+
+
+async def test_a_token_refused_twice_counts_against_the_credential() -> None:
+    world = bottle(json_reply(REFUSED, 401), json_reply(REFUSED, 401), GOOD, names="ab")
+    await attempt(world)
+    assert world.hosts == ["a", "a", "b"]
+    assert states(world) == 1
+
+
+async def test_without_a_renewal_the_refusal_is_what_the_client_sees() -> None:
+    world = bottle(json_reply(REFUSED, 401), tokens=FakeTokens(can_renew=False))
+    assert (await refused(world)).status == 401
+
+
+async def test_a_contract_without_a_token_renews_nothing() -> None:
+    world = bottle(json_reply(REFUSED, 401), contracts=(FakeContract(needs=None),))
+    assert (await refused(world)).status == 401
+    assert world.tokens.renewals == []
+    assert world.upstreams.calls[0].headers.get("authorization") == "Bearer -"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "scope"),
+    [
+        ("invalid_grant", Kind.AUTHENTICATION, Scope.CREDENTIAL),
+        ("anything else", Kind.AUTHENTICATION, Scope.CREDENTIAL),
+        ("unreachable", Kind.UNAVAILABLE, Scope.HOST),
+        ("timeout", Kind.TIMEOUT, Scope.HOST),
+        ("no_seat", Kind.PERMISSION, Scope.CONTRACT),
+        ("not_available", Kind.PERMISSION, Scope.CONTRACT),
+        ("rate_limited", Kind.RATE_LIMIT, Scope.CONTRACT),
+        ("bad_answer", Kind.UPSTREAM, Scope.CREDENTIAL),
+    ],
+)
+def test_a_token_that_cannot_be_had_is_classified(code: str, kind: Kind, scope: Scope) -> None:
+    failure = failure_from_login(LoginError("no.", code=code, hint="Log in.", status=403, retry_after=9.0))
+    assert (failure.kind, failure.scope, failure.code) == (kind, scope, code)
+    assert (failure.message, failure.status, failure.retry_after) == ("no. Log in.", 403, 9.0)
+
+
+async def test_a_token_that_cannot_be_had_is_a_failed_attempt() -> None:
+    world = bottle(tokens=FakeTokens(failure=LoginError("log in again", code="invalid_grant")))
+    error = await refused(world)
+    assert error.kind is Kind.AUTHENTICATION
+    assert "log in again" in error.message
+    assert world.hosts == []
+
+
+# --- contracts ------------------------------------------------------------------------------------
+
+
+class TokensFor(FakeTokens):
+    """Some slots cannot be opened."""
+
+    failures: Mapping[TokenSlot, LoginError]
+
+    async def ensure_fresh(self, wanted: Credential, slot: TokenSlot) -> Token:
+        if slot in self.failures:
+            raise self.failures[slot]
+        return await super().ensure_fresh(wanted, slot)
+
+
+def tokens_without(**failures: LoginError) -> FakeTokens:
+    tokens = TokensFor()
+    tokens.failures = {TokenSlot[name]: error for name, error in failures.items()}
+    return tokens
+
+
+AGENT = FakeContract(id="agent", needs=TokenSlot.AGENT_GATEWAY)
+GATEWAY = FakeContract(id="gateway", needs=TokenSlot.GATEWAY)
+
+
+async def test_a_closed_way_gives_way_to_the_next_and_is_left_alone(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    tokens = tokens_without(AGENT_GATEWAY=LoginError("not on this instance", code="not_available"))
+    world = bottle(GOOD, GOOD, GOOD, contracts=(AGENT, GATEWAY), tokens=tokens)
+    tried = []
+    for pause in (1, CONTRACT_PAUSE_S * 1.2, 0):
+        wanted = chat(stream=False)
+        recorder = recorder_of(world, wanted)
+        await Attempts(wanted, world.deps, recorder, everything).run()
+        tried.append([note.contract for note in recorder.attempts])
+        await trio.sleep(pause)
+    assert tried == [["agent", "gateway"], ["gateway"], ["agent", "gateway"]]
+
+
+async def test_a_way_that_was_away_for_a_moment_is_used_again_soon(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    tokens = tokens_without(AGENT_GATEWAY=LoginError("503", code="unavailable", status=503))
+    world = bottle(GOOD, GOOD, contracts=(AGENT, GATEWAY), tokens=tokens)
+    await attempt(world)
+    tokens.failures = {}
+    await trio.sleep(5)
+    await attempt(world)
+    assert [call.url.split("/")[3] for call in world.upstreams.calls] == ["gateway", "agent"]
+
+
+async def test_an_account_whose_ways_are_all_closed_rests_until_the_first_is_open_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """And says all the while why: it is no fault of the request, and nobody is asked in vain."""
+    tokens = tokens_without(
+        AGENT_GATEWAY=LoginError("agent platform is off", code="not_available"),
+        GATEWAY=LoginError("no seat", code="no_seat", retry_after=600.0),
+    )
+    world = bottle(GOOD, contracts=(AGENT, GATEWAY), tokens=tokens)
+    error = await refused(world)
+    assert (error.status, error.kind) == (403, Kind.PERMISSION)
+    await trio.sleep(400)
+    with pytest.raises(NothingReady, match="no seat") as caught:
+        await attempt(world)
+    assert caught.value.retry_after == pytest.approx(260, abs=70)
+    tokens.failures = {}
+    await trio.sleep(400)
+    await attempt(world)
+    assert len(world.hosts) == 1
+
+
+async def test_closed_ways_are_named_where_pauses_are_switched_off() -> None:
+    tokens = tokens_without(AGENT_GATEWAY=LoginError("agent platform is off", code="not_available"))
+    world = bottle(contracts=(AGENT,), tokens=tokens, disable_cooling=True)
+    await refused(world)
+    error = await refused(world)
+    assert (error.status, error.kind) == (403, Kind.PERMISSION)
+    assert "agent platform is off" in error.message
+
+
+async def test_no_way_at_all_is_a_fault_of_the_request() -> None:
+    error = await refused(bottle(contracts=()))
+    assert error.status == 400
+    assert "no way to do `generate`" in error.message
+
+
+async def test_a_stream_prefers_ways_that_stream() -> None:
+    whole = FakeContract(id="whole", framing=Framing.WHOLE)
+    world = bottle(GOOD, GOOD, contracts=(whole, FakeContract(id="live")))
+    await attempt(world, chat(stream=True))
+    await attempt(world, chat(stream=False))
+    assert [call.url.split("/")[3] for call in world.upstreams.calls] == ["live", "whole"]
+
+
+async def test_what_one_way_cannot_carry_the_next_may() -> None:
+    """The text-only way refuses an image by name; alone, that is what the client is told."""
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    wanted = chat(stream=False, messages=[{"role": "user", "content": [picture]}])
+    text_only = FakeContract("gitlab-chat", id="text", framing=Framing.WHOLE)
+    world = bottle(GOOD, contracts=(text_only, FakeContract()))
+    await attempt(world, wanted)
+    assert len(world.upstreams.calls) == 1
+    alone = bottle(contracts=(text_only,), names="ab")
+    with pytest.raises(BadRequest) as caught:
+        await attempt(alone, wanted)
+    assert caught.value.status == 400
+    assert states(alone) == 0
+
+
+# --- pauses ---------------------------------------------------------------------------------------
+
+
+async def test_when_everybody_cools_down_the_client_learns_until_when(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = bottle(json_reply(REFUSED, 429, retry_after="40"))
+    first = await refused(world)
+    assert (first.status, first.retry_after) == (429, 40.0)
+    with pytest.raises(NothingReady, match="cooling down") as caught:
+        await attempt(world)
+    assert caught.value.status == 429
+    assert caught.value.retry_after == pytest.approx(40, abs=5)
+    assert world.hosts == ["a"]
+
+
+async def test_a_short_cooldown_is_waited_for(autojump_clock: trio.testing.MockClock) -> None:
+    world = bottle(json_reply(REFUSED, 503), GOOD, config=Config(request_retry=1, max_retry_interval=30))
+    start = trio.current_time()
+    await attempt(world)
+    assert 1 <= trio.current_time() - start < 3
+
+
+async def test_a_long_cooldown_is_not_waited_for(autojump_clock: trio.testing.MockClock) -> None:
+    world = bottle(
+        json_reply(REFUSED, 429, retry_after="31"), config=Config(request_retry=3, max_retry_interval=30)
+    )
+    start = trio.current_time()
+    await refused(world)
+    assert trio.current_time() == start
+
+
+@pytest.mark.parametrize(
+    ("config", "own", "stream", "rounds"),
+    [
+        (Config(request_retry=0), None, False, 1),
+        (Config(request_retry=3), None, False, 4),
+        (Config(request_retry=3), 1, False, 2),
+        (Config(request_retry=3), -1, False, 4),
+        (Config(request_retry=0), 2, False, 3),
+        (Config(request_retry=0, streaming=Streaming(bootstrap_retries=2)), None, True, 3),
+        (Config(request_retry=0, streaming=Streaming(bootstrap_retries=2)), None, False, 1),
+    ],
+)
+async def test_rounds_are_bounded(
+    autojump_clock: trio.testing.MockClock, config: Config, own: int | None, stream: bool, rounds: int
+) -> None:
+    world = bottle(*[json_reply(REFUSED, 503)] * 20, config=config, request_retry=own)
+    start = trio.current_time()
+    await refused(world, chat(stream=stream))
+    assert len(world.hosts) == rounds
+    assert trio.current_time() - start <= rounds * config.max_retry_interval
+
+
+async def test_failures_that_do_not_pass_are_not_repeated() -> None:
+    world = bottle(*[json_reply(REFUSED, 403)] * 5, config=Config(request_retry=3), disable_cooling=True)
+    await refused(world)
+    assert len(world.hosts) == 1
+
+
+async def test_cooling_can_be_switched_off() -> None:
+    world = bottle(json_reply(REFUSED, 500), GOOD, disable_cooling=True)
+    await refused(world)
+    await attempt(world)
+
+
+async def test_an_answer_that_breaks_off_counts_against_the_model_and_ends_the_exchange() -> None:
+    cut = AnswerCut(Failure(kind=Kind.UPSTREAM, scope=Scope.MODEL, message="reset"))
+
+    async def serve(_stream: UpstreamStream, _plan: Plan) -> bytes:
+        raise cut
+
+    world = bottle(GOOD, names="ab", config=Config(request_retry=3))
+    with pytest.raises(AnswerCut):
+        await attempt(world, serve=serve)
+    assert world.hosts == ["a"]
+    assert states(world) == 1
+    assert world.upstreams.open_streams == 0
+
+
+async def test_counting_says_nothing_about_the_model() -> None:
+    """An upstream without a way to count still answers requests."""
+    contract = FakeContract(actions=(Action.GENERATE, Action.COUNT))
+    world = bottle(json_reply(REFUSED, 404), contracts=(contract,))
+    await refused(world, request({}, action=Action.COUNT))
+    assert states(world) == 0
+
+
+async def test_notes_tell_every_attempt() -> None:
+    world = bottle(json_reply(REFUSED, 503), GOOD, names="ab")
+    wanted = chat(stream=False)
+    recorder = recorder_of(world, wanted)
+    await Attempts(wanted, world.deps, recorder, everything).run()
+    first, second = recorder.attempts
+    assert (first.provider, first.credential, first.contract, first.model) == ("p", "a", "only", "m")
+    assert first.failure is not None
+    assert first.failure.kind is Kind.UNAVAILABLE
+    assert (second.credential, second.failure) == ("b", None)
+
+
+# --- hosts ----------------------------------------------------------------------------------------
+
+SHARED = (FakeContract(host="x"),)
+
+
+async def test_a_host_that_cannot_be_reached_is_tried_once_for_all_its_accounts() -> None:
+    world = bottle(UNREACHABLE, names="abc", contracts=SHARED)
+    error = await refused(world)
+    assert len(world.upstreams.calls) == 1
+    assert error.status == 503
+    assert len(error.failures) == 3
+    assert world.runtime.statistics()["states"] == 1
+
+
+async def test_a_host_is_waited_for_before_another_round(autojump_clock: trio.testing.MockClock) -> None:
+    """Rounds are not wasted on a host that is known to be away."""
+    world = bottle(UNREACHABLE, GOOD, names="ab", contracts=SHARED, config=Config(request_retry=1))
+    start = trio.current_time()
+    await attempt(world)
+    assert 1 <= trio.current_time() - start < 3
+    assert len(world.upstreams.calls) == 2
+
+
+async def test_any_answer_of_a_host_ends_its_pause(autojump_clock: trio.testing.MockClock) -> None:
+    world = bottle(
+        *[UNREACHABLE, json_reply(REFUSED, 400)] * 6, UNREACHABLE, contracts=SHARED, disable_cooling=True
+    )
+    for _ in range(6):
+        await refused(world)
+        await trio.sleep(100)
+        await refused(world)
+    last = await refused(world)
+    assert last.retry_after is not None
+    assert last.retry_after < 2
+
+
+async def test_a_broken_proxy_of_one_account_does_not_stop_the_others() -> None:
+    world = bottle(
+        UNREACHABLE, GOOD, names="ab", contracts=SHARED, own={"a": {"proxy_url": Secret("http://proxy")}}
+    )
+    await attempt(world)
+    assert len(world.upstreams.calls) == 2
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+async def test_an_error_body_of_the_same_dialect_is_kept() -> None:
+    error = await refused(bottle(json_reply(REFUSED, 400)))
+    assert error.native is not None
+    assert json.loads(error.native.body) == REFUSED
+
+
+async def test_an_error_body_of_another_dialect_is_translated() -> None:
+    world = bottle(
+        json_reply({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}, 529),
+        contracts=(FakeContract("claude"),),
+    )
+    error = await refused(world)
+    assert (error.kind, error.native) == (Kind.OVERLOADED, None)
+    assert "busy" in error.message
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"upstream connect error", "upstream connect error"),
+        (b"", "status 502"),
+        (b"<html><h1>Bad gateway</h1>", "status 502"),
+        (b"\xff\xfe bytes", "bytes"),
+        (b"x" * 5000, "x" * 100),
+    ],
+)
+async def test_error_bodies_that_are_no_json(body: bytes, said: str) -> None:
+    error = await refused(bottle(Reply(status=502, headers={}, body=(body,))))
+    assert said in error.message
+    assert len(error.message) < 300
+    assert "<h1>" not in error.message
+
+
+@pytest.mark.parametrize(
+    "rest", [math.inf, TransportError("reset", kind=Kind.UNAVAILABLE, phase="body")], ids=["silence", "reset"]
+)
+async def test_the_status_of_a_refusal_counts_even_if_its_body_never_comes(
+    autojump_clock: trio.testing.MockClock, rest: float | Exception
+) -> None:
+    world = bottle(Reply(status=429, headers={"retry-after": "7"}, body=(b'{"error"', rest)))
+    start = trio.current_time()
+    error = await refused(world)
+    assert (error.status, error.retry_after) == (429, 7.0)
+    assert trio.current_time() - start <= 10
+    assert world.upstreams.open_streams == 0
+
+
+async def test_a_contract_may_know_better_what_a_refusal_means() -> None:
+    known = Failure(kind=Kind.QUOTA, scope=Scope.CREDENTIAL, message="no credits left", status=403)
+    error = await refused(bottle(json_reply(REFUSED, 403), contracts=(FakeContract(failure=known),)))
+    assert (error.kind, error.status) == (Kind.QUOTA, 403)
+    assert "no credits left" in error.message
+
+
+async def test_limits_of_the_configuration_travel_with_the_call() -> None:
+    times = Timeouts(connect_seconds=1, first_byte_seconds=2, idle_seconds=3, total_seconds=4)
+    world = bottle(GOOD, config=Config(timeouts=times), proxy_url=Secret("http://proxy"))
+    await attempt(world)
+    [call] = world.upstreams.calls
+    assert (call.limits.connect, call.limits.first_byte, call.limits.idle, call.limits.total) == (1, 2, 3, 4)
+    assert call.proxy_url == Secret("http://proxy")
+
+
+# --- explanations ---------------------------------------------------------------------------------
+
+
+def test_nothing_ready_names_who_waits_for_what() -> None:
+    waiting = Earliest(
+        1012.0,
+        (
+            (candidate("a"), RuntimeState(until=1012.0, failures=1, kind=Kind.RATE_LIMIT, cause="slow down")),
+            (candidate("b"), RuntimeState(until=1100.0, failures=1, kind=Kind.UNAVAILABLE, cause="away")),
+        ),
+    )
+    error = nothing_ready("gpt-5", waiting, 1000.0)
+    assert (error.status, error.retry_after, error.code) == (503, 12.0, "model_cooldown")
+    for part in ("2 account(s)", "`gpt-5`", "12 s", "p: slow down", "p: away"):
+        assert part in error.message
+    assert error.detail == {
+        "accounts": [
+            {"provider": "p", "model": "m", "state": "rate_limit", "seconds": 12.0},
+            {"provider": "p", "model": "m", "state": "unavailable", "seconds": 100.0},
+        ]
+    }
+
+
+def test_nothing_ready_is_429_only_when_all_are_out_of_quota() -> None:
+    state = RuntimeState(until=5.0, failures=1, kind=Kind.QUOTA, cause="empty")
+    assert nothing_ready("m", Earliest(5.0, ((candidate(), state),)), 0.0).status == 429
+    assert nothing_ready("m", None, 0.0).status == 503
+
+
+async def test_explanations_show_no_keys() -> None:
+    key = "sk-live-0123456789abcdef0123"
+    world = bottle(json_reply({"error": {"message": f"Incorrect API key provided: {key}"}}, 401), names="a")
+    world.tokens.can_renew = False
+    await refused(world)
+    with pytest.raises(NothingReady) as caught:
+        await attempt(world)
+    assert "Incorrect API key provided" in caught.value.message
+    assert key not in caught.value.message
+
+
+# --- leaving --------------------------------------------------------------------------------------
+
+
+async def test_leaving_anywhere_leaves_nothing_behind() -> None:
+    """The cancel sweep over a failover with a renewal in it, one I/O operation after the other."""
+    replies = (json_reply(REFUSED, 503), json_reply(REFUSED, 401), GOOD)
+    for operation in range(1, 100):
+        world = bottle(*replies, names="ab")
+        wanted = chat(stream=False)
+        recorder = recorder_of(world, wanted)
+        reached = False
+        with trio.CancelScope() as scope:
+
+            def cancel(number: int, scope: trio.CancelScope = scope, at: int = operation) -> None:
+                nonlocal reached
+                if number == at:
+                    reached = True
+                    scope.cancel()
+
+            world.upstreams.on_operation = cancel
+            await Attempts(wanted, world.deps, recorder, everything).run()
+        assert world.upstreams.open_streams == 0
+        failed = [note for note in recorder.attempts if note.failure is not None]
+        assert states(world) == len(failed)
+        assert recorder.attempts[-1].failure is None
+        if not reached:
+            break
+        assert scope.cancelled_caught
+    assert [note.credential for note in recorder.attempts] == ["a", "b"]
+    assert operation > 8

@@ -1,0 +1,200 @@
+"""How a request is carried: as it is with a few members replaced, or translated; never decoded twice."""
+
+import json
+from collections.abc import Mapping
+
+import pytest
+from attrs import evolve
+
+from cliproxy.catalog.model import ModelInfo
+from cliproxy.dialects.base import Action, ClientRequest
+from cliproxy.errors import BadRequest, DialectError
+from cliproxy.exchange.plan import Plan, Planner
+from cliproxy.ir.context import ExchangeContext
+from cliproxy.ir.request import Family, IRRequest
+from cliproxy.routing.resolve import resolve
+from support.exchange import NOW, Bottle, FakeContract, bottle, chat, request
+
+CLAUDE = {"max_tokens": 100, "messages": [{"role": "user", "content": "hi"}]}
+
+
+def planner_of(world: Bottle, wanted: ClientRequest) -> Planner:
+    snapshot = world.deps.snapshot()
+    resolution = resolve(snapshot.registry, wanted.model)
+    assert resolution is not None
+    return Planner(wanted, resolution, world.deps, snapshot)
+
+
+def planned(
+    wanted: ClientRequest,
+    contract: FakeContract | None = None,
+    world: Bottle | None = None,
+    model: str = "m-upstream",
+    **candidate: object,
+) -> Plan:
+    """Plan a request for an upstream that calls the model ``m-upstream``."""
+    planner = planner_of(world or bottle(), wanted)
+    [first] = planner.resolution.candidates[:1]
+    return planner.plan(evolve(first, model=model, **candidate), contract or FakeContract())
+
+
+def sent(plan: Plan) -> Mapping[str, object]:
+    return json.loads(plan.body)
+
+
+# --- passing through ------------------------------------------------------------------------------
+
+
+async def test_the_same_dialect_passes_and_only_the_models_name_is_replaced() -> None:
+    raw = b'{"model" : "m", "messages":[{"role":"user","content":"hi"}],"future_field" : {"x":[1,2.50]}}'
+    wanted = chat(stream=False)
+    plan = planned(evolve(wanted, document=type(wanted.document).parse(raw)))
+    assert plan.passes_through
+    assert sent(plan) == {**json.loads(raw), "model": "m-upstream"}
+    assert b'"messages":[{"role":"user","content":"hi"}]' in plan.body
+    assert b'"future_field" : {"x":[1,2.50]}' in plan.body
+
+
+async def test_a_body_that_needs_no_change_keeps_its_bytes() -> None:
+    wanted = chat(stream=False)
+    assert planned(wanted, model="m").body == wanted.document.raw
+
+
+async def test_usage_is_asked_for_in_a_stream_and_hidden_again() -> None:
+    plan = planned(chat(stream=True))
+    assert sent(plan)["stream_options"] == {"include_usage": True}
+    assert plan.hides_usage
+    asked = planned(chat(stream=True, stream_options={"include_usage": True}))
+    assert not asked.hides_usage
+    assert not planned(chat(stream=False)).hides_usage
+
+
+async def test_a_thinking_suffix_becomes_members_of_the_body() -> None:
+    world = bottle()
+    plan = planned(evolve(chat(stream=False), model="m(high)"), world=world)
+    assert plan.passes_through
+    assert sent(plan)["reasoning_effort"] == "high"
+    assert sent(plan)["model"] == "m-upstream"
+
+
+@pytest.mark.parametrize(
+    ("reason", "wanted", "contract"),
+    [
+        ("another dialect", chat(stream=False), FakeContract("claude")),
+        ("it only streams", chat(stream=False), FakeContract(streams_only=True)),
+        (
+            "the answer has another shape",
+            request({"input": "hi"}, "openai-response", answer_dialect="openai"),
+            FakeContract(),
+        ),
+    ],
+)
+async def test_what_cannot_pass_is_translated(
+    reason: str, wanted: ClientRequest, contract: FakeContract
+) -> None:
+    assert not planned(wanted, contract).passes_through, reason
+
+
+async def test_an_answer_that_must_show_another_name_is_translated() -> None:
+    plan = planned(chat(stream=False), shown_model="my-name")
+    assert not plan.passes_through
+    assert plan.context.shown_model == "my-name"
+
+
+async def test_an_upstream_that_only_streams_serves_streams_as_they_are() -> None:
+    plan = planned(chat(stream=True), FakeContract(streams_only=True))
+    assert plan.passes_through
+    assert plan.stream
+
+
+async def test_filling_in_the_middle_keeps_the_body_as_it_is() -> None:
+    wanted = request({"prompt": "a", "suffix": "b"}, "completions", action=Action.FILL_IN_THE_MIDDLE)
+    plan = planned(wanted, FakeContract("gitlab-suggestions", actions=(Action.FILL_IN_THE_MIDDLE,)))
+    assert plan.body == wanted.document.raw
+
+
+# --- translating ----------------------------------------------------------------------------------
+
+
+async def test_a_translated_request_speaks_the_upstreams_dialect() -> None:
+    plan = planned(request({**CLAUDE, "stream": True, "system": "be brief"}, "claude"))
+    body = sent(plan)
+    assert (body["model"], body["stream"]) == ("m-upstream", True)
+    assert body["messages"] == [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": "hi"},
+    ]
+    assert (plan.client.id, plan.upstream.id) == ("claude", "openai")
+
+
+async def test_an_upstream_that_only_streams_is_asked_to_stream() -> None:
+    plan = planned(request(CLAUDE, "claude"), FakeContract(streams_only=True))
+    assert plan.stream
+    assert sent(plan)["stream"] is True
+
+
+async def test_quirks_have_the_last_word() -> None:
+    def shout(wanted: IRRequest, context: ExchangeContext) -> IRRequest:
+        assert context.upstream_model == "m-upstream"
+        return evolve(wanted, model=wanted.model.upper())
+
+    plan = planned(chat(stream=False), world=bottle(quirks=(shout,)))
+    assert not plan.passes_through
+    assert sent(plan)["model"] == "M-UPSTREAM"
+
+
+async def test_a_suffix_wins_over_the_amount_in_the_body_not_over_its_visibility() -> None:
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    wanted = evolve(request({**CLAUDE, "thinking": thinking}, "claude"), model="m(high)")
+    assert sent(planned(wanted))["reasoning_effort"] == "high"
+    hidden = request(
+        {"input": "hi", "reasoning": {"effort": "low", "summary": "detailed"}}, "openai-response"
+    )
+    body = sent(planned(evolve(hidden, model="m(high)"), FakeContract("openai-response", streams_only=True)))
+    assert body["reasoning"] == {"effort": "high", "summary": "detailed"}
+
+
+async def test_a_request_is_decoded_once_for_all_attempts() -> None:
+    planner = planner_of(bottle(), chat(stream=True, stream_options={"include_usage": True}))
+    [candidate] = planner.resolution.candidates
+    first = planner.plan(candidate, FakeContract("claude"))
+    second = planner.plan(candidate, FakeContract("gemini"))
+    assert first.context is not second.context
+    assert first.context.original is second.context.original is planner.decode()
+    assert first.context.include_usage
+    assert second.context.include_usage
+
+
+async def test_notes_of_one_attempt_are_not_those_of_the_next() -> None:
+    planner = planner_of(bottle(), chat(stream=False, seed=1, logprobs=True))
+    [candidate] = planner.resolution.candidates
+    first = planner.plan(candidate, FakeContract("claude")).context.notes
+    first.append("only here")
+    second = planner.plan(candidate, FakeContract("claude")).context.notes
+    assert second == first[:-1]
+
+
+async def test_what_cannot_be_read_is_a_fault_of_the_request() -> None:
+    wanted = chat(stream=False, messages="nonsense")
+    with pytest.raises(BadRequest) as caught:
+        planned(wanted, FakeContract("claude"))
+    assert (caught.value.status, caught.value.param) == (400, "messages")
+    with pytest.raises(DialectError):
+        planner_of(bottle(), wanted).decode()
+
+
+# --- the context ----------------------------------------------------------------------------------
+
+
+async def test_the_context_says_what_both_sides_are_called() -> None:
+    context = planned(evolve(request(CLAUDE, "claude"), model="m(high)"), model="claude-sonnet-4-5").context
+    assert (context.client_dialect, context.upstream_dialect) == ("claude", "openai")
+    assert (context.requested_model, context.upstream_model) == ("m", "claude-sonnet-4-5")
+    assert context.upstream_family is Family.CLAUDE
+    assert context.now == NOW
+    assert len(context.new_id("x-", 8)) == 10
+
+
+async def test_a_known_family_wins_over_the_models_name() -> None:
+    info = ModelInfo(id="m", family=Family.GEMINI)
+    assert planned(chat(), model="claude-like", info=info).context.upstream_family is Family.GEMINI
