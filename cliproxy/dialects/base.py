@@ -198,8 +198,14 @@ class Dialect:
     may_pass: Callable[[JsonObject, str], bool] | None = None
     """(raw body, upstream model) → whether an upstream of the same dialect takes it as it is; otherwise it is
     decoded and encoded, which repairs it. ``None``: always."""
+    read_reasoning: Callable[[JsonObject], Reasoning | None] | None = None
+    """Raw body → its wish to think, for dialects that say it in several forms of which a model knows one; a
+    body in another form is decoded and encoded. ``None``: models understand every wish of the dialect."""
     patch_stream: Callable[[JsonObject], Changes] | None = None
     """Raw body → members to replace so that a passed-through stream reports usage."""
+    patch_refused: Callable[[JsonObject, frozenset[str]], Changes] | None = None
+    """(raw body, settings the model refuses) → members to replace in a passed-through request where the model
+    knows the same under another name."""
     decode_count: Callable[[JsonObject], int | None] | None = None
     """The dialect's own answer to a token count request → the count."""
     encode_count: Callable[[int], JsonObject] | None = None

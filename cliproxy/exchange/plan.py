@@ -2,7 +2,7 @@
 
 **Pass through** when client and upstream speak the same dialect, no quirk of the provider must change the
 request, the upstream may answer in the form the client wants, and the answer need not show another model
-name. The body keeps its bytes; only the top-level members that name the model, carry a thinking suffix, or
+name. The body keeps its bytes; only the top-level members that name the model, carry a thinking suffix, are spelled otherwise by the model, or
 ask for usage in the stream are replaced.
 
 **Translate** otherwise: decode once for the whole exchange, then for each attempt the ordered passes below,
@@ -12,9 +12,10 @@ then encode.
 step  pass                        why in this place
 ====  ==========================  ===================================================================
 1     thinking                    the wish becomes what the model supports, before budgets are used
-2     normalise                   pairing, merging, ids, names: what the target dialect demands
-3     schemas                     after names are final, before encoding
-4     quirks of the provider      last word about the request
+2     sampling                    after thinking, which may set the limit of the answer
+3     normalise                   pairing, merging, ids, names: what the target dialect demands
+4     schemas                     after names are final, before encoding
+5     quirks of the provider      last word about the request
 ====  ==========================  ===================================================================
 """
 
@@ -28,9 +29,10 @@ from cliproxy.exchange.deps import Deps, Snapshot
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.repair import normalise
 from cliproxy.ir.request import Family, IRRequest
+from cliproxy.ir.sampling import without_refused
 from cliproxy.ir.schema import clean_schemas
 from cliproxy.ir.signatures import family_of_model
-from cliproxy.ir.thinking import apply_thinking, override
+from cliproxy.ir.thinking import apply_thinking, is_understood, override
 from cliproxy.providers.base import Contract, Provider
 from cliproxy.routing.resolve import Resolution
 from cliproxy.wire.jsontext import Changes, dumps
@@ -72,7 +74,7 @@ class Planner:
         passes = (
             not candidate.shown_model
             and self._passes_through(client, upstream, contract, provider)
-            and (client.may_pass is None or client.may_pass(self.request.document.value, candidate.model))
+            and self._is_understood(candidate, client)
         )
         usage = (
             client.patch_stream(self.request.document.value)
@@ -111,9 +113,21 @@ class Planner:
         same = self.request.dialect == client.id == upstream.id and not provider.quirks
         return same and (self.request.stream or not contract.streams_only)
 
+    def _is_understood(self, candidate: Candidate, dialect: Dialect) -> bool:
+        """Tell whether the model behind the name takes the body as the client wrote it."""
+        body = self.request.document.value
+        if dialect.may_pass is not None and not dialect.may_pass(body, candidate.model):
+            return False
+        if dialect.read_reasoning is None or self.resolution.reasoning is not None:
+            return True
+        wish = dialect.read_reasoning(body)
+        return wish is None or is_understood(wish, candidate.info.thinking, dialect.id)
+
     def _patched(self, candidate: Candidate, dialect: Dialect, usage: Changes) -> bytes:
         document = self.request.document
         changes = {**dialect.patch_model(candidate.model), **usage}
+        if dialect.patch_refused is not None and candidate.info.refuses:
+            changes |= dialect.patch_refused(document.value, candidate.info.refuses)
         if self.resolution.reasoning is not None:
             wish = IRRequest(model=candidate.model, messages=[], reasoning=self.resolution.reasoning)
             reasoning = apply_thinking(wish, candidate.info.thinking, dialect.id, source=dialect.id).reasoning
@@ -142,6 +156,7 @@ class Planner:
             source=self.request.dialect,
             max_output=candidate.info.output_tokens,
         )
+        request = without_refused(request, candidate.info.refuses, context)
         request = normalise(request, upstream.rules, context)
         request = clean_schemas(request, upstream.rules.schemas, context)
         for quirk in provider.quirks:
@@ -174,6 +189,7 @@ class Planner:
         family = candidate.info.family
         context.upstream_dialect = upstream.id
         context.upstream_model = candidate.model
+        context.upstream_refuses = candidate.info.refuses
         context.shown_model = candidate.shown_model
         context.upstream_family = family_of_model(candidate.model) if family is Family.UNKNOWN else family
         return context

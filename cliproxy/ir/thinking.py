@@ -309,6 +309,27 @@ def apply_thinking(
     return _with_room(evolve(request, reasoning=reasoning), case, max_output)
 
 
+def is_understood(wish: Reasoning, support: ThinkingSupport | None, dialect: str) -> bool:
+    """Tell whether a model understands a wish that its own dialect's client sent, in the form it has.
+
+    A client may not know the model, because an alias stands before it or its owner renamed it, and then
+    speaks to an older one of adaptive thinking. An amount that is only too large or too small is understood:
+    it is for the upstream to refuse.
+    """
+    if support is None:
+        return True
+    said = IRRequest(model="", messages=[], reasoning=wish)
+    try:
+        fitted = apply_thinking(said, support, dialect, source=dialect).reasoning
+    except DialectError:
+        return True
+    return fitted is not None and _form(fitted) == _form(wish)
+
+
+def _form(wish: Reasoning) -> tuple[bool, bool]:
+    return wish.adaptive, bool(wish.budget)
+
+
 def _translated(amount: _Amount, case: _Case) -> _Amount:
     """Carry an amount over to another vendor's language, before it is measured against the model."""
     if amount.mode == "adaptive":

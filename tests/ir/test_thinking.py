@@ -14,6 +14,7 @@ from cliproxy.ir.thinking import (
     ThinkingSupport,
     apply_thinking,
     budget_of_level,
+    is_understood,
     level_of_budget,
     override,
     split_level_name,
@@ -461,3 +462,28 @@ def test_a_fitted_wish_fits(said, model, target):
         return
     again = apply_thinking(once, MODELS[model], target, source=target, max_output=200_000)
     assert again.reasoning == once.reasoning
+
+
+@pytest.mark.parametrize(
+    ("wish", "model", "expected"),
+    [
+        (Reasoning(level="high", adaptive=True), "S46", True),
+        (Reasoning(level="high", adaptive=True), "CB", False),
+        (Reasoning(adaptive=True), "CB", False),
+        (Reasoning(adaptive=True), "O5", True),
+        (Reasoning(budget=31999), "CB", True),
+        (Reasoning(budget=31999), "S46", True),
+        (Reasoning(budget=31999), "O5", False),
+        (Reasoning(budget=64000), "CB", True),
+        (Reasoning(budget=10), "CB", True),
+        (Reasoning(level="none"), "CB", True),
+        (Reasoning(level="none"), "O5", True),
+        (Reasoning(level="auto"), "CB", False),
+        (Reasoning(level="max", adaptive=True), "S46", True),
+        (Reasoning(budget=31999, visible=True), "NT", False),
+        (Reasoning(level="high", adaptive=True), "UD", True),
+    ],
+)
+def test_form_of_a_wish_that_a_claude_model_understands(wish, model, expected):
+    """An older model knows budgets only, a newer one adaptive thinking; amounts are not judged."""
+    assert is_understood(wish, MODELS[model], "claude") is expected

@@ -12,7 +12,7 @@ from cliproxy.dialects.claude.errors import decode_error, encode_error
 from cliproxy.dialects.claude.glimpse import inspect, inspect_response
 from cliproxy.dialects.claude.models import MODEL_LISTS
 from cliproxy.dialects.claude.reading import ID
-from cliproxy.dialects.claude.reasoning import patch_reasoning
+from cliproxy.dialects.claude.reasoning import patch_reasoning, read_reasoning
 from cliproxy.dialects.claude.request import decode_request, encode_request, may_pass
 from cliproxy.dialects.claude.response import decode_response, encode_response
 from cliproxy.ir.rules import TargetRules
@@ -50,6 +50,7 @@ DIALECT = Dialect(
     inspect_response=inspect_response,
     patch_model=patch_model,
     patch_reasoning=patch_reasoning,
+    read_reasoning=read_reasoning,
     may_pass=may_pass,
     decode_count=decode_count,
     encode_count=encode_count,
