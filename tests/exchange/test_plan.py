@@ -12,6 +12,7 @@ from cliproxy.errors import BadRequest, DialectError
 from cliproxy.exchange.plan import Plan, Planner
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.request import Family, IRRequest
+from cliproxy.ir.thinking import ThinkingSupport
 from cliproxy.routing.resolve import resolve
 from support.exchange import NOW, Bottle, FakeContract, bottle, chat, request
 
@@ -93,6 +94,19 @@ async def test_what_cannot_pass_is_translated(
     reason: str, wanted: ClientRequest, contract: FakeContract
 ) -> None:
     assert not planned(wanted, contract).passes_through, reason
+
+
+async def test_a_wish_to_think_in_a_form_the_model_does_not_know_is_translated() -> None:
+    """Claude Code behind an alias asks an older model for adaptive thinking."""
+    wish = {"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}
+    wanted = request({**CLAUDE, **wish, "max_tokens": 32000}, "claude")
+    older = ModelInfo(id="m", thinking=ThinkingSupport(min_budget=1024, max_budget=128000))
+    plan = planned(wanted, FakeContract("claude"), info=older)
+    assert not plan.passes_through
+    assert sent(plan)["thinking"] == {"type": "enabled", "budget_tokens": 24576}
+    assert "output_config" not in sent(plan)
+    newer = ModelInfo(id="m", thinking=ThinkingSupport(levels=("low", "high"), adaptive=True))
+    assert planned(wanted, FakeContract("claude"), info=newer).passes_through
 
 
 async def test_an_answer_that_must_show_another_name_is_translated() -> None:
