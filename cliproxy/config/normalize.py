@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-PROXY_SCHEMES: Final = frozenset({"http", "https", "socks5", "socks5h"})
+from cliproxy.wire.http import PROXY_SCHEMES
+
 NO_PROXY_WORDS: Final = frozenset({"direct", "none"})
 """Proxy settings that mean: no proxy at all, whatever is set elsewhere."""
 

@@ -20,7 +20,6 @@ against the answer's own ``Date``, since two clocks would have to agree otherwis
 """
 
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -43,7 +42,7 @@ from cliproxy.dialects.claude.final import (
 )
 from cliproxy.errors import Failure, Kind, Scope
 from cliproxy.providers.base import Call, Contract, Provider, own_headers
-from cliproxy.wire.http import Headers, HttpCall, UpstreamCall
+from cliproxy.wire.http import Headers, HttpCall, UpstreamCall, http_date
 from cliproxy.wire.jsontext import Document, JsonError, JsonObject, loads_object
 
 KEY: Final = "claude"
@@ -220,13 +219,11 @@ def _moment(said: str) -> float | None:
     """Read a moment as Unix seconds, ISO 8601 or an HTTP date."""
     if said.isascii() and said.isdigit():
         return float(said)
-    for read in (datetime.fromisoformat, parsedate_to_datetime):
-        try:
-            moment = read(said)
-        except (ValueError, TypeError):
-            continue
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    return None
+    try:
+        moment = datetime.fromisoformat(said)
+    except ValueError:
+        return http_date(said)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 # --- the record ---------------------------------------------------------------------------------------------

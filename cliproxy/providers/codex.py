@@ -17,7 +17,6 @@ A used-up plan is a 429 of type ``usage_limit_reached`` that names the moment it
 measured against the answer's own ``Date``, since two clocks would have to agree otherwise.
 """
 
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
 
@@ -31,7 +30,7 @@ from cliproxy.dialects.base import Action, Framing
 from cliproxy.dialects.openai_responses.errors import decode_error, retry_after
 from cliproxy.errors import Failure, Kind, Scope
 from cliproxy.providers.base import Call, Contract, Provider, own_headers
-from cliproxy.wire.http import Headers, HttpCall, UpstreamCall
+from cliproxy.wire.http import Headers, HttpCall, UpstreamCall, http_date
 from cliproxy.wire.jsontext import DELETE, Change, Document, JsonError, loads_object, text
 
 KEY: Final = "codex"
@@ -116,7 +115,7 @@ class CodexContract:
             message=error.message,
             status=status,
             code=error.code or None,
-            retry_after=retry_after(error.raw or {}, _moment(headers)),
+            retry_after=retry_after(error.raw or {}, http_date(headers.get("date"))),
         )
 
 
@@ -132,14 +131,6 @@ def _said_by_client(call: Call) -> dict[str, str]:
     if agent.lower().startswith(_CLIENT_AGENT):
         said["User-Agent"] = agent
     return {name: value for name, value in said.items() if value}
-
-
-def _moment(headers: Headers) -> float | None:
-    """Return when an answer was made, by its own clock, in Unix seconds."""
-    try:
-        return parsedate_to_datetime(headers.get("date")).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 GENERATE: Final = CodexContract(

@@ -5,7 +5,6 @@ matched against a short table of texts that statuses alone misjudge; then the st
 matched in lower case on the message and code only, never on anything a user wrote.
 """
 
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
 
@@ -13,7 +12,7 @@ from attrs import evolve, frozen
 
 from cliproxy.errors import Failure, Kind, Scope, TransportError, kind_of_status
 from cliproxy.ir.events import StreamError
-from cliproxy.wire.http import Headers
+from cliproxy.wire.http import Headers, http_date
 
 _SCOPES: Final[dict[Kind, Scope]] = {
     Kind.INVALID_REQUEST: Scope.REQUEST,
@@ -119,10 +118,8 @@ def retry_after(headers: Headers, now: float) -> float | None:
     seconds = _positive(value)
     if seconds is not None:
         return seconds
-    try:
-        return max(parsedate_to_datetime(value).timestamp() - now, 0.0)
-    except (ValueError, TypeError, OverflowError):
-        return None
+    moment = http_date(value)
+    return max(moment - now, 0.0) if moment is not None else None
 
 
 def _positive(text: str) -> float | None:

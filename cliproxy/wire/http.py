@@ -1,6 +1,8 @@
 """Plain HTTP values: what is to be sent and what came back. No I/O, no library types."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final, Protocol
 
@@ -19,6 +21,19 @@ SENSITIVE_HEADERS: Final = frozenset(
         "private-token",
     }
 )
+
+PROXY_SCHEMES: Final = frozenset({"http", "https", "socks5", "socks5h"})
+"""How the URLs of proxies may begin."""
+
+
+def http_date(spelled: str) -> float | None:
+    """Read the date of a header field as Unix seconds; ``None`` when it is none."""
+    try:
+        moment = parsedate_to_datetime(spelled)
+        # The zone ``-0000`` leaves the place open, not the moment: it is UTC.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 class Headers:

@@ -1,6 +1,8 @@
 """Header lists: order kept, names compared without case, secrets masked."""
 
-from cliproxy.wire.http import Headers, HttpCall
+import pytest
+
+from cliproxy.wire.http import Headers, HttpCall, http_date
 
 
 def test_lookup_ignores_case_and_order_is_kept() -> None:
@@ -31,3 +33,19 @@ def test_credentials_are_not_printed() -> None:
 def test_equality_and_hash_follow_the_fields() -> None:
     assert Headers({"a": "1"}) == Headers([("a", "1")])
     assert len({Headers({"a": "1"}), Headers([("a", "1")])}) == 1
+
+
+@pytest.mark.parametrize(
+    ("spelled", "seconds"),
+    [
+        ("Thu, 01 Jan 2026 00:00:00 GMT", 1767225600.0),
+        ("Thu, 01 Jan 2026 01:00:00 +0100", 1767225600.0),
+        ("Thu, 01 Jan 2026 00:00:00 -0000", 1767225600.0),
+        ("Thu, 01 Jan 2026", None),
+        ("tomorrow", None),
+        ("Mon, 99 Jan 2026 00:00:00 GMT", None),
+        ("", None),
+    ],
+)
+def test_dates_of_header_fields(spelled: str, seconds: float | None) -> None:
+    assert http_date(spelled) == seconds
