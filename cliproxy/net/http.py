@@ -1,7 +1,7 @@
 """HTTP towards upstreams: the only module that names the HTTP library.
 
 :class:`Upstreams` owns one client for each proxy setting, because a client's pool and proxy go together; all
-clients share one TLS context (the system's trust store, and ``SSL_CERT_FILE`` where it is set). Three
+clients share one TLS context (the system's trust store, and ``SSL_CERT_FILE`` where it is set). Four
 decisions deserve their reasons:
 
 * the pool is unlimited and keeps few idle connections. Concurrency is limited in front of the pool, by the
@@ -9,13 +9,17 @@ decisions deserve their reasons:
   request a little slower;
 * time limits other than connecting and writing are not the library's: it measures per read. First byte, idle
   and total limits are cancel scopes around these calls;
-* redirects are never followed. They would carry credentials to a host nobody configured.
+* redirects are never followed. They would carry credentials to a host nobody configured;
+* requests are built here and not by the client, which would add the cookies of earlier answers: two accounts
+  at one host must not share them. It is also faster, as nothing has to be merged.
 
 Library exceptions leave this module as :class:`~cliproxy.errors.TransportError`, by the table below.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import lru_cache
+from math import inf
 from typing import Final, Protocol
 
 import httpx2 as httpx
@@ -25,17 +29,37 @@ from cliproxy import __version__
 from cliproxy.errors import Kind, TransportError
 from cliproxy.net.memory import answer_from
 from cliproxy.wire.compression import CODINGS, CompressionError, Inflater, is_plain
-from cliproxy.wire.http import Headers, HttpAnswer, HttpCall, MemoryCall, MemoryUpstream, UpstreamCall
+from cliproxy.wire.http import (
+    PROXY_SCHEMES,
+    Headers,
+    HttpAnswer,
+    HttpCall,
+    MemoryCall,
+    MemoryUpstream,
+    UpstreamCall,
+)
 from cliproxy.wire.secret import Secret
 
 USER_AGENT: Final = f"cliproxy/{__version__}"
 NO_PROXY_WORDS: Final = frozenset({"", "direct", "none"})
-PROXY_SCHEMES: Final = frozenset({"http", "https", "socks5", "socks5h"})
 WRITE_LIMIT_S: Final = 60.0
 MAX_IDLE_CONNECTIONS: Final = 20
 KEEPALIVE_S: Final = 90.0
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 CLOSE_LIMIT_S: Final = 2.0
+
+_HEADERS: Final = (
+    ("Accept", "*/*"),
+    ("Accept-Encoding", ", ".join(CODINGS)),
+    ("Connection", "keep-alive"),
+    ("User-Agent", USER_AGENT),
+)
+"""Sent unless a call says otherwise."""
+_STREAM_HEADERS: Final = tuple(
+    # Compression would hold events back until its window is full.
+    (name, "identity" if name == "Accept-Encoding" else value)
+    for name, value in _HEADERS
+)
 
 _FAULTS: Final[tuple[tuple[type[Exception], Kind, str, str], ...]] = (
     (httpx.ConnectTimeout, Kind.TIMEOUT, "connect", "connecting took too long"),
@@ -194,9 +218,9 @@ class Upstreams:
     @asynccontextmanager
     async def _open_http(self, call: HttpCall) -> AsyncIterator[UpstreamStream]:
         client = self._client(call)
-        host = httpx.URL(call.url).host
-        response = await self._send(client, call, host)
-        stream = HttpStream(response, host)
+        request = build_request(call)
+        response = await self._send(client, request, call.limits.first_byte)
+        stream = HttpStream(response, request.url.host)
         try:
             yield stream
         finally:
@@ -204,24 +228,14 @@ class Upstreams:
                 await stream.aclose()
                 await response.aclose()
 
-    async def _send(self, client: httpx.AsyncClient, call: HttpCall, host: str) -> httpx.Response:
-        limits = httpx.Timeout(None, connect=call.limits.connect, write=WRITE_LIMIT_S)
-        fields = [("User-Agent", USER_AGENT)] if "user-agent" not in call.headers else []
-        if call.stream:
-            # Compression would hold events back until its window is full.
-            fields.append(("Accept-Encoding", "identity"))
+    async def _send(
+        self, client: httpx.AsyncClient, request: httpx.Request, first_byte: float | None
+    ) -> httpx.Response:
+        host = request.url.host
         try:
-            request = client.build_request(
-                call.method,
-                call.url,
-                headers=[*fields, *call.headers],
-                content=call.body or None,
-                timeout=limits,
-            )
-            first_byte = call.limits.first_byte
-            with trio.move_on_after(first_byte if first_byte is not None else float("inf")):
+            with trio.move_on_after(inf if first_byte is None else first_byte):
                 return await client.send(request, stream=True, follow_redirects=False)
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+        except httpx.HTTPError as exc:
             raise _fault(exc, host) from exc
         raise TransportError(f"{host}: no answer within {first_byte:g} s", kind=Kind.TIMEOUT, phase="head")
 
@@ -253,9 +267,33 @@ class Upstreams:
                 max_keepalive_connections=MAX_IDLE_CONNECTIONS,
                 keepalive_expiry=KEEPALIVE_S,
             ),
-            headers={"Accept-Encoding": ", ".join(CODINGS)},
             follow_redirects=False,
         )
+
+
+# The same few addresses are called over and over.
+_parsed_url = lru_cache(maxsize=256)(httpx.URL)
+
+
+def build_request(call: HttpCall) -> httpx.Request:
+    """Turn a call into a request of the library: its own headers before the general ones.
+
+    Raises :class:`~cliproxy.errors.TransportError`.
+    """
+    named = {name.lower() for name, _ in call.headers}
+    general = _STREAM_HEADERS if call.stream else _HEADERS
+    fields = [field for field in general if field[0].lower() not in named]
+    limits = {"connect": call.limits.connect, "read": None, "write": WRITE_LIMIT_S, "pool": None}
+    try:
+        return httpx.Request(
+            call.method,
+            _parsed_url(call.url),
+            headers=[*fields, *call.headers],
+            content=call.body or None,
+            extensions={"timeout": limits},
+        )
+    except httpx.InvalidURL as exc:
+        raise _fault(exc, "the upstream") from exc
 
 
 def check_proxy_url(proxy: str) -> None:

@@ -100,6 +100,15 @@ async def test_we_say_who_we_are_unless_told_otherwise() -> None:
     assert "user-agent: cliproxy" not in second
 
 
+async def test_cookies_of_one_answer_are_not_sent_with_the_next_call() -> None:
+    """Two accounts at one host share the connections and nothing else."""
+    async with serving(sends(body(b"", b"set-cookie: session=1"))) as server, Upstreams() as upstreams:
+        await upstreams.fetch(get(server.url))
+        await upstreams.fetch(get(server.url))
+    assert len(server.requests) == 2
+    assert b"cookie" not in server.requests[1].lower()
+
+
 async def test_streams_are_asked_for_uncompressed() -> None:
     async with serving(sends(body(b""))) as server, Upstreams() as upstreams:
         await upstreams.fetch(get(server.url, stream=True))
