@@ -3,15 +3,26 @@
 Query parameters that may carry a key are masked before anything else sees them.
 """
 
-import re
 from typing import Final
+from urllib.parse import unquote_plus
 
-_SECRET_QUERY: Final = re.compile(r"(?i)([?&](?:key|auth_token|token|api_key|access_token|code|state)=)[^&]*")
+from cliproxy.wire.secret import MASK
+
+_CONFIDENTIAL: Final = frozenset(
+    {"key", "auth_token", "token", "api_key", "access_token", "refresh_token", "code", "state"}
+)
 
 
 def masked_path(path: str) -> str:
-    """Return a path whose query shows no secrets."""
-    return _SECRET_QUERY.sub(r"\1***", path)
+    """Return a path whose query shows no secrets, however the names of its parameters are spelled."""
+    path, mark, query = path.partition("?")
+    return path + mark + "&".join(_masked(parameter) for parameter in query.split("&"))
+
+
+def _masked(parameter: str) -> str:
+    name, equals, _ = parameter.partition("=")
+    is_confidential = equals and unquote_plus(name).lower() in _CONFIDENTIAL
+    return f"{name}={MASK}" if is_confidential else parameter
 
 
 def access_line(status: int, seconds: float, client: str, method: str, path: str) -> str:

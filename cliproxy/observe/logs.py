@@ -2,6 +2,10 @@
 
 Lines read ``[time] [request id] [level] [module:line] message``. The redactor masks whatever looks like a key
 or token, in case a library or an upstream's error text brings one along; our own code never logs one.
+
+Clients choose model names and paths, and upstreams their errors. A message is therefore one line of bounded
+length whatever is in it, control characters are written as escapes, and the lines of a traceback are
+indented: nothing from outside can look like an entry of its own, or speak to a terminal.
 """
 
 import logging
@@ -16,6 +20,9 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 """Short id of the request a task works for."""
 
 NO_REQUEST: Final = "--------"
+LONGEST: Final = 8 * 1024
+"""Characters of a message."""
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LEVELS: Final = {logging.WARNING: "warn"}
 _TOKENS: Final = re.compile(
     r"""(?x)
@@ -37,6 +44,12 @@ def redacted(text: str) -> str:
     return _TOKENS.sub(MASK, text)
 
 
+def one_line(text: str) -> str:
+    """Return a text as a piece of a single line."""
+    shown = _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
+    return shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}… ({len(shown)} characters)"
+
+
 class LineFormatter(logging.Formatter):
     """The line shape, redacted."""
 
@@ -44,9 +57,10 @@ class LineFormatter(logging.Formatter):
         """Render a record."""
         level = _LEVELS.get(record.levelno, record.levelname.lower())
         when = self.formatTime(record, "%Y-%m-%d %H:%M:%S")
-        message = record.getMessage()
+        message = one_line(record.getMessage())
         if record.exc_info:
-            message = f"{message}\n{self.formatException(record.exc_info)}"
+            lines = self.formatException(record.exc_info).splitlines()
+            message = "\n  ".join([message, *(one_line(line) for line in lines)])
         source = f"{record.module}:{record.lineno}"
         return redacted(f"[{when}] [{request_id.get() or NO_REQUEST}] [{level:<5}] [{source}] {message}")
 

@@ -12,7 +12,9 @@ from cliproxy.observe.access import access_line, latency, masked_path
         ("/v1/models?key=sk-abc&x=1", "/v1/models?key=***&x=1"),
         ("/x?a=1&auth_token=abc", "/x?a=1&auth_token=***"),
         ("/cb?CODE=abc&State=def", "/cb?CODE=***&State=***"),
+        ("/v1/models?%6bey=sk-abc&=", "/v1/models?%6bey=***&="),
         ("/x?monkey=1", "/x?monkey=1"),
+        ("/x?key", "/x?key"),
     ],
 )
 def test_keys_in_queries_are_masked(path: str, shown: str) -> None:

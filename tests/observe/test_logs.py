@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cliproxy.observe.logs import configure, redacted, request_id
+from cliproxy.observe.logs import LONGEST, configure, redacted, request_id
 
 
 @pytest.fixture
@@ -68,3 +68,34 @@ def test_debug_lines_need_debug(output: io.StringIO) -> None:
     configure(debug=True, stream=output)
     logging.getLogger("cliproxy.x").debug("loud")
     assert "loud" in output.getvalue()
+
+
+FORGED = "[2026-01-01 00:00:00] [deadbeef] [error] [app:1] forged"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x85", "\u2028", "\u2029"])
+def test_nothing_from_outside_can_look_like_a_line_of_its_own(output: io.StringIO, end: str) -> None:
+    logging.getLogger("cliproxy.x").warning("model=%s", f"evil{end}{FORGED}")
+    assert len(output.getvalue().splitlines()) == 1
+
+
+def test_nor_can_the_message_of_an_exception(output: io.StringIO) -> None:
+    try:
+        raise ValueError(f"evil\n{FORGED}")
+    except ValueError:
+        logging.getLogger("cliproxy.x").exception("failed")
+    first, *others = output.getvalue().splitlines()
+    assert first.endswith("failed")
+    assert FORGED in others[-1]
+    assert all(line.startswith("  ") for line in others)
+
+
+def test_control_characters_do_not_reach_a_terminal(output: io.StringIO) -> None:
+    logging.getLogger("cliproxy.x").warning("model=%s", "\x1b[31mred\x9b\x00\ud800")
+    assert r"model=\x1b[31mred\x9b\x00\ud800" in output.getvalue()
+
+
+def test_a_line_has_a_longest_length(output: io.StringIO) -> None:
+    logging.getLogger("cliproxy.x").warning("model=%s", "x" * 200_000)
+    assert len(output.getvalue()) < LONGEST + 200
+    assert "(200006 characters)" in output.getvalue()
