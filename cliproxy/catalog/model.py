@@ -31,6 +31,9 @@ class ModelInfo:
     """Whose reasoning signatures the model verifies."""
     thinking: ThinkingSupport | None = None
     """``None``: nothing is known; the client's wish is passed on as it is."""
+    refuses: frozenset[str] = frozenset()
+    """Settings that the model answers with an error, by their names in
+    :class:`~cliproxy.ir.request.Sampling`."""
     input_modalities: tuple[str, ...] = ("text",)
     output_modalities: tuple[str, ...] = ("text",)
     demo: bool = False

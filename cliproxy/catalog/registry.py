@@ -21,6 +21,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from cliproxy.catalog.model import ModelInfo
+from cliproxy.catalog.static import refused
 from cliproxy.credentials.model import Credential, CredentialId, ModelEntry
 
 PROVIDER_MARK: Final = "://"
@@ -142,6 +143,7 @@ def _served(offer: Offer) -> list[Candidate]:
         if _matches(entry.client_name, patterns) or _matches(entry.name, patterns):
             continue
         info = known.get(entry.name) or ModelInfo(id=entry.name, owned_by=credential.provider)
+        info = evolve(info, refuses=info.refuses or refused(entry.name))
         shown = entry.client_name if entry.force_mapping else ""
         served.append(
             Candidate(

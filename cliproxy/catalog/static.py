@@ -1,7 +1,8 @@
 """What is known about models without asking anybody: the bundled data of ``models.json``.
 
 The file is divided into sections, one for each provider, because the same model has other limits behind
-another provider's door. It names its sources and the date of its facts; an entry without ``thinking`` says
+another provider's door. What a model refuses it refuses everywhere; that stands in a list of its own. The
+file names its sources and the date of its facts; an entry without ``thinking`` says
 that the model does not think. Discovery and the owner's configuration override what stands there.
 
 :func:`find` answers for names the file does not contain literally: an owner's ``claude-sonnet-4.5``, a dated
@@ -10,6 +11,7 @@ release, a gateway's ``anthropic/claude_sonnet_4_6`` mean a model that is known 
 
 import re
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -53,6 +55,8 @@ class _Catalogue:
     sections: Mapping[str, tuple[_Entry, ...]]
     spellings: Mapping[str, Mapping[str, ModelInfo]]
     """Section → reduced spelling → model."""
+    refusals: tuple[tuple[tuple[str, ...], frozenset[str]], ...]
+    """Patterns of names, and what these models refuse."""
 
 
 def as_of() -> str:
@@ -77,6 +81,18 @@ def find(name: str, *wanted: str) -> ModelInfo | None:
     spelling = _spelling(name)
     found = (spellings[section].get(spelling) for section in wanted or spellings if section in spellings)
     return next((info for info in found if info is not None), None)
+
+
+def refused(name: str) -> frozenset[str]:
+    """Return the settings a model refuses, whoever serves it: see :attr:`ModelInfo.refuses`.
+
+    The first group of models counts whose patterns match.
+    """
+    spelling = _spelling(name)
+    for patterns, settings in _catalogue().refusals:
+        if any(fnmatchcase(spelling, pattern) for pattern in patterns):
+            return settings
+    return frozenset()
 
 
 def models_of(credential: Credential, section: str, plan: str = "") -> tuple[ModelInfo, ...]:
@@ -128,6 +144,10 @@ def _catalogue() -> _Catalogue:
         as_of=text(document, "as_of"),
         sections=MappingProxyType(read),
         spellings=MappingProxyType(spellings),
+        refusals=tuple(
+            (tuple(strings(group, "models")), frozenset(strings(group, "refuse")))
+            for group in objects(document, "refusals")
+        ),
     )
 
 

@@ -42,6 +42,8 @@ class ExchangeContext:
     """The model name put into the answer; empty: what the upstream says."""
     upstream_family: Family = Family.UNKNOWN
     """Whose reasoning signatures the chosen upstream model verifies."""
+    upstream_refuses: frozenset[str] = frozenset()
+    """Names of settings that the chosen upstream model answers with an error."""
     include_usage: bool = False
     """The chat client asked for a usage chunk."""
     want_thoughts: bool = True

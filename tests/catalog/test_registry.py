@@ -94,3 +94,12 @@ def test_the_listing_is_sorted_and_shows_only_what_is_usable() -> None:
     assert "alpha" in registry
     assert len(registry) == 3
     assert registry.credentials() == {"a", "b"}
+
+
+def test_what_a_model_refuses_is_known_by_its_name_whoever_serves_it() -> None:
+    registry = build(
+        [offer(models=(ModelEntry(name="openai/gpt-5", alias="mine"), ModelEntry(name="alpha")))]
+    )
+    (mine,), (alpha,) = registry.candidates("mine"), registry.candidates("alpha")
+    assert "max_tokens" in mine.info.refuses
+    assert not alpha.info.refuses

@@ -2,11 +2,12 @@
 
 import re
 
+import attrs
 import pytest
 
 from cliproxy.catalog import static
 from cliproxy.credentials.model import Credential, CredentialId, CredentialKind, ModelEntry
-from cliproxy.ir.request import Family
+from cliproxy.ir.request import Family, Sampling
 from cliproxy.ir.thinking import LEVELS, ThinkingSupport
 
 ALL = [(section, model) for section in static.sections() for model in static.models(section)]
@@ -146,3 +147,36 @@ def test_declared_models_keep_what_is_known_of_them():
     assert (unknown.id, unknown.thinking, unknown.family) == ("kimi-k2", None, Family.KIMI)
     assert told.thinking == ThinkingSupport(levels=("low",), zero_allowed=True)
     assert told.context_tokens == 1000000
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [
+        ("gpt-5.2", {"max_tokens", "temperature", "stop"}),
+        ("openai/o4-mini-2025-04-16", {"max_tokens", "temperature", "stop"}),
+        ("gpt-5-chat-latest", set()),
+        ("gpt-oss-120b", set()),
+        ("gpt-4o", set()),
+        ("claude-opus-4-8", {"temperature", "top_p", "top_k"}),
+        ("claude_sonnet_5", {"temperature", "top_p", "top_k"}),
+        ("claude-opus-4-6", set()),
+        ("claude-sonnet-4-5-20250929", set()),
+        ("mistral-large", set()),
+    ],
+)
+def test_models_refuse_settings_under_any_spelling_of_their_name(name, refused):
+    assert refused <= static.refused(name)
+    assert bool(refused) == bool(static.refused(name))
+    assert static.refused(name) <= {field.name for field in attrs.fields(Sampling)}
+
+
+def test_the_vendors_short_name_of_a_dated_model_is_an_alias():
+    dated = next(model for model in static.models("claude") if model.id == "claude-sonnet-4-5-20250929")
+    assert dated.aliases == ("claude-sonnet-4-5",)
+
+
+def test_models_that_refuse_sampling_refuse_budgets_too():
+    for model in static.models("claude"):
+        if static.refused(model.id):
+            assert model.thinking is not None
+            assert not model.thinking.has_budgets, model.id

@@ -147,6 +147,17 @@ async def test_an_upstream_that_only_streams_is_asked_to_stream() -> None:
     assert sent(plan)["stream"] is True
 
 
+async def test_what_the_model_refuses_is_renamed_in_its_own_words_and_left_out_of_anothers() -> None:
+    info = ModelInfo(id="m", refuses=frozenset({"max_tokens", "temperature"}))
+    own = sent(planned(chat(stream=False, max_tokens=9, temperature=0.5), info=info))
+    assert (own["max_completion_tokens"], own["temperature"]) == (9, 0.5)
+    assert "max_tokens" not in own
+    plan = planned(request({**CLAUDE, "temperature": 0.5}, "claude"), info=info)
+    assert sent(plan)["max_completion_tokens"] == 100
+    assert "temperature" not in sent(plan)
+    assert "the model does not take temperature" in plan.context.notes
+
+
 async def test_quirks_have_the_last_word() -> None:
     def shout(wanted: IRRequest, context: ExchangeContext) -> IRRequest:
         assert context.upstream_model == "m-upstream"

@@ -22,7 +22,13 @@ from cliproxy.dialects.openai_chat.glimpse import inspect, inspect_response
 from cliproxy.dialects.openai_chat.models import MODEL_LISTS
 from cliproxy.dialects.openai_chat.names import DIALECT_ID
 from cliproxy.dialects.openai_chat.reasoning import patch_reasoning
-from cliproxy.dialects.openai_chat.request import decode_request, encode_request, patch_model, patch_stream
+from cliproxy.dialects.openai_chat.request import (
+    decode_request,
+    encode_request,
+    patch_model,
+    patch_refused,
+    patch_stream,
+)
 from cliproxy.dialects.openai_chat.response import decode_response, encode_response
 from cliproxy.ir.rules import TargetRules
 
@@ -44,6 +50,7 @@ DIALECT: Final = Dialect(
     patch_model=patch_model,
     patch_reasoning=patch_reasoning,
     patch_stream=patch_stream,
+    patch_refused=patch_refused,
     # Servers differ in what they demand; the vendor demands all of this.
     rules=TargetRules(drops_orphan_results=False, max_call_id=40, tool_names="openai64", schemas="openai"),
     models=MODEL_LISTS,

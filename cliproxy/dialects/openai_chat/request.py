@@ -4,8 +4,8 @@ Contract: OpenAI API reference, "Create chat completion". Numbers and the list o
 a wrong one cannot be carried; everything else is read as far as it makes sense. What is not modelled here
 stays in the extras and is written again for an upstream of this dialect, if the client spoke it too.
 
-The vendor's own models refuse some of what compatible servers understand (``max_tokens``, ``top_k``): for
-them, as the context says, the vendor's spelling is written.
+The vendor's own models refuse some of what compatible servers understand (``top_k``), and the newer ones
+``max_tokens``: for them, as the context says, the vendor's spelling is written.
 """
 
 from collections.abc import Mapping
@@ -28,6 +28,7 @@ from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.request import Extras, IRRequest, Meta, OutputFormat, Sampling
 from cliproxy.wire.jsontext import (
+    DELETE,
     Changes,
     JsonObject,
     JsonValue,
@@ -219,7 +220,7 @@ def _encode_sampling(request: IRRequest, ctx: ExchangeContext) -> JsonObject:
     sampling = request.sampling
     body: JsonObject = {}
     if sampling.max_tokens is not None:
-        is_new = VENDOR_LIMIT in own(request.extras) or is_vendors_own(ctx)
+        is_new = VENDOR_LIMIT in own(request.extras) or LIMIT in ctx.upstream_refuses
         body[VENDOR_LIMIT if is_new else LIMIT] = sampling.max_tokens
     keys = [*_REAL, "seed"]
     if not is_vendors_own(ctx):
@@ -286,3 +287,11 @@ def patch_stream(body: JsonObject) -> Changes:
     if flag(options, "include_usage") is True:
         return {}
     return {STREAM_OPTIONS: {**options, "include_usage": True}}
+
+
+def patch_refused(body: JsonObject, refused: frozenset[str]) -> Changes:
+    """Return what gives the limit of a raw body the name that newer models of the vendor want."""
+    if LIMIT not in refused or LIMIT not in body:
+        return {}
+    limit = body[LIMIT] if body.get(VENDOR_LIMIT) is None else body[VENDOR_LIMIT]
+    return {LIMIT: DELETE, VENDOR_LIMIT: limit}

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cliproxy.dialects.openai_chat import DIALECT
-from cliproxy.dialects.openai_chat.request import decode_request, encode_request, patch_model, patch_stream
+from cliproxy.dialects.openai_chat.request import (
+    decode_request,
+    encode_request,
+    patch_model,
+    patch_refused,
+    patch_stream,
+)
 from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.repair import normalise
@@ -26,7 +32,7 @@ from cliproxy.ir.request import (
     ToolKind,
 )
 from cliproxy.ir.schema import clean_schemas
-from cliproxy.wire.jsontext import dumps
+from cliproxy.wire.jsontext import DELETE, dumps
 from emulators.openai_chat import check_chat
 from emulators.openai_rules import Model
 from support import ir_strategies
@@ -218,12 +224,30 @@ def test_vendors_other_dialect_shares_more():
 
 
 def test_vendors_own_models_get_the_vendors_words():
-    """They refuse ``max_tokens`` and ``top_k``."""
-    ctx = make_context(upstream_family=Family.GPT, client_dialect="gemini")
+    """They refuse ``top_k``, and the newer ones ``max_tokens``."""
+    newer = frozenset({"max_tokens"})
+    ctx = make_context(upstream_family=Family.GPT, upstream_refuses=newer, client_dialect="gemini")
     body = encode_request(build(sampling=Sampling(max_tokens=9, top_k=3)), ctx)
     assert body["max_completion_tokens"] == 9
     assert {"max_tokens", "top_k"}.isdisjoint(body)
     assert ctx.notes == ["top_k was dropped"]
+
+
+@pytest.mark.parametrize(
+    ("body", "refused", "changes"),
+    [
+        ({"max_tokens": 9}, {"max_tokens"}, {"max_tokens": DELETE, "max_completion_tokens": 9}),
+        (
+            {"max_tokens": 9, "max_completion_tokens": 8},
+            {"max_tokens"},
+            {"max_tokens": DELETE, "max_completion_tokens": 8},
+        ),
+        ({"max_tokens": 9}, {"stop"}, {}),
+        ({"stop": "x"}, {"max_tokens", "stop"}, {}),
+    ],
+)
+def test_the_limit_of_a_raw_body_is_renamed_where_its_name_is_refused(body, refused, changes):
+    assert patch_refused(body, frozenset(refused)) == changes
 
 
 def test_one_answer_is_not_asked_for():
@@ -371,7 +395,8 @@ def test_vendor_takes_four_stops_and_no_images():
 @given(ir_strategies.requests(), st.sampled_from(["claude", "gemini", "openai-response"]))
 def test_vendor_accepts_what_becomes_of_foreign_requests(request, client):
     """As strict as the vendor: unknown members, pairing, media, names and ids are all checked."""
-    ctx = make_context(client_dialect=client, upstream_family=Family.GPT)
+    newer = frozenset({"max_tokens"})
+    ctx = make_context(client_dialect=client, upstream_family=Family.GPT, upstream_refuses=newer)
     wishes = Sampling(max_tokens=request.sampling.max_tokens, top_k=request.sampling.top_k)
     tools = [evolve(tool, strict=None) for tool in request.tools]
     request = evolve(request, sampling=wishes, tools=tools, output=None)
