@@ -20,6 +20,7 @@ from cliproxy.dialects.base import Action, ClientRequest, Dialect, Endpoint, Gli
 from cliproxy.dialects.openai_chat.answers import answer_head
 from cliproxy.dialects.openai_chat.endpoints import model_of
 from cliproxy.dialects.openai_chat.errors import decode_error, encode_error, error_in_stream
+from cliproxy.dialects.openai_chat.names import DONE
 from cliproxy.dialects.openai_chat.outcome import (
     decode_ending,
     decode_usage,
@@ -69,7 +70,6 @@ OBJECT: Final = "text_completion"
 EMPTY_PROMPT: Final = "Complete this:"
 """What is asked when nothing is."""
 
-_DONE: Final = b"[DONE]"
 _TEXT_KINDS: Final = (BlockKind.TEXT, BlockKind.REFUSAL)
 _NOT_FOR_CHAT: Final = frozenset({"prompt", "suffix", "best_of", "n", "echo", "logprobs"})
 
@@ -209,7 +209,7 @@ class CompletionStreamDecoder:
         """Take one frame."""
         if self._has_ended or not frame.data:
             return []
-        if frame.data.strip() == _DONE:
+        if frame.data.strip() == DONE:
             return self._end(is_clean=True)
         try:
             chunk = loads_object(frame.data)
@@ -307,7 +307,7 @@ class CompletionStreamEncoder:
         frames = [self._frame(choices, usage if is_known(self._usage) and not wants_chunk else {})]
         if wants_chunk:
             frames.append(self._frame([], usage))
-        return [*frames, make_frame(_DONE)]
+        return [*frames, make_frame(DONE)]
 
     def error(self, error: ProxyError) -> list[Frame]:
         """Write an error; nothing follows it."""
@@ -334,7 +334,7 @@ class CompletionStreamEncoder:
 
 def inspect(frame: Frame) -> Glimpse:
     """Look at one frame of a stream that is passed through."""
-    if frame.data.strip() == _DONE:
+    if frame.data.strip() == DONE:
         return Glimpse(has_content=False, is_terminal=True)
     try:
         chunk = loads_object(frame.data)

@@ -13,6 +13,8 @@ No client speaks these dialects: they have no routes and read no requests.
 
 from typing import Final
 
+from attrs import evolve
+
 from cliproxy.dialects.base import Dialect
 from cliproxy.dialects.gitlab_rest.answer import (
     decode_error,
@@ -32,8 +34,6 @@ from cliproxy.dialects.gitlab_rest.request import (
 from cliproxy.dialects.gitlab_rest.stream import RestStreamDecoder, RestStreamEncoder, inspect
 from cliproxy.ir.rules import TargetRules
 
-_RULES: Final = TargetRules(needs_paired_results=False, drops_orphan_results=False, hoists_system=True)
-
 CHAT: Final = Dialect(
     id="gitlab-chat",
     decode_request=no_clients,
@@ -49,26 +49,10 @@ CHAT: Final = Dialect(
     patch_model=nothing_to_patch,
     patch_reasoning=nothing_to_patch_for,
     read_answer=read_answer,
-    rules=_RULES,
+    rules=TargetRules(needs_paired_results=False, drops_orphan_results=False, hoists_system=True),
 )
 
-SUGGESTIONS: Final = Dialect(
-    id="gitlab-suggestions",
-    decode_request=no_clients,
-    encode_request=encode_suggestion,
-    decode_response=decode_response,
-    encode_response=encode_response,
-    stream_decoder=RestStreamDecoder,
-    stream_encoder=RestStreamEncoder,
-    encode_error=encode_error,
-    decode_error=decode_error,
-    inspect=inspect,
-    inspect_response=inspect_response,
-    patch_model=nothing_to_patch,
-    patch_reasoning=nothing_to_patch_for,
-    read_answer=read_answer,
-    rules=_RULES,
-)
+SUGGESTIONS: Final = evolve(CHAT, id="gitlab-suggestions", encode_request=encode_suggestion)
 
 DIALECTS: Final = (CHAT, SUGGESTIONS)
 

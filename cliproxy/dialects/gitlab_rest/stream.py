@@ -46,7 +46,7 @@ from cliproxy.wire.jsontext import (
     objects,
     text,
 )
-from cliproxy.wire.sse import Frame, render
+from cliproxy.wire.sse import Frame, make_frame
 
 DONE: Final = b"[DONE]"
 CHANCE_LENGTH: Final = 12
@@ -210,10 +210,10 @@ class RestStreamEncoder:
         """Write one event; only text and the end have a form here."""
         match event:
             case TextDelta():
-                return [_frame(b'{"choices":[{"delta":{"content":' + literal(event.text) + b"}}]}")]
+                return [make_frame(b'{"choices":[{"delta":{"content":' + literal(event.text) + b"}}]}")]
             case Finish() if event.ending.reason is not FinishReason.STOP:
                 reason: JsonValue = event.ending.native or str(event.ending.reason)
-                return [_frame(dumps({"choices": [{"delta": {}, "finish_reason": reason}]}))]
+                return [make_frame(dumps({"choices": [{"delta": {}, "finish_reason": reason}]}))]
             case End():
                 return self.finish()
             case _:
@@ -224,16 +224,12 @@ class RestStreamEncoder:
         if self._is_over:
             return []
         self._is_over = True
-        return [_frame(DONE)]
+        return [make_frame(DONE)]
 
     def error(self, error: ProxyError) -> list[Frame]:
         """Write an error event."""
         self._is_over = True
-        return [_frame(dumps({"error": error.message}), b"error")]
-
-
-def _frame(data: bytes, event: bytes | None = None) -> Frame:
-    return Frame(event, data, render(data, event))
+        return [make_frame(dumps({"error": error.message}), b"error")]
 
 
 def inspect(frame: Frame) -> Glimpse:

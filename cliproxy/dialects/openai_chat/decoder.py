@@ -25,7 +25,7 @@ from attrs import define, field
 
 from cliproxy.dialects.openai_chat.errors import decode_error
 from cliproxy.dialects.openai_chat.messages import arguments_of, reasoning_of, signature_of
-from cliproxy.dialects.openai_chat.names import CUSTOM, DIALECT_ID, FUNCTION
+from cliproxy.dialects.openai_chat.names import CUSTOM, DIALECT_ID, DONE, FUNCTION
 from cliproxy.dialects.openai_chat.outcome import decode_ending, decode_usage
 from cliproxy.dialects.openai_chat.parts import decode_content
 from cliproxy.errors import DialectError
@@ -52,7 +52,6 @@ from cliproxy.ir.response import Ending, Usage
 from cliproxy.wire.jsontext import JsonError, JsonObject, child, integer, loads_object, objects, text
 from cliproxy.wire.sse import Frame
 
-DONE: Final = b"[DONE]"
 _LEGACY: Final = -1
 """Key of the one call of the older ``function_call`` member."""
 

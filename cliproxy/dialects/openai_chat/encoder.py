@@ -31,6 +31,7 @@ from cliproxy.dialects.openai_chat.answers import (
 )
 from cliproxy.dialects.openai_chat.errors import encode_error, error_in_stream
 from cliproxy.dialects.openai_chat.messages import signed
+from cliproxy.dialects.openai_chat.names import DONE
 from cliproxy.dialects.openai_chat.outcome import encode_reason, encode_usage, is_known
 from cliproxy.errors import ProxyError
 from cliproxy.ir.context import ExchangeContext
@@ -62,7 +63,6 @@ from cliproxy.wire.jsontext import JsonObject, dumps, literal
 from cliproxy.wire.sse import Frame, make_frame
 
 OBJECT: Final = "chat.completion.chunk"
-_DONE: Final = b"[DONE]"
 _PARAGRAPH: Final = "\n\n"
 _MARK: Final = "\x00"
 """Stands for the variable text while a template is made."""
@@ -314,7 +314,7 @@ class ChatStreamEncoder:
         self._finish(last, {"usage": encode_usage(self._usage)} if is_told else {})
         if wants_chunk:
             self._emit({"choices": [], "usage": encode_usage(self._usage)})
-        self._out.append(make_frame(_DONE))
+        self._out.append(make_frame(DONE))
 
     def _finish(self, choice: _Choice, more: JsonObject) -> None:
         ending = choice.ending or Ending(FinishReason.STOP)

@@ -11,12 +11,12 @@ from typing import Final
 from cliproxy.dialects.base import Glimpse
 from cliproxy.dialects.openai_chat.errors import decode_error
 from cliproxy.dialects.openai_chat.messages import reasoning_of
+from cliproxy.dialects.openai_chat.names import DONE
 from cliproxy.dialects.openai_chat.outcome import decode_usage
 from cliproxy.dialects.openai_chat.response import has_content
 from cliproxy.wire.jsontext import JsonError, JsonObject, child, items, loads_object, objects, text
 from cliproxy.wire.sse import Frame
 
-_DONE: Final = b"[DONE]"
 _NOTABLE: Final = re.compile(
     rb'"error"|"usage":\s*\{|"role"|"finish_reason":\s*"|"choices":\s*\[\s*\]|"content":\s*(?:""|null|\[)'
 )
@@ -27,7 +27,7 @@ _DELTA: Final = Glimpse()
 def inspect(frame: Frame) -> Glimpse:
     """Look at one frame."""
     data = frame.data
-    if data.strip() == _DONE:
+    if data.strip() == DONE:
         return Glimpse(has_content=False, is_terminal=True)
     if frame.event != b"error" and _NOTABLE.search(data) is None:
         return _DELTA

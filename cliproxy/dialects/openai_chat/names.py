@@ -17,6 +17,9 @@ VENDOR_CLIENTS: Final = frozenset({*CHAT_CLIENTS, RESPONSES_ID, "codex"})
 CUSTOM: Final = "custom"
 FUNCTION: Final = "function"
 
+DONE: Final = b"[DONE]"
+"""The data of the frame that ends a stream."""
+
 
 def own(extras: Extras) -> JsonObject:
     """Return what the decoder of this dialect left in a node."""
