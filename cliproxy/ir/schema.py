@@ -29,6 +29,15 @@ from cliproxy.ir.schemareduce import (
 )
 from cliproxy.wire.jsontext import JsonObject, JsonValue, child, items
 
+NO_ARGUMENTS: Final[JsonObject] = {"type": "object", "properties": {}}
+"""The schema of a tool that says nothing of its arguments, where one must be given."""
+FREE_TEXT: Final[JsonObject] = {
+    "type": "object",
+    "properties": {"input": {"type": "string"}},
+    "required": ["input"],
+}
+"""What a tool that takes free text is declared with where tools take objects."""
+
 _ROOT_COMBINATIONS: Final = ("allOf", "anyOf", "oneOf")
 _NOT_AT_THE_ROOT: Final = ("enum", "const", "not", "nullable")
 """Say nothing sensible about arguments; some vendors refuse them there."""

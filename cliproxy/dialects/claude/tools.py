@@ -12,17 +12,12 @@ from cliproxy.dialects.claude.reading import ID, cache_mark, extras_of
 from cliproxy.dialects.claude.writing import own_extras, with_cache
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.request import IRRequest, Tool, ToolChoice, ToolKind
+from cliproxy.ir.schema import FREE_TEXT, NO_ARGUMENTS
 from cliproxy.wire.jsontext import JsonObject, JsonValue, child, flag, objects, strings, text
 
 WEB_SEARCH_TYPE: Final = "web_search_20250305"
 _OWN_TYPES: Final = frozenset({"", "custom"})
 _SEARCH_MEMBERS: Final = ("allowed_domains", "blocked_domains", "user_location", "max_uses")
-_NO_ARGUMENTS: Final[JsonObject] = {"type": "object", "properties": {}}
-_FREE_TEXT: Final[JsonObject] = {
-    "type": "object",
-    "properties": {"input": {"type": "string"}},
-    "required": ["input"],
-}
 
 
 # --- reading ------------------------------------------------------------------------------------------------
@@ -96,9 +91,9 @@ def _written(tools: Iterator[Tool], ctx: ExchangeContext) -> Iterator[JsonObject
     for tool in tools:
         match tool.kind:
             case ToolKind.FUNCTION:
-                yield _write_tool(tool, tool.schema or _NO_ARGUMENTS)
+                yield _write_tool(tool, tool.schema or NO_ARGUMENTS)
             case ToolKind.CUSTOM:
-                yield _write_tool(tool, _FREE_TEXT)
+                yield _write_tool(tool, FREE_TEXT)
             case _ if tool.dialect == ID and tool.raw is not None:
                 yield with_cache(tool.raw, tool.cache)
             case ToolKind.WEB_SEARCH:

@@ -14,19 +14,12 @@ from cliproxy.dialects.gemini.spelling import camel
 from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.request import IRRequest, Tool, ToolChoice, ToolKind
-from cliproxy.ir.schema import from_openapi
+from cliproxy.ir.schema import FREE_TEXT, NO_ARGUMENTS, from_openapi
 from cliproxy.wire.jsontext import JsonObject, JsonValue, child, items, strings, text
 
 _CALLABLE: Final = frozenset({ToolKind.FUNCTION, ToolKind.CUSTOM})
 _SEARCHES: Final = frozenset({"googleSearch", "googleSearchRetrieval"})
 _DECLARATION: Final = frozenset({"name", "description", "parameters", "parametersJsonSchema"})
-
-FREE_TEXT_SCHEMA: Final[JsonObject] = {
-    "type": "object",
-    "properties": {"input": {"type": "string"}},
-    "required": ["input"],
-}
-"""What a tool that takes free text is declared with where tools take objects."""
 
 
 # --- reading ---
@@ -127,9 +120,9 @@ def _declaration(tool: Tool, schema_key: str) -> JsonObject:
     if tool.description:
         declaration["description"] = tool.description
     if tool.kind is ToolKind.CUSTOM:
-        declaration[schema_key] = FREE_TEXT_SCHEMA
+        declaration[schema_key] = FREE_TEXT
     else:
-        declaration[schema_key] = tool.schema or {"type": "object", "properties": {}}
+        declaration[schema_key] = tool.schema or NO_ARGUMENTS
     return {**tool.extras.get(DIALECT_ID, {}), **declaration}
 
 

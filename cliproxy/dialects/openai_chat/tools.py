@@ -22,6 +22,7 @@ from cliproxy.dialects.openai_chat.parts import CACHE, cache_of
 from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.request import IRRequest, Tool, ToolChoice, ToolKind
+from cliproxy.ir.schema import NO_ARGUMENTS
 from cliproxy.wire.jsontext import JsonObject, JsonValue, child, flag, objects, text
 
 SEARCH_OPTIONS: Final = "web_search_options"
@@ -189,9 +190,7 @@ def _encode_tool(tool: Tool, ctx: ExchangeContext) -> JsonObject | None:
         described["description"] = tool.description
     match tool.kind:
         case ToolKind.FUNCTION:
-            described["parameters"] = (
-                {"type": "object", "properties": {}} if tool.schema is None else tool.schema
-            )
+            described["parameters"] = NO_ARGUMENTS if tool.schema is None else tool.schema
             if tool.strict is not None:
                 described["strict"] = tool.strict
             written: JsonObject = {"type": FUNCTION, FUNCTION: {**described, **own(tool.extras)}}

@@ -23,6 +23,7 @@ from cliproxy.dialects.openai_responses.names import (
 from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.request import IRRequest, Tool, ToolChoice, ToolKind
+from cliproxy.ir.schema import NO_ARGUMENTS
 from cliproxy.wire.jsontext import JsonObject, JsonValue, child, flag, objects, strings, text
 
 WEB_SEARCH: Final = "web_search"
@@ -39,7 +40,6 @@ _MODES: Final[Mapping[str, Literal["auto", "none", "any"]]] = {
     "required": "any",
 }
 _MODE_WORDS: Final[Mapping[str, str]] = {"auto": "auto", "none": "none", "any": "required"}
-_NO_ARGUMENTS: Final[JsonObject] = {"type": "object", "properties": {}}
 
 
 # --- reading ----------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def _more(tool: Tool) -> JsonObject:
 
 def _encode_function(tool: Tool, ctx: ExchangeContext) -> JsonObject:
     written = _described("function", tool)
-    written["parameters"] = _NO_ARGUMENTS if tool.schema is None else tool.schema
+    written["parameters"] = NO_ARGUMENTS if tool.schema is None else tool.schema
     if tool.strict is not None:
         written["strict"] = tool.strict
     elif ctx.client_dialect not in NATIVE:
