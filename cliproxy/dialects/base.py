@@ -32,13 +32,13 @@ from typing import Protocol
 
 from attrs import field, frozen
 
-from cliproxy.errors import ProxyError
+from cliproxy.errors import DialectError, ProxyError
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.events import Event, StreamError
 from cliproxy.ir.request import IRRequest, Reasoning
 from cliproxy.ir.response import IRResponse, Usage
 from cliproxy.ir.rules import TargetRules
-from cliproxy.wire.jsontext import Changes, Document, JsonObject, loads_object
+from cliproxy.wire.jsontext import Changes, Document, JsonObject, integer, loads_object, number
 from cliproxy.wire.sse import Frame
 
 
@@ -219,3 +219,22 @@ class Dialect:
     """What a stream ends with besides its last event; supplied when a finished upstream stream omitted it."""
     keepalive: bytes = b": keep-alive\n\n"
     """What is written while the upstream is silent, after the head is committed."""
+
+
+def checked_number(obj: JsonObject, key: str, holder: str = "") -> float | int | None:
+    """Read a setting that must be a number if it is given; ``holder`` is where in the body the object stands.
+
+    Raises :class:`~cliproxy.errors.DialectError`.
+    """
+    value = number(obj, key)
+    if value is None and obj.get(key) is not None:
+        raise DialectError(f"`{key}` must be a number", f"{holder}.{key}" if holder else key)
+    return value
+
+
+def checked_integer(obj: JsonObject, key: str, holder: str = "") -> int | None:
+    """Read a setting that must be a whole number if it is given; see :func:`checked_number`."""
+    value = integer(obj, key)
+    if value is None and obj.get(key) is not None:
+        raise DialectError(f"`{key}` must be a whole number", f"{holder}.{key}" if holder else key)
+    return value

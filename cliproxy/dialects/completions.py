@@ -16,7 +16,15 @@ from typing import Final
 
 from attrs import define, field
 
-from cliproxy.dialects.base import Action, ClientRequest, Dialect, Endpoint, Glimpse, PathFacts
+from cliproxy.dialects.base import (
+    Action,
+    ClientRequest,
+    Dialect,
+    Endpoint,
+    Glimpse,
+    PathFacts,
+    checked_integer,
+)
 from cliproxy.dialects.openai_chat.answers import answer_head
 from cliproxy.dialects.openai_chat.endpoints import model_of
 from cliproxy.dialects.openai_chat.errors import decode_error, encode_error, error_in_stream
@@ -121,9 +129,7 @@ def decode_request(body: JsonObject, ctx: ExchangeContext) -> IRRequest:
     if isinstance(logprobs, bool):
         chat["logprobs"] = logprobs
     elif logprobs is not None:
-        wanted = integer(body, "logprobs")
-        if wanted is None:
-            raise DialectError("`logprobs` must be a whole number", "logprobs")
+        wanted = checked_integer(body, "logprobs")
         chat |= {"logprobs": True, "top_logprobs": wanted} if wanted else {"logprobs": False}
     for key in ("n", "best_of"):
         if (number(body, key) or 1) > 1:

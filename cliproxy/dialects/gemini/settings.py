@@ -9,13 +9,13 @@ from typing import Final
 
 from attrs import define, field
 
+from cliproxy.dialects.base import checked_integer, checked_number
 from cliproxy.dialects.gemini.parts import DIALECT_ID
 from cliproxy.dialects.gemini.spelling import camel, snake
-from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.request import IRRequest, OutputFormat, Reasoning, Sampling
 from cliproxy.ir.schema import from_openapi
-from cliproxy.wire.jsontext import Changes, JsonObject, JsonValue, child, flag, integer, number, strings, text
+from cliproxy.wire.jsontext import Changes, JsonObject, JsonValue, child, flag, integer, strings, text
 
 CONFIG: Final = "generationConfig"
 JSON_MIME: Final = "application/json"
@@ -74,9 +74,9 @@ def decode_settings(raw: JsonObject) -> Settings:
     config = camel(raw)
     sampling = Sampling(stop=strings(config, "stopSequences"), logprobs=flag(config, "responseLogprobs"))
     for name, slot in _REAL.items():
-        setattr(sampling, slot, _real(config, name))
+        setattr(sampling, slot, checked_number(config, name, CONFIG))
     for name, slot in _WHOLE.items():
-        setattr(sampling, slot, _whole(config, name))
+        setattr(sampling, slot, checked_integer(config, name, CONFIG))
     image = camel(child(config, "imageConfig"))
     rest = {name: value for name, value in config.items() if name not in _MODELLED}
     output = _decode_output(config, rest)
@@ -90,20 +90,6 @@ def decode_settings(raw: JsonObject) -> Settings:
         {slot: image[name] for name, slot in _IMAGE.items() if name in image} or None,
         rest,
     )
-
-
-def _real(config: JsonObject, name: str) -> float | None:
-    value = number(config, name)
-    if value is None and config.get(name) is not None:
-        raise DialectError(f"`{name}` must be a number", f"{CONFIG}.{name}")
-    return value
-
-
-def _whole(config: JsonObject, name: str) -> int | None:
-    value = integer(config, name)
-    if value is None and config.get(name) is not None:
-        raise DialectError(f"`{name}` must be a whole number", f"{CONFIG}.{name}")
-    return value
 
 
 def _decode_reasoning(config: JsonObject) -> Reasoning | None:

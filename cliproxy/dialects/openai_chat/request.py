@@ -11,6 +11,7 @@ The vendor's own models refuse some of what compatible servers understand (``top
 from collections.abc import Mapping
 from typing import Final
 
+from cliproxy.dialects.base import checked_integer, checked_number
 from cliproxy.dialects.openai_chat.messages import MessageReader, encode_messages
 from cliproxy.dialects.openai_chat.names import (
     CHAT_CLIENTS,
@@ -34,8 +35,6 @@ from cliproxy.wire.jsontext import (
     JsonValue,
     child,
     flag,
-    integer,
-    number,
     strings,
     text,
 )
@@ -110,23 +109,9 @@ def decode_request(body: JsonObject, ctx: ExchangeContext) -> IRRequest:
     )
 
 
-def _number(body: JsonObject, key: str) -> float | None:
-    value = number(body, key)
-    if value is None and body.get(key) is not None:
-        raise DialectError(f"`{key}` must be a number", key)
-    return value
-
-
-def _count(body: JsonObject, key: str) -> int | None:
-    value = integer(body, key)
-    if value is None and body.get(key) is not None:
-        raise DialectError(f"`{key}` must be a whole number", key)
-    return value
-
-
 def _decode_sampling(body: JsonObject) -> Sampling:
-    limit = _count(body, VENDOR_LIMIT)
-    older = _count(body, LIMIT)
+    limit = checked_integer(body, VENDOR_LIMIT)
+    older = checked_integer(body, LIMIT)
     stop = body.get("stop")
     if stop is not None and not isinstance(stop, str | list):
         raise DialectError("`stop` must be a string or a list of strings", "stop")
@@ -136,9 +121,9 @@ def _decode_sampling(body: JsonObject) -> Sampling:
         logprobs=flag(body, "logprobs"),
     )
     for key in _WHOLE:
-        setattr(sampling, key, _count(body, key))
+        setattr(sampling, key, checked_integer(body, key))
     for key in _REAL:
-        setattr(sampling, key, _number(body, key))
+        setattr(sampling, key, checked_number(body, key))
     return sampling
 
 

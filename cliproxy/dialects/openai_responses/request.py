@@ -11,6 +11,7 @@ something to the upstream that stored them and to nobody else.
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from cliproxy.dialects.base import checked_integer, checked_number
 from cliproxy.dialects.openai_responses.items import (
     INSTRUCTIONS,
     ITEM,
@@ -38,7 +39,7 @@ from cliproxy.ir.request import (
     Sampling,
     SystemText,
 )
-from cliproxy.wire.jsontext import JsonObject, JsonValue, child, flag, integer, number, strings, text
+from cliproxy.wire.jsontext import JsonObject, JsonValue, child, flag, strings, text
 
 ENCRYPTED_REASONING: Final = "reasoning.encrypted_content"
 
@@ -100,20 +101,6 @@ def _read_instructions(body: JsonObject, reader: InputReader) -> None:
         reader.system.append(SystemText(instructions, extras=as_extras({INSTRUCTIONS: True})))
 
 
-def _checked_number(body: JsonObject, key: str) -> float | int | None:
-    value = number(body, key)
-    if value is None and body.get(key) is not None:
-        raise DialectError(f"`{key}` must be a number", key)
-    return value
-
-
-def _checked_integer(body: JsonObject, key: str) -> int | None:
-    value = integer(body, key)
-    if value is None and body.get(key) is not None:
-        raise DialectError(f"`{key}` must be a whole number", key)
-    return value
-
-
 def _checked_object(body: JsonObject, key: str) -> JsonObject:
     value = body.get(key)
     if value is not None and not isinstance(value, dict):
@@ -123,10 +110,10 @@ def _checked_object(body: JsonObject, key: str) -> JsonObject:
 
 def _sampling(body: JsonObject) -> Sampling:
     return Sampling(
-        max_tokens=_checked_integer(body, "max_output_tokens"),
-        temperature=_checked_number(body, "temperature"),
-        top_p=_checked_number(body, "top_p"),
-        top_logprobs=_checked_integer(body, "top_logprobs"),
+        max_tokens=checked_integer(body, "max_output_tokens"),
+        temperature=checked_number(body, "temperature"),
+        top_p=checked_number(body, "top_p"),
+        top_logprobs=checked_integer(body, "top_logprobs"),
         stop=strings(body, "stop_sequences") or strings(body, "stop"),
     )
 
