@@ -113,6 +113,7 @@ async def stream_exchange(
                 keepalive=plan.client.keepalive,
                 idle_s=config.timeouts.idle_seconds,
                 total_s=config.timeouts.total_seconds or inf,
+                veil=plan.veil,
             )
             try:
                 await pump.run()

@@ -57,6 +57,7 @@ from cliproxy.routing.resolve import Resolution, resolve
 from cliproxy.routing.select import Earliest, RouteKey, pick
 from cliproxy.wire.http import HttpCall, Limits, UpstreamCall
 from cliproxy.wire.jsontext import JsonError, loads_object
+from cliproxy.wire.veil import Veil, veil_of
 
 T = TypeVar("T")
 Serve = Callable[[UpstreamStream, Plan], Awaitable[T]]
@@ -311,6 +312,15 @@ class Attempts(Generic[T]):
         plan = self._planner.plan(candidate, contract)
         self.recorder.notes = plan.context.notes
         call = self._prepared(candidate, contract, token, plan)
+        veil = veil_of(call)
+        try:
+            return await self._exchanged(candidate, contract, evolve(plan, veil=veil), call)
+        except AttemptFailed as exc:
+            raise AttemptFailed(veiled(exc.failure, veil)) from exc
+        except AnswerCut as exc:
+            raise AnswerCut(veiled(exc.failure, veil)) from exc
+
+    async def _exchanged(self, candidate: Candidate, contract: Contract, plan: Plan, call: UpstreamCall) -> T:
         host = host_of(candidate, call)
         if host is not None:
             self._hosts[candidate.key] = host
@@ -397,6 +407,17 @@ class Attempts(Generic[T]):
 def brief_text(body: bytes) -> str:
     """Return the beginning of a body that is no JSON, for people."""
     return brief(body[:1000].decode("utf-8", "replace"))
+
+
+def veiled(failure: Failure, veil: Veil) -> Failure:
+    """Return a failure that does not quote what we sent in confidence, whoever made it."""
+    native = failure.native
+    return evolve(
+        failure,
+        message=veil.text(failure.message),
+        code=failure.code and veil.text(failure.code),
+        native=native and evolve(native, body=veil.data(native.body)),
+    )
 
 
 def nothing_ready(model: str, earliest: Earliest | None, now: float) -> NothingReady:

@@ -2,8 +2,8 @@
 
 **Pass through** when client and upstream speak the same dialect, no quirk of the provider must change the
 request, the upstream may answer in the form the client wants, and the answer need not show another model
-name. The body keeps its bytes; only the top-level members that name the model, carry a thinking suffix, are spelled otherwise by the model, or
-ask for usage in the stream are replaced.
+name. The body keeps its bytes; only the top-level members that name the model, carry a thinking suffix, have
+another name at the model, or ask for usage in the stream are replaced.
 
 **Translate** otherwise: decode once for the whole exchange, then for each attempt the ordered passes below,
 then encode.
@@ -36,6 +36,7 @@ from cliproxy.ir.thinking import apply_thinking, is_understood, override
 from cliproxy.providers.base import Contract, Provider
 from cliproxy.routing.resolve import Resolution
 from cliproxy.wire.jsontext import Changes, dumps
+from cliproxy.wire.veil import Veil
 
 
 @frozen(kw_only=True)
@@ -52,6 +53,8 @@ class Plan:
     context: ExchangeContext = field(repr=False)
     hides_usage: bool = False
     """Usage was asked for by us, not by the client: frames that carry nothing else are not forwarded."""
+    veil: Veil = field(factory=Veil, repr=False)
+    """Goes over everything the upstream says in an error."""
 
 
 @define(eq=False)

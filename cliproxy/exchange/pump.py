@@ -39,6 +39,7 @@ from cliproxy.exchange.record import Recorder
 from cliproxy.net.http import UpstreamStream
 from cliproxy.routing.classify import broken_answer, empty_answer, failure_from_stream, failure_from_transport
 from cliproxy.wire.http import Headers
+from cliproxy.wire.veil import Veil
 
 CHANNEL_ITEMS: Final = 4
 AFTER_END_S: Final = 1.0
@@ -123,6 +124,8 @@ class Pump:
     idle_s: float
     total_s: float = inf
     """Limit of the whole answer."""
+    veil: Veil = field(factory=Veil)
+    """Goes over the error frame, which may quote the request."""
     _ends_at: float = field(init=False)
     _held_until: float = field(init=False)
 
@@ -187,7 +190,7 @@ class Pump:
     async def _fail(self, failure: Failure) -> NoReturn:
         if not self.outlet.is_committed:
             raise AttemptFailed(failure)
-        await self.outlet.send(self.carrier.error(UpstreamError([failure])))
+        await self.outlet.send(self.veil.data(self.carrier.error(UpstreamError([failure]))))
         raise AnswerCut(failure)
 
     async def _drain(self) -> None:

@@ -126,6 +126,18 @@ async def test_the_most_useful_of_several_failures_is_told() -> None:
     assert len(error.failures) == 3
 
 
+async def test_a_refusal_that_quotes_our_token_is_told_without_it() -> None:
+    """Neither the words nor the upstream's own body, which a client of the same dialect would receive as it
+    is."""
+    world = bottle(json_reply({"error": {"message": "bad token a-account-0", "code": "a-account-0"}}, 403))
+    error = await refused(world)
+    assert error.message == "p: bad token ***"
+    assert error.code == "***"
+    assert error.native is not None
+    assert error.native.body == b'{"error":{"message":"bad token ***","code":"***"}}'
+    assert [failure.message for failure in error.failures] == ["p: bad token ***"]
+
+
 # --- tokens ---------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import trio
@@ -14,6 +15,7 @@ from cliproxy.exchange.pump import AFTER_END_S, HELD_BYTES, HELD_S, Outlet, Pump
 from cliproxy.exchange.record import Recorder
 from cliproxy.ir.events import StreamError
 from cliproxy.ir.response import Usage
+from cliproxy.wire.veil import Veil
 from support.exchange import Bottle, Reply, ScriptedStream, bottle, chat, recorder_of
 
 Clock = trio.testing.MockClock
@@ -65,6 +67,7 @@ class Rig:
     recorder: Recorder
     idle_s: float = 20.0
     total_s: float = math.inf
+    veil: Veil = field(factory=Veil)
     head: StreamHead | None = None
     committed_at: float = math.nan
     received: list[bytes] = field(factory=list)
@@ -83,6 +86,7 @@ class Rig:
                 keepalive=b":",
                 idle_s=self.idle_s,
                 total_s=self.total_s,
+                veil=self.veil,
             )
             try:
                 await pump.run()
@@ -106,7 +110,7 @@ class Rig:
         return b"".join(self.received)
 
 
-def make_rig(**limits: float) -> Rig:
+def make_rig(**limits: Any) -> Rig:
     world = bottle()
     return Rig(world, TalkingCarrier(MEANINGS), recorder_of(world, chat()), **limits)
 
@@ -198,6 +202,15 @@ async def test_after_the_commit_a_failure_is_the_last_frame(
     assert rig.received[-1].startswith(f"<error {kind}".encode())
     assert rig.output.count(b"<error") == 1
     assert b"<end>" not in rig.output
+
+
+async def test_the_last_frame_does_not_quote_what_we_sent_in_confidence(autojump_clock: Clock) -> None:
+    said = StreamError(Kind.OVERLOADED, "bad token 0123456789", 529)
+    rig = make_rig(veil=Veil(["0123456789"]))
+    rig.carrier.meanings = {**MEANINGS, b"fail ": Step(error=said)}
+    with pytest.raises(AnswerCut):
+        await rig.pump(b"text ", b"fail ")
+    assert rig.received[-1] == b"<error overloaded: bad token ***>"
 
 
 async def test_an_answer_has_a_limit_as_a_whole(autojump_clock: Clock) -> None:

@@ -1,0 +1,62 @@
+"""Takes what we sent in confidence out of what comes back.
+
+Some upstreams quote the token they refuse, some gateways the whole request. Their errors are shown to clients
+and written to the log, so whatever a call carried in confidence is masked in them first: values of header
+fields whose names speak of credentials, and such fields of a form.
+
+Only exact quotations are found, which is why the veil goes over errors and not over answers: a model never
+sees a request's headers.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+from urllib.parse import parse_qsl
+
+from cliproxy.wire.http import SENSITIVE_HEADERS, Headers, UpstreamCall
+from cliproxy.wire.secret import MASK
+
+SHORTEST: Final = 8
+"""Shorter values are words rather than secrets, and masking them would spoil texts."""
+FORM_TYPE: Final = "application/x-www-form-urlencoded"
+_TELLING: Final = re.compile(r"(?i)auth|cookie|credential|key|password|secret|token|verifier|^code$")
+
+
+class Veil:
+    """Masks certain texts wherever they are quoted."""
+
+    __slots__ = ("_texts",)
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        found = {text for text in texts if len(text) >= SHORTEST}
+        # JSON may spell a slash with a backslash.
+        found |= {text.replace("/", r"\/") for text in found if "/" in text}
+        # The longest first: one may be a part of another.
+        self._texts = tuple(sorted(found, key=lambda text: (-len(text), text)))
+
+    def text(self, said: str) -> str:
+        """Return a text without the quotations."""
+        for text in self._texts:
+            said = said.replace(text, MASK)
+        return said
+
+    def data(self, said: bytes) -> bytes:
+        """Return bytes without the quotations."""
+        for text in self._texts:
+            said = said.replace(text.encode("utf-8", "surrogatepass"), MASK.encode())
+        return said
+
+
+def veil_of(call: UpstreamCall) -> Veil:
+    """Return the veil over everything confidential in a call."""
+    texts = list(_confidential(call.headers))
+    if call.headers.get("content-type").partition(";")[0].strip().lower() == FORM_TYPE:
+        texts += _confidential(parse_qsl(call.body.decode("utf-8", "replace")))
+    return Veil(texts)
+
+
+def _confidential(fields: Headers | Iterable[tuple[str, str]]) -> Iterator[str]:
+    for name, value in fields:
+        if name.lower() in SENSITIVE_HEADERS or _TELLING.search(name):
+            scheme, _, rest = value.strip().partition(" ")
+            yield rest.strip() or scheme
