@@ -137,21 +137,27 @@ def _decode_contents(node: JsonObject) -> list[Message]:
         else:
             messages.append(message)
         previous = message.role
-    return messages
+    return [_whole(message) if message.role == "assistant" else message for message in messages]
 
 
 def _continued(turn: Message, more: Message) -> Message:
-    """Put two contents of the model together, and the pieces of a text that meet.
+    """Put two contents of the model together."""
+    return evolve(turn, parts=[*turn.parts, *more.parts], extras={**turn.extras, **more.extras})
 
-    The vendor's Python client keeps every chunk of a stream as a content of its own and sends them back like
-    that: a thought in pieces, and its signature, which covers all of them, in a further one.
+
+def _whole(turn: Message) -> Message:
+    """Put the pieces of a text of the model together.
+
+    The vendor's Python client keeps every chunk of a stream, as a part or as a content of its own, and sends
+    them back like that: a thought in pieces, and its signature, which covers all of them, in a further one.
     """
-    parts = list(turn.parts)
-    rest = list(more.parts)
-    if parts and rest and (joined := _joined(parts[-1], rest[0])) is not None:
-        parts[-1] = joined
-        del rest[0]
-    return evolve(turn, parts=parts + rest, extras={**turn.extras, **more.extras})
+    parts: list[Part] = []
+    for part in turn.parts:
+        if parts and (joined := _joined(parts[-1], part)) is not None:
+            parts[-1] = joined
+        else:
+            parts.append(part)
+    return evolve(turn, parts=parts) if len(parts) < len(turn.parts) else turn
 
 
 def _joined(last: Part, piece: Part) -> Part | None:

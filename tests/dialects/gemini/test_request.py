@@ -206,8 +206,9 @@ def test_system_instructions(raw, said):
     assert [text.text for text in request.system] == said
 
 
-def test_a_history_of_chunks():
-    """The vendor's Python client sends every chunk of a streamed answer back as a content of its own."""
+@pytest.mark.parametrize("in_one_content", [False, True])
+def test_a_history_of_chunks(in_one_content):
+    """The vendor's Python client sends every chunk of a streamed answer back, as a content or as a part."""
     carried = carry(FOREIGN, Family.GEMINI)
     chunks = [
         {"text": "h", "thought": True},
@@ -220,8 +221,9 @@ def test_a_history_of_chunks():
         {"functionCall": {"id": "c", "name": "f", "args": {}}},
         {"text": ""},
     ]
+    turns = [chunks] if in_one_content else [[chunk] for chunk in chunks]
     body = {
-        "contents": [{"role": "model", "parts": [chunk]} for chunk in chunks]
+        "contents": [{"role": "model", "parts": parts} for parts in turns]
         + [{"role": "user", "parts": ["go"]}]
     }
     turn, user = decode_request(body, at_home()).messages
@@ -313,8 +315,7 @@ ROUND_TRIPS = {
             {
                 "role": "model",
                 "parts": [
-                    {"text": "hm", "thought": True},
-                    {"text": "so", "thought": True, "thoughtSignature": SIG},
+                    {"text": "hm, so", "thought": True, "thoughtSignature": SIG},
                     {"functionCall": {"name": "f", "args": {}}, "thoughtSignature": SIG},
                     {"functionCall": {"name": "g", "args": {}}},
                     {"text": "", "thoughtSignature": SIG},
@@ -633,5 +634,15 @@ def test_whatever_is_normalised_is_written_by_the_grammar(request, model):
 
 @given(requests())
 def test_even_what_was_not_normalised_is_written(request):
+    """And read and written again: the first time puts the pieces of texts together, after that nothing."""
     body = encode_request(request, from_elsewhere())
-    assert encode_request(decode_request(body, at_home()), at_home())["contents"] == body["contents"]
+    once = encode_request(decode_request(body, at_home()), at_home())
+    assert said_in(once) == said_in(body)
+    assert encode_request(decode_request(once, at_home()), at_home())["contents"] == once["contents"]
+
+
+def said_in(body):
+    """The visible text and the other parts of a body's contents, text by role in one piece."""
+    parts = [(content["role"], part) for content in body["contents"] for part in content["parts"]]
+    texts = {role: "".join(part.get("text", "") for r, part in parts if r == role) for role, _ in parts}
+    return texts, [part for _, part in parts if "text" not in part]
