@@ -204,6 +204,7 @@ def _clean_entries(entries: Iterable[KeyEntry], rule: ListRule, report: _Report)
             entry,
             api_key=_trimmed(entry.api_key),
             base_url=normal_url(entry.base_url, assume_https=rule.assume_https),
+            ai_gateway_url=normal_url(entry.ai_gateway_url, assume_https=rule.assume_https),
             proxy_url=_clean_proxy(entry.proxy_url, entry.place, report),
             prefix=_clean_prefix(entry.prefix, entry.place, report),
             headers=_clean_headers(entry.headers, entry.place, report),
@@ -224,10 +225,11 @@ def _clean_entries(entries: Iterable[KeyEntry], rule: ListRule, report: _Report)
 def _unusable(entry: KeyEntry, rule: ListRule) -> str | None:
     if not entry.api_key and (rule.needs_key or not entry.base_url):
         return "has no api-key"
-    if not entry.base_url:
-        return "has no base-url" if rule.needs_base_url else None
-    problem = url_problem(entry.base_url)
-    return f"base-url {problem}" if problem else None
+    if rule.needs_base_url and not entry.base_url:
+        return "has no base-url"
+    addresses = (("base-url", entry.base_url), ("ai-gateway-url", entry.ai_gateway_url))
+    problems = (f"{name} {problem}" for name, url in addresses if url and (problem := url_problem(url)))
+    return next(problems, None)
 
 
 def _clean_compatible(entries: Iterable[CompatibleEntry], report: _Report) -> tuple[CompatibleEntry, ...]:

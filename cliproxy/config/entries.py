@@ -16,11 +16,13 @@ from cliproxy.wire.secret import Secret
 _ALIASES_ONLY: Final = frozenset({"oauth-model-alias"})
 _CODEX_ONLY: Final = frozenset({"codex-api-key"})
 _CLAUDE_ONLY: Final = frozenset({"claude-api-key"})
+_GITLAB_ONLY: Final = frozenset({"gitlab-api-key"})
 
 _MODEL: Final[JsonObject] = {"name": "upstream-model", "alias": "client-model"}
 _PAYLOAD_MODEL: Final[JsonObject] = {"name": "gpt-*", "protocol": "codex"}
 _SCOPED_ERROR: Final[JsonObject] = {"status": 429, "match": ["quota"], "action": "continue"}
 
+REST_FALLBACKS: Final[Mapping[str, str]] = {wish: wish for wish in ("auto", "always", "never")}
 ERROR_ACTIONS: Final[Mapping[str, str]] = {
     action: action for action in ("stop", "stop-and-cooldown", "continue", "continue-and-cooldown")
 }
@@ -101,6 +103,37 @@ class KeyEntry:
     alpha_search: bool = setting(False, "Offer the upstream's own search.", only=_CODEX_ONLY)
     rebuild_mid_system_message: bool = setting(
         False, "Move system messages from inside the conversation to its head.", only=_CLAUDE_ONLY
+    )
+    default_model: str = setting(
+        "",
+        "Model behind the name gitlab-duo; empty: the one GitLab assigns.",
+        active=True,
+        only=_GITLAB_ONLY,
+    )
+    rest_fallback: str = setting(
+        "auto",
+        "GitLab's text endpoints: auto (where no model gateway is open), always (nothing else) or never.",
+        active=True,
+        only=_GITLAB_ONLY,
+        words=REST_FALLBACKS,
+    )
+    ai_gateway_url: str = setting(
+        "",
+        "Address of a model gateway of your own; empty: the one GitLab names, or GitLab's.",
+        active=True,
+        only=_GITLAB_ONLY,
+    )
+    duo_namespace_id: str = setting(
+        "",
+        "Number of the top-level group whose models are offered; empty: the first group that offers any.",
+        active=True,
+        only=_GITLAB_ONLY,
+    )
+    project_path: str = setting(
+        "",
+        "Project that code is completed for unless the client names one, such as group/project.",
+        active=True,
+        only=_GITLAB_ONLY,
     )
     disable_cooling: bool | None = setting(None, "Overrides the global disable-cooling.")
     request_retry: int | None = setting(None, "Overrides the global request-retry; negative: does not.")

@@ -19,6 +19,7 @@ from cliproxy.config.keys import keys_of
 from cliproxy.config.model import Config
 from cliproxy.config.sections import Section
 from cliproxy.credentials.model import Credential, CredentialId, CredentialKind, ModelEntry
+from cliproxy.wire.jsontext import JsonValue
 
 COMPATIBLE_NAME: Final = "openai-compatibility"
 """Name of an OpenAI-compatible upstream that has none."""
@@ -77,11 +78,14 @@ def _from_key(entry: KeyEntry, section: Section, ids: "_Ids") -> Credential:
         note=entry.note,
         websockets=entry.websockets,
         source=entry.place,
-        options={
-            "alpha-search": entry.alpha_search,
-            "rebuild-mid-system-message": entry.rebuild_mid_system_message,
-        },
+        options=_own_options(entry, section),
     )
+
+
+def _own_options(entry: KeyEntry, section: Section) -> dict[str, JsonValue]:
+    """Return the settings that only entries of this list have, under their names in the file."""
+    own = [declared for declared in keys_of(KeyEntry).values() if section.key in declared.info.only]
+    return {declared.name: getattr(entry, declared.attribute) for declared in own}
 
 
 def _from_compatible(entry: CompatibleEntry, key: CompatibleKey, section: Section, ids: "_Ids") -> Credential:

@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from attrs import field, frozen
-from cliproxy.credentials.files import CredentialCodec
 
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.config.sections import Section
+from cliproxy.credentials.files import CredentialCodec
 from cliproxy.credentials.model import Credential, Token, TokenSlot
 from cliproxy.dialects.base import Action, Framing
 from cliproxy.errors import Failure
@@ -97,6 +97,15 @@ class Contract(Protocol):
 
 
 @frozen(kw_only=True)
+class CallLimit:
+    """How often an upstream takes calls from one account; contracts that share a limit share its name."""
+
+    name: str
+    """For people, and what tells limits apart."""
+    rule: RateRule
+
+
+@frozen(kw_only=True)
 class SlotPolicy:
     """How the token of one slot comes to be and is renewed."""
 
@@ -166,6 +175,8 @@ class Provider:
     check: Callable[[Credential, Mapping[TokenSlot, Token]], Flow[tuple[str, ...]]] | None = None
     """Look at what the account can do and say it in lines for its owner."""
     slots: Mapping[TokenSlot, SlotPolicy] = field(factory=dict)
+    limits: Mapping[str, CallLimit] = field(factory=dict)
+    """Limits to respect without being told, by the id of the contract; most upstreams only tell."""
     logins: tuple[Login, ...] = ()
     codec: CredentialCodec | None = None
     """How its credential files are read; ``None``: it has none."""

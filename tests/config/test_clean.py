@@ -115,6 +115,7 @@ def test_texts_with_a_syntax_of_their_own_fall_back(text, path):
         ("claude-api-key", "{note: x}", "no api-key"),
         ("claude-api-key", "{api-key: ' '}", "no api-key"),
         ("gitlab-api-key", "{base-url: https://a}", "no api-key"),
+        ("gitlab-api-key", "{api-key: k, ai-gateway-url: 'ftp://x'}", "ai-gateway-url must begin"),
         ("vertex-api-key", "{base-url: https://a}", "no api-key"),
         ("codex-api-key", "{api-key: k}", "no base-url"),
         ("claude-api-key", "{api-key: k, base-url: nonsense}", "base-url must begin"),

@@ -20,6 +20,8 @@ def test_key_entries_have_the_common_keys(name):
         (KeyEntry, "websockets", "codex-api-key"),
         (KeyEntry, "alpha-search", "codex-api-key"),
         (KeyEntry, "rebuild-mid-system-message", "claude-api-key"),
+        (KeyEntry, "rest-fallback", "gitlab-api-key"),
+        (KeyEntry, "ai-gateway-url", "gitlab-api-key"),
         (ModelName, "fork", "oauth-model-alias"),
     ],
 )

@@ -57,6 +57,29 @@ claude-api-key:
     assert not found.data
 
 
+def test_settings_of_one_list_go_along_with_its_entries_only():
+    text = """
+gitlab-api-key:
+  - api-key: glpat-1
+    default-model: gpt-5-codex
+    rest-fallback: Never
+    ai-gateway-url: gateway.example.com/ai/
+    duo-namespace-id: 9970
+    project-path: group/project
+claude-api-key:
+  - api-key: sk-ant
+"""
+    [gitlab, claude] = made(text, GITLAB, CLAUDE)
+    assert gitlab.options == {
+        "default-model": "gpt-5-codex",
+        "rest-fallback": "never",
+        "ai-gateway-url": "https://gateway.example.com/ai",
+        "duo-namespace-id": "9970",
+        "project-path": "group/project",
+    }
+    assert claude.options == {"rebuild-mid-system-message": False}
+
+
 def test_settings_that_are_not_made_are_absent():
     [found] = made("claude-api-key: [{api-key: k}]\n", CLAUDE)
     assert found.proxy_url is None

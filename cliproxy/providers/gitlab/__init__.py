@@ -12,6 +12,7 @@ remain.
 ``access``      the three tokens and how each is renewed
 ``models``      which model a name means; ``discovery`` asks which ones an account has
 ``contracts``   the ways to a model, in order; ``fill`` for completions in the middle of a file
+``tiers``       which of the ways are open to an account
 ``login``       the two logins; ``check`` tells an owner what the account can do
 ==============  ==============================================================================================
 """
@@ -24,7 +25,7 @@ from cliproxy.credentials.model import TokenSlot
 from cliproxy.providers.base import Login, Provider
 from cliproxy.providers.gitlab.access import CALLBACK_PORT, SLOTS
 from cliproxy.providers.gitlab.check import check
-from cliproxy.providers.gitlab.contracts import contracts_for
+from cliproxy.providers.gitlab.contracts import LIMITS, contracts_for
 from cliproxy.providers.gitlab.discovery import discover
 from cliproxy.providers.gitlab.login import oauth_flow, token_login
 from cliproxy.providers.gitlab.models import static_models
@@ -38,6 +39,7 @@ PROVIDER: Final = Provider(
     discover_needs=TokenSlot.ACCOUNT,
     check=check,
     slots=SLOTS,
+    limits=LIMITS,
     logins=(
         Login(
             flag="gitlab-token-login",

@@ -39,7 +39,14 @@ from cliproxy.wire.secret import Secret
 
 AGENT_PATH: Final = "/ai/third_party_agents/direct_access"
 GATEWAY_PATH: Final = "/code_suggestions/direct_access"
-AGENT_BODY: Final[JsonObject] = {"feature_flags": {"DuoAgentPlatformNext": True}}
+AGENT_BODY: Final[JsonObject] = {
+    "feature_flags": {
+        "DuoAgentPlatformNext": True,
+        "duo_agent_platform": True,
+        "duo_agent_platform_agentic_chat": True,
+    }
+}
+"""The flags that clients of the agent platform set; their names differ between GitLab's versions."""
 AGENT_LIFE_S: Final = 1800.0
 NO_ADDRESS_S: Final = 300.0
 LEAD_S: Final = 300.0

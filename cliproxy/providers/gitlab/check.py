@@ -1,28 +1,27 @@
 """What an account can do, in lines for its owner: instance, entitlement, and each way to a model.
 
-Nothing here changes anything; it spends one call of each limited endpoint.
+Nothing here changes anything; one check spends one call of each limited endpoint.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from cliproxy.credentials.model import Credential, Token, TokenSlot
-from cliproxy.errors import LoginError
-from cliproxy.login.rates import RateRule
 from cliproxy.login.steps import Flow, Send
-from cliproxy.providers.gitlab.access import (
-    AGENT_WHAT,
-    GATEWAY_WHAT,
-    ask_agent_platform,
-    ask_gateway,
+from cliproxy.providers.gitlab.access import AGENT_WHAT, GATEWAY_WHAT
+from cliproxy.providers.gitlab.instance import (
+    account_error,
+    api_call,
+    body_of,
+    instance_of,
+    reason_of,
+    setting_of,
 )
-from cliproxy.providers.gitlab.instance import account_error, api_call, body_of, instance_of, reason_of
 from cliproxy.providers.gitlab.models import named_in
+from cliproxy.providers.gitlab.tiers import REST_MEANS, REST_WHAT, Tiers, find_text_endpoints, find_tiers
 from cliproxy.wire.jsontext import text
 from cliproxy.wire.secret import Secret
 
-DETAILS_RATE: Final = RateRule(10, 60.0)
-"""GitLab's limit on ``connection_details``."""
 _DETAILS: Final = (
     ("instance_version", "version"),
     ("realm", "realm"),
@@ -31,16 +30,19 @@ _DETAILS: Final = (
 
 
 def check(credential: Credential, tokens: Mapping[TokenSlot, Token]) -> Flow[tuple[str, ...]]:
-    """Look at the account. Raises :class:`~cliproxy.errors.LoginError` when the token itself is refused."""
+    """Look at the account. Raises :class:`~cliproxy.errors.LoginError` when the token itself is refused, or
+    opens nothing."""
     instance, account = instance_of(credential), tokens[TokenSlot.ACCOUNT].value
     answer = yield Send(api_call(instance, "/user", account, method="GET"))
     if not answer.is_success:
         raise account_error(answer, instance)
     lines = [f"{instance}: signed in as {text(body_of(answer), 'username') or 'an unnamed user'}"]
     lines += yield from connection_details(instance, account)
-    for what, ask in ((AGENT_WHAT, ask_agent_platform), (GATEWAY_WHAT, ask_gateway)):
-        lines.append((yield from _tier(what, ask, instance, account)))
-    project = text(credential.data, "project_path") or text(credential.options, "project_path")
+    tiers = yield from find_tiers(instance, account)
+    if not tiers.has_gateway:
+        yield from find_text_endpoints(tiers, instance, account)
+    lines += _tier_lines(tiers, instance)
+    project = setting_of(credential, "project_path")
     if project:
         enabled = yield from suggestions_enabled(instance, account, project)
         lines.append(f"code suggestions for {project}: {'on' if enabled else 'off or unknown'}")
@@ -66,10 +68,21 @@ def suggestions_enabled(instance: str, account: Secret, project: str) -> Flow[bo
     return enabled
 
 
-def _tier(what: str, ask: Callable[[str, Secret], Flow[Token]], instance: str, account: Secret) -> Flow[str]:
-    try:
-        token = yield from ask(instance, account)
-    except LoginError as exc:
-        return f"{what}: not available ({exc.message})"
-    assigned = next((found.name for found in named_in(token.data)), "")
-    return f"{what}: available" + (f", assigned model {assigned}" if assigned else "")
+def _tier_lines(tiers: Tiers, instance: str) -> Iterator[str]:
+    for what in (AGENT_WHAT, GATEWAY_WHAT, REST_WHAT):
+        error = tiers.missing.get(what)
+        if what in tiers.open:
+            yield f"{what}: available{_remark(what, tiers)}"
+        elif error is not None:
+            reason = error.message.replace(f" on {instance}", "").rstrip(".")
+            reason = reason.removeprefix(what).lstrip(": ")
+            yield f"{what}: not available: {reason}. {error.hint}".rstrip()
+
+
+def _remark(what: str, tiers: Tiers) -> str:
+    if what == REST_WHAT:
+        return f" ({REST_MEANS})"
+    if what == AGENT_WHAT or tiers.gateway is None:
+        return ""
+    assigned = next((found.name for found in named_in(tiers.gateway.data)), "")
+    return f", assigned model {assigned}" if assigned else ""

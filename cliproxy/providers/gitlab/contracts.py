@@ -31,17 +31,19 @@ from cliproxy.dialects.base import Action, Framing
 from cliproxy.errors import Failure, Kind, Scope, kind_of_status
 from cliproxy.login.code import one_line
 from cliproxy.login.rates import RateRule
-from cliproxy.providers.base import Call, Contract, own_headers
+from cliproxy.providers.base import Call, CallLimit, Contract, own_headers
 from cliproxy.providers.gitlab.fill import suggestion_of
-from cliproxy.providers.gitlab.instance import instance_of
+from cliproxy.providers.gitlab.instance import SCOPE, instance_of, retry_after_of, setting_of
 from cliproxy.providers.gitlab.models import Target, Vendor, target_of
 from cliproxy.wire.http import Headers, HttpCall, UpstreamCall
 from cliproxy.wire.jsontext import Document, JsonError, child, dumps, loads_object, text
 
 CLOUD_GATEWAY: Final = "https://cloud.gitlab.com"
 ANTHROPIC_VERSION: Final = "2023-06-01"
-SUGGESTIONS_RATE: Final = RateRule(60, 60.0)
-"""GitLab's own limit on code suggestions, for each user."""
+LIMITED_S: Final = 60.0
+"""The pause after a refusal that names none."""
+SUGGESTIONS_LIMIT: Final = CallLimit(name="GitLab's code suggestions", rule=RateRule(60, 60.0))
+"""GitLab's own limit, for each user."""
 _PROXY: Final[Mapping[Vendor, str]] = {
     Vendor.ANTHROPIC: "/v1/proxy/anthropic",
     Vendor.OPENAI: "/v1/proxy/openai/v1",
@@ -84,8 +86,10 @@ class GatewayContract:
     action: Action
     model: str
     """The name the vendor knows the model by."""
-    base_url: str = ""
-    """Where the gateway is unless the token says."""
+    own_url: str = ""
+    """Where the owner says the gateway is."""
+    known_url: str = CLOUD_GATEWAY
+    """Where it is when neither the owner nor the token says."""
     framing: Framing = Framing.SSE
     streams_only: bool = False
 
@@ -108,7 +112,7 @@ class GatewayContract:
         headers = headers.merged(own_headers(call)).merged(token.headers)
         return HttpCall(
             method="POST",
-            url=gateway_url(token.base_url or self.base_url, self.vendor) + self.path,
+            url=gateway_url(self.own_url or token.base_url or self.known_url, self.vendor) + self.path,
             headers=headers.with_field("Authorization", f"Bearer {token.value.reveal()}"),
             body=self._named(call),
             stream=call.stream,
@@ -150,7 +154,6 @@ class RestContract:
     framing: Framing = Framing.SSE
     needs: TokenSlot = TokenSlot.ACCOUNT
     streams_only: bool = False
-    rates: tuple[RateRule, ...] = ()
 
     def supports(self, action: Action) -> bool:
         """It is made for one action."""
@@ -175,22 +178,25 @@ class RestContract:
     def _body(self, call: Call) -> bytes:
         if self.action is not Action.FILL_IN_THE_MIDDLE:
             return call.body
-        return dumps(suggestion_of(Document.parse(call.body).value, call.client_headers))
+        project = setting_of(call.credential, "project_path")
+        return dumps(suggestion_of(Document.parse(call.body).value, call.client_headers, project))
 
-    def read_failure(self, status: int, _headers: Headers, body: bytes) -> Failure | None:
-        """Tell the token, a missing scope and a missing endpoint apart."""
+    def read_failure(self, status: int, headers: Headers, body: bytes) -> Failure | None:
+        """Tell the token, a missing scope, a missing endpoint and this endpoint's own limit apart."""
         code, message = _said(body)
         if status == HTTPStatus.UNAUTHORIZED:
             return _failure(
                 status, Kind.AUTHENTICATION, Scope.CREDENTIAL, message or "GitLab refused the token"
             )
         if status == HTTPStatus.FORBIDDEN and code == "insufficient_scope":
-            said = f"{message} The token needs the scope api."
+            said = f"{message} The token needs the scope {SCOPE}."
             return _failure(status, Kind.PERMISSION, Scope.CREDENTIAL, said)
         if status in _ABSENT:
-            return _failure(
-                status, kind_of_status(status), Scope.CONTRACT, message or f"{self.id} is not available"
-            )
+            said = f"GitLab's {self.path[1:]} is not open to the account: {message or f'status {status}'}"
+            return _failure(status, kind_of_status(status), Scope.CONTRACT, said)
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            failure = _failure(status, Kind.RATE_LIMIT, Scope.CONTRACT, message or "GitLab limits the rate")
+            return evolve(failure, retry_after=retry_after_of(headers, LIMITED_S))
         return None
 
 
@@ -235,12 +241,11 @@ REST_CHAT: Final = RestContract(
     id="rest-chat", dialect="gitlab-chat", path="/chat/completions", framing=Framing.WHOLE
 )
 REST_CODE: Final = RestContract(
-    id="rest-code",
-    dialect="gitlab-suggestions",
-    path="/code_suggestions/completions",
-    rates=(SUGGESTIONS_RATE,),
+    id="rest-code", dialect="gitlab-suggestions", path="/code_suggestions/completions"
 )
 FILL: Final = evolve(REST_CODE, id="fill", action=Action.FILL_IN_THE_MIDDLE)
+LIMITS: Final[Mapping[str, CallLimit]] = {REST_CODE.id: SUGGESTIONS_LIMIT, FILL.id: SUGGESTIONS_LIMIT}
+"""How often GitLab takes calls, by contract."""
 
 
 @frozen
@@ -275,7 +280,7 @@ def contracts_for(credential: Credential, model: str, action: Action) -> tuple[C
     if action is Action.FILL_IN_THE_MIDDLE:
         return (FILL,)
     target = target_of(credential, model)
-    wish = _setting(credential, "rest_fallback")
+    wish = setting_of(credential, "rest_fallback")
     gateways = () if wish == "always" else _gateways(credential, target, action)
     if action is not Action.GENERATE or wish == "never":
         return gateways
@@ -299,19 +304,10 @@ def _gateways(credential: Credential, target: Target, action: Action) -> tuple[C
             path=way.path,
             action=action,
             model=target.name,
-            base_url=agent_base_url(credential),
+            own_url=setting_of(credential, "ai_gateway_url"),
+            known_url=text(credential.data, "duo_gateway_base_url") or CLOUD_GATEWAY,
             streams_only=way.streams_only,
         )
         for slot, name, way in ways
         if way is not None
     )
-
-
-def agent_base_url(credential: Credential) -> str:
-    """Return where the agent platform's proxy is: as configured, else the known gateway, else GitLab's."""
-    stored = text(credential.data, "duo_gateway_base_url")
-    return _setting(credential, "ai_gateway_url") or stored or CLOUD_GATEWAY
-
-
-def _setting(credential: Credential, name: str) -> str:
-    return (text(credential.data, name) or text(credential.options, name)).strip()

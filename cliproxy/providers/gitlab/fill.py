@@ -8,7 +8,8 @@ clients that cannot add any, into headers:
 member                 header                             meaning
 =====================  =================================  ===============================================
 ``file_name``          ``x-file-name``                    name of the file; decides the language
-``project_path``       ``x-project-path``                 ``group/project`` the file belongs to
+``project_path``       ``x-project-path``                 ``group/project`` the file belongs to; default:
+                                                          the account's setting of that name
 ``intent``             ``x-intent``                       ``completion`` (default) or ``generation``
 ``generation_type``    ``x-generation-type``              ``comment``, ``empty_function``, ``small_file``
 ``user_instruction``   ``x-user-instruction``             what the owner wants, in words
@@ -28,12 +29,15 @@ FILE_NAME: Final = "untitled.txt"
 INTENTS: Final = frozenset({"completion", "generation"})
 GENERATION_TYPES: Final = frozenset({"comment", "empty_function", "small_file"})
 CONTEXT_TYPES: Final = frozenset({"file", "snippet"})
+_OPTIONAL: Final = ("project_path", "generation_type", "user_instruction")
 _ALLOWED: Final[Mapping[str, frozenset[str]]] = {"intent": INTENTS, "generation_type": GENERATION_TYPES}
 
 
-def suggestion_of(body: JsonObject, headers: Mapping[str, str]) -> JsonObject:
-    """Return the request for a code suggestion. Raises :class:`~cliproxy.errors.BadRequest`, naming the
-    field."""
+def suggestion_of(body: JsonObject, headers: Mapping[str, str], project: str = "") -> JsonObject:
+    """Return the request for a code suggestion; ``project`` is the one to name when the client names none.
+
+    Raises :class:`~cliproxy.errors.BadRequest`, naming the field.
+    """
     wish: JsonObject = {
         "current_file": {
             "file_name": _given(body, headers, "file_name") or FILE_NAME,
@@ -43,10 +47,9 @@ def suggestion_of(body: JsonObject, headers: Mapping[str, str]) -> JsonObject:
         "intent": _given(body, headers, "intent") or "completion",
         "stream": bool(flag(body, "stream")),
     }
-    for name in ("project_path", "generation_type", "user_instruction"):
-        value = _given(body, headers, name)
-        if value:
-            wish[name] = value
+    wishes = {name: _given(body, headers, name) for name in _OPTIONAL}
+    wishes["project_path"] = wishes["project_path"] or project
+    wish |= {name: value for name, value in wishes.items() if value}
     context = _context(body)
     if context:
         wish["context"] = context

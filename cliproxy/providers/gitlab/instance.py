@@ -20,6 +20,7 @@ from cliproxy.wire.secret import Secret
 DEFAULT_URL: Final = "https://gitlab.com"
 SCOPE: Final = "api"
 """The one scope that opens every Duo endpoint; ``read_user`` and ``ai_features`` do not."""
+SEAT_HINT: Final = "It needs a GitLab Duo seat, and Duo switched on for the instance or group."
 NO_ACCESS_S: Final = 1500.0
 """How long an entitlement that is missing is taken to stay missing."""
 TROUBLE_S: Final = 60.0
@@ -30,19 +31,48 @@ def normal_url(given: str) -> str:
     """Return the base URL of an instance as it is stored. Raises :class:`~cliproxy.errors.LoginError`."""
     url = given.strip() or DEFAULT_URL
     url = (url if "://" in url else f"https://{url}").rstrip("/").removesuffix(_API).rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+    if not _is_base(url):
+        # A name or password in it is not repeated.
+        shown = given.strip().rpartition("@")[2]
         raise LoginError(
-            f"{given.strip()} is not the address of a GitLab instance",
+            f"{shown} is not the address of a GitLab instance",
             code="unknown_instance",
             hint="It looks like https://gitlab.example.com or https://example.com/gitlab.",
         )
     return url
 
 
+def _is_base(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        # A port that is no number is found out when it is asked for.
+        _ = parts.port
+    except ValueError:
+        return False
+    is_plain = not (parts.query or parts.fragment or "@" in parts.netloc or any(map(str.isspace, url)))
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and is_plain
+
+
 def instance_of(credential: Credential) -> str:
     """Return the base URL of a credential's instance."""
     return (credential.base_url or text(credential.data, "base_url") or DEFAULT_URL).rstrip("/")
+
+
+def setting_of(credential: Credential, name: str) -> str:
+    """Return a setting the owner made in the credential file or the configuration entry; empty: none.
+
+    Both spellings are taken: ``rest_fallback``, as in credential files, and ``rest-fallback``, as in the
+    configuration.
+    """
+    holders = (credential.data, credential.options)
+    names = (name, name.replace("_", "-"))
+    found = (text(holder, spelled).strip() for holder in holders for spelled in names)
+    return next((value for value in found if value), "")
+
+
+def token_page(instance: str) -> str:
+    """Return where an owner creates a personal access token with the scope that is needed."""
+    return f"{instance}/-/user_settings/personal_access_tokens?scopes={SCOPE}"
 
 
 def api_call(
@@ -81,10 +111,10 @@ def reason_of(answer: HttpAnswer) -> str:
     return one_line(said) or f"status {answer.status}"
 
 
-def retry_after_of(answer: HttpAnswer, otherwise: float) -> float:
+def retry_after_of(headers: Headers, otherwise: float) -> float:
     """Return the seconds a refusal asks to wait."""
     try:
-        return max(float(answer.headers.get("retry-after")), 0.0)
+        return max(float(headers.get("retry-after")), 0.0)
     except ValueError:
         return otherwise
 
@@ -97,7 +127,8 @@ def account_error(answer: HttpAnswer, instance: str) -> LoginError:
             f"the token is refused by {instance}: {reason}",
             code="expired",
             status=status,
-            hint=f"It has expired or was revoked; log in with a new one that has the scope {SCOPE}.",
+            hint="It is mistyped, has expired or was revoked. Log in again; a new token is made at "
+            f"{token_page(instance)}",
         )
     if status == HTTPStatus.FORBIDDEN:
         if text(body_of(answer), "error") == "insufficient_scope":
@@ -128,12 +159,12 @@ def duo_error(answer: HttpAnswer, instance: str, what: str) -> LoginError:
         return _forbidden(answer, instance, what, reason)
     if status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}:
         return LoginError(
-            f"{instance} has no {what} (its version or edition lacks it)",
+            f"{what} cannot be found on {instance} (its version or edition lacks it)",
             code="not_available",
             status=status,
             retry_after=NO_ACCESS_S,
         )
-    pause = retry_after_of(answer, TROUBLE_S)
+    pause = retry_after_of(answer.headers, TROUBLE_S)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return LoginError(
             f"{instance} limits how often {what} may be asked for: {reason}",
@@ -165,7 +196,7 @@ def _forbidden(answer: HttpAnswer, instance: str, what: str, reason: str) -> Log
         f"the account has no access to {what} on {instance}: {reason}",
         code="no_seat",
         status=answer.status,
-        hint="It needs a GitLab Duo seat, and Duo switched on for the instance or group.",
+        hint=SEAT_HINT,
         retry_after=NO_ACCESS_S,
     )
 
@@ -177,14 +208,14 @@ def missing_scope(instance: str, status: int = 0, has: str = "") -> LoginError:
         f"the token lacks the scope {SCOPE} that GitLab Duo on {instance} needs{held}",
         code="missing_scope",
         status=status,
-        hint=f"Create a token with the scope {SCOPE}, or add that scope to the OAuth application.",
+        hint=f"Create a token with that scope at {token_page(instance)}, or add it to the OAuth application.",
     )
 
 
 def _passing_error(answer: HttpAnswer, instance: str, reason: str) -> LoginError | None:
     status = answer.status
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        pause = retry_after_of(answer, TROUBLE_S)
+        pause = retry_after_of(answer.headers, TROUBLE_S)
         return LoginError(
             f"{instance} limits the rate: {reason}", code="rate_limited", status=status, retry_after=pause
         )

@@ -6,28 +6,18 @@ is a working account with a restriction, and the result says so. It fails when t
 each one why.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
-from attrs import define, field
+from attrs import define, evolve, field
 
-from cliproxy.credentials.model import Token
 from cliproxy.credentials.naming import gitlab_file_name
 from cliproxy.credentials.times import rfc3339
 from cliproxy.errors import LoginError
 from cliproxy.login.code import authorize, exchange
 from cliproxy.login.steps import Ask, Flow, Note, Send
 from cliproxy.providers.base import LoginInputs, LoginResult
-from cliproxy.providers.gitlab.access import (
-    AGENT_WHAT,
-    CALLBACK_PORT,
-    GATEWAY_WHAT,
-    ask_agent_platform,
-    ask_gateway,
-    gateway_members,
-    oauth_login,
-    oauth_members,
-)
+from cliproxy.providers.gitlab.access import CALLBACK_PORT, gateway_members, oauth_login, oauth_members
 from cliproxy.providers.gitlab.discovery import ask_for_models
 from cliproxy.providers.gitlab.instance import (
     DEFAULT_URL,
@@ -35,26 +25,18 @@ from cliproxy.providers.gitlab.instance import (
     account_error,
     api_call,
     body_of,
-    duo_error,
     missing_scope,
     normal_url,
     reason_of,
+    token_page,
 )
+from cliproxy.providers.gitlab.models import ALIAS, DEFAULT_MODEL, DISCOVERED, named_in
+from cliproxy.providers.gitlab.tiers import REST_MEANS, REST_WHAT, Tiers, find_text_endpoints, find_tiers
 from cliproxy.wire.jsontext import JsonObject, JsonValue, flag, strings, text
 from cliproxy.wire.secret import Secret
 
-REST_WHAT: Final = "GitLab's text endpoints"
 REFRESH_INTERVAL_S: Final = 240
 """Written for other programs that read the file; ours goes by the tokens' ends."""
-_PROBE: Final[JsonObject] = {
-    "current_file": {
-        "file_name": "probe.py",
-        "content_above_cursor": "def add(a, b):\n    ",
-        "content_below_cursor": "",
-    },
-    "intent": "completion",
-    "stream": False,
-}
 
 URL: Final = Ask(
     key="gitlab-url", prompt="GitLab address", env=("GITLAB_BASE_URL",), default=DEFAULT_URL, required=False
@@ -89,7 +71,8 @@ OTHER_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 def token_login(inputs: LoginInputs) -> Flow[LoginResult]:
     """Log in with a personal access token."""
     instance = normal_url((yield from _setting(inputs, URL)))
-    token = Secret((yield from _setting(inputs, PERSONAL_TOKEN)))
+    ask = evolve(PERSONAL_TOKEN, prompt=f"{PERSONAL_TOKEN.prompt} (made at {token_page(instance)})")
+    token = Secret((yield from _setting(inputs, ask)))
     user = yield from _user(instance, token)
     facts = yield from _token_facts(instance, token)
     preview = token.reveal()
@@ -193,7 +176,9 @@ def _token_facts(instance: str, token: Secret) -> Flow[dict[str, JsonValue]]:
     facts = body_of(answer)
     if flag(facts, "active") is False or flag(facts, "revoked") is True:
         raise LoginError(
-            f"the token has ended on {instance}", code="expired", hint=f"Create one with the scope {SCOPE}."
+            f"the token has ended on {instance}",
+            code="expired",
+            hint=f"Create a new one at {token_page(instance)}",
         )
     scopes = strings(facts, "scopes")
     if scopes and SCOPE not in scopes:
@@ -203,117 +188,50 @@ def _token_facts(instance: str, token: Secret) -> Flow[dict[str, JsonValue]]:
         members["pat_name"] = text(facts, "name")
     if text(facts, "expires_at"):
         members["pat_expires_at"] = text(facts, "expires_at")
-        yield Note(f"The token ends on {text(facts, 'expires_at')}.")
+        yield Note(f"The token expires on {text(facts, 'expires_at')}.")
     return members
 
 
 # --- what it opens ------------------------------------------------------------------------------------------
 
 
-@define
-class _Tiers:
-    """Which ways to a model an account has, and why not the others."""
-
-    missing: list[LoginError] = field(factory=list)
-    gateway: Token | None = None
-    has_agent: bool = False
-
-    @property
-    def has_gateway(self) -> bool:
-        """Whether a model gateway is open to the account."""
-        return self.has_agent or self.gateway is not None
-
-
 def _finished(inputs: LoginInputs, account: _Account) -> Flow[LoginResult]:
     """Find out what the account can do, and write it all down."""
-    tiers = yield from _tiers(account)
+    instance, token = account.instance, account.token
+    tiers = yield from find_tiers(instance, token)
     if not tiers.has_gateway:
-        yield from _require_text_endpoints(account, tiers)
-    now = inputs.now()
+        yield from find_text_endpoints(tiers, instance, token)
     data: dict[str, JsonValue] = {
         "type": "gitlab",
-        "base_url": account.instance,
+        "base_url": instance,
         **account.data,
         "label": f"{account.name} (PAT)" if account.is_pat else account.name,
         **{key: value for key in ("username", "email", "name") if (value := text(account.user, key))},
-        "last_refresh": rfc3339(now),
+        "last_refresh": rfc3339(inputs.now()),
         "refresh_interval_seconds": REFRESH_INTERVAL_S,
         **(gateway_members(tiers.gateway) if tiers.gateway is not None else {}),
     }
     if "email" not in data and text(account.user, "public_email"):
         data["email"] = text(account.user, "public_email")
-    found = yield from ask_for_models(account.instance, account.token)
-    if found:
-        data["discovered_models"] = [model.name for model in found]
+    if not tiers.has_gateway:
+        data[DISCOVERED] = []
+    elif found := (yield from ask_for_models(instance, token)).found:
+        data[DISCOVERED] = list(dict.fromkeys(model.name for model in found))
     return LoginResult(
-        file_name=gitlab_file_name(account.instance, account.name, is_pat=account.is_pat),
+        file_name=gitlab_file_name(instance, account.name, is_pat=account.is_pat),
         data=data,
         label=text(data, "label"),
-        notes=tuple(_notes(tiers)),
+        notes=tuple(_notes(tiers, data)),
     )
 
 
-def _tiers(account: _Account) -> Flow[_Tiers]:
-    tiers = _Tiers()
-    try:
-        yield from ask_agent_platform(account.instance, account.token)
-        tiers.has_agent = True
-    except LoginError as exc:
-        tiers.missing.append(_about(exc, AGENT_WHAT))
-    try:
-        tiers.gateway = yield from ask_gateway(account.instance, account.token)
-    except LoginError as exc:
-        tiers.missing.append(_about(exc, GATEWAY_WHAT))
-    return tiers
-
-
-def _about(error: LoginError, what: str) -> LoginError:
-    """Let a missing scope end the login; any other failure is about one way of access."""
-    if error.code == "missing_scope":
-        raise error
-    if what in error.message:
-        return error
-    return LoginError(f"{what}: {error.message}", code=error.code, hint=error.hint, status=error.status)
-
-
-def _require_text_endpoints(account: _Account, tiers: _Tiers) -> Flow[None]:
-    """Make sure that at least one of GitLab's text endpoints answers; explain everything when none does."""
-    probes: tuple[tuple[str, JsonObject], ...] = (
-        ("/code_suggestions/completions", _PROBE),
-        ("/chat/completions", {"content": "Say hello.", "with_clean_history": True}),
-    )
-    for path, body in probes:
-        answer = yield Send(api_call(account.instance, path, account.token, body=body))
-        if answer.is_success:
-            return
-        tiers.missing.append(_about(duo_error(answer, account.instance, REST_WHAT), REST_WHAT))
-    raise _nothing_works(account.instance, tiers.missing)
-
-
-def _nothing_works(instance: str, missing: list[LoginError]) -> LoginError:
-    reasons = "; ".join(dict.fromkeys(error.message for error in missing))
-    passing = {"unavailable", "unreachable", "timeout", "rate_limited"}
-    if any(error.code in passing for error in missing):
-        return LoginError(
-            f"GitLab Duo on {instance} does not answer at present: {reasons}",
-            code="unreachable",
-            status=missing[-1].status,
-            hint="Try again later.",
-        )
-    return LoginError(
-        f"the account can sign in to {instance}, but has no way to GitLab Duo: {reasons}",
-        code="no_seat",
-        status=missing[-1].status,
-        hint="It needs a GitLab Duo seat, and Duo switched on for the instance or group.",
-    )
-
-
-def _notes(tiers: _Tiers) -> list[str]:
-    """Say what the owner should know about an account that works."""
-    said: Callable[[LoginError], str] = lambda error: f"{error.message}. {error.hint}".strip()  # noqa: E731
-    notes = [f"Not available: {said(error)}" for error in tiers.missing]
-    if not tiers.has_gateway:
-        notes.append(
-            "Only GitLab's text endpoints can be used: no tools, no images, and GitLab chooses the model."
-        )
-    return notes
+def _notes(tiers: Tiers, data: Mapping[str, JsonValue]) -> Iterator[str]:
+    """Say which ways there are, what the stable name stands for, and why other ways are not there."""
+    if tiers.has_gateway:
+        first = next((found.name for found in named_in(data) if found.proxy is not None), DEFAULT_MODEL)
+        yield f"Open to this account: {' and '.join(tiers.open)}."
+        yield f"The model name {ALIAS} stands for {first} at present."
+    else:
+        yield f"Open to this account: only {REST_WHAT} ({REST_MEANS})."
+    for error in tiers.missing.values():
+        yield f"Not open: {error.message.rstrip('.')}. {error.hint}".rstrip()

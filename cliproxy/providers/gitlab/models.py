@@ -17,6 +17,7 @@ from cliproxy.catalog import static
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.credentials.model import Credential
 from cliproxy.ir.request import Family
+from cliproxy.providers.gitlab.instance import setting_of
 from cliproxy.wire.jsontext import JsonObject, JsonValue, child, text
 
 ALIAS: Final = "gitlab-duo"
@@ -24,6 +25,8 @@ ALIAS: Final = "gitlab-duo"
 REFERENCE: Final = "duo-chat-"
 DEFAULT_MODEL: Final = "claude-sonnet-4-5-20250929"
 OWNER: Final = "gitlab"
+DISCOVERED: Final = "discovered_models"
+"""Member of a credential file: what the last login found. An empty list: there is none to choose."""
 
 
 class Vendor(StrEnum):
@@ -149,12 +152,18 @@ class Found:
     vendor: str = ""
     label: str = ""
 
+    @property
+    def proxy(self) -> Vendor | None:
+        """Whose model proxy has it; ``None``: none, as far as can be told."""
+        said = Vendor(self.vendor) if self.vendor in {Vendor.ANTHROPIC, Vendor.OPENAI} else None
+        return vendor_of(self.name) or said
+
 
 def named_in(data: Mapping[str, JsonValue]) -> Iterator[Found]:
     """Yield the models that a credential file or a ``direct_access`` answer names, the assigned one first."""
     yield from _read(data.get("model_details"))
     yield from _read({"model_provider": data.get("model_provider"), "model_name": data.get("model_name")})
-    for name in ("models", "supported_models", "discovered_models"):
+    for name in ("models", "supported_models", DISCOVERED):
         yield from _read(data.get(name))
 
 
@@ -188,42 +197,46 @@ class Target:
 
 
 def target_of(credential: Credential, model: str) -> Target:
-    """Say what a model name comes to. The alias is the assigned model, or GitLab's default."""
+    """Say what a model name comes to. The alias is the owner's choice, the assigned model, or GitLab's
+    default: the first of them that a model proxy has."""
     known = list(named_in(credential.data))
     if model.lower() == ALIAS:
-        first = known[0] if known else Found(text(credential.options, "default_model") or DEFAULT_MODEL)
-        return Target(first.name, vendor_of(first.name) or _vendor_named(first.vendor))
+        candidates = [*chosen(credential), *known]
+        first = next((found for found in candidates if found.proxy is not None), Found(DEFAULT_MODEL))
+        return Target(first.name, first.proxy)
     name = vendor_name(model)
     said = next((found.vendor for found in known if found.name == name), "")
-    return Target(name, vendor_of(name) or _vendor_named(said))
+    return Target(name, Found(name, said).proxy)
 
 
-def _vendor_named(vendor: str) -> Vendor | None:
-    return Vendor(vendor) if vendor in {Vendor.ANTHROPIC, Vendor.OPENAI} else None
+def chosen(credential: Credential) -> list[Found]:
+    """Return the model the owner wants behind the alias, if he has said so."""
+    name = setting_of(credential, "default_model")
+    return [Found(listed_name(name))] if name else []
 
 
 def offered(found: Iterable[Found]) -> tuple[ModelInfo, ...]:
     """Return the models to offer for what was found; the first one is also offered under the alias.
 
-    A model that no proxy has can only be reached through GitLab's own endpoints, which choose the model
-    themselves: it is offered as the alias alone.
+    Models that no proxy has are left out: whatever is assigned for completing code need not be one to talk
+    to. Where none remains, the alias is offered alone, and GitLab chooses the model.
     """
     offers: dict[str, ModelInfo] = {}
     taken: set[str] = set()
-    for index, model in enumerate(found):
-        vendor = vendor_of(model.name) or _vendor_named(model.vendor)
+    for model in found:
+        vendor = model.proxy
         if vendor is None or model.name.lower() in taken:
             continue
-        aliases = [ALIAS] if index == 0 else []
+        aliases = [] if offers else [ALIAS]
         aliases += [name for name in _other_names(model.name) if name not in taken]
         taken |= {model.name.lower(), *aliases}
         offers[model.name] = _info(model, vendor, tuple(aliases))
-    if ALIAS not in taken:
-        info = ModelInfo(
-            id=ALIAS, display_name="GitLab Duo", owned_by=OWNER, description="GitLab's own choice"
-        )
-        return (info, *offers.values())
-    return tuple(offers.values())
+    return tuple(offers.values()) or (_OWN_CHOICE,)
+
+
+_OWN_CHOICE: Final = ModelInfo(
+    id=ALIAS, display_name="GitLab Duo (GitLab's own choice)", owned_by=OWNER, description="gitlab"
+)
 
 
 def _row_of(name: str) -> DuoModel | None:
@@ -263,7 +276,9 @@ def everything() -> list[Found]:
 
 def static_models(credential: Credential) -> tuple[ModelInfo, ...]:
     """Return what the credential itself names; while that is nothing, all models of the table."""
-    return offered(list(named_in(credential.data)) or everything())
+    if credential.data.get(DISCOVERED) == []:
+        return offered([])
+    return offered([*chosen(credential), *(list(named_in(credential.data)) or everything())])
 
 
 # --- GitLab's list ------------------------------------------------------------------------------------------

@@ -152,7 +152,13 @@ def test_a_credential_without_any_token_cannot_be_renewed() -> None:
 AGENT = Sends(
     method="POST",
     url=f"{HOST}/api/v4/ai/third_party_agents/direct_access",
-    json={"feature_flags": {"DuoAgentPlatformNext": True}},
+    json={
+        "feature_flags": {
+            "DuoAgentPlatformNext": True,
+            "duo_agent_platform": True,
+            "duo_agent_platform_agentic_chat": True,
+        }
+    },
     bearer="glpat",
 )
 GATEWAY = Sends(method="POST", url=f"{HOST}/api/v4/code_suggestions/direct_access", json=None, bearer="glpat")

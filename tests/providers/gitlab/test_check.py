@@ -51,19 +51,47 @@ def test_an_account_that_has_everything() -> None:
     )
 
 
-def test_an_account_that_has_nothing() -> None:
-    forbidden = answer(403, {"message": "403 Forbidden"})
-    script = [
+FORBIDDEN = answer(403, {"message": "403 Forbidden"})
+
+
+def closed_gateways() -> list[Beat]:
+    off = answer(403, {"message": "403 Forbidden - Direct connections are disabled"})
+    return [
         user(),
-        post("/code_suggestions/connection_details", forbidden),
-        post("/ai/third_party_agents/direct_access", forbidden),
-        post("/code_suggestions/direct_access", forbidden),
+        post("/code_suggestions/connection_details", FORBIDDEN),
+        post("/ai/third_party_agents/direct_access", answer(404, {})),
+        post("/code_suggestions/direct_access", off),
+    ]
+
+
+def test_an_account_that_has_the_text_endpoints_only() -> None:
+    script = [
+        *closed_gateways(),
+        post("/code_suggestions/completions", FORBIDDEN),
+        post("/chat/completions", answer(201, "Hello.")),
         post("/code_suggestions/enabled", answer(404, {})),
     ]
-    lines = play(check(account(project_path="a/b"), TOKENS), script)
-    assert lines[1] == "connection details: not told (403 Forbidden)"
-    assert lines[2].startswith("the agent platform: not available (")
-    assert lines[4] == "code suggestions for a/b: off or unknown"
+    assert play(check(account(project_path="a/b"), TOKENS), script)[1:] == (
+        "connection details: not told (403 Forbidden)",
+        "the agent platform: not available: cannot be found (its version or edition lacks it).",
+        "the Code Suggestions gateway: not available: direct connections are switched off: 403 Forbidden -"
+        " Direct connections are disabled. An administrator can allow them in the GitLab Duo settings.",
+        "GitLab's text endpoints: available (no tools, no images, and GitLab chooses the model)",
+        "code suggestions for a/b: off or unknown",
+    )
+
+
+def test_an_account_that_has_nothing_is_in_trouble() -> None:
+    script = [
+        *closed_gateways(),
+        post("/code_suggestions/completions", FORBIDDEN),
+        post("/chat/completions", FORBIDDEN),
+    ]
+    with pytest.raises(LoginError) as caught:
+        play(check(account(), TOKENS), script)
+    assert caught.value.code == "no_seat"
+    for reason in ("the agent platform", "direct connections are switched off", "text endpoints"):
+        assert reason in caught.value.message
 
 
 def test_a_token_that_has_ended_is_an_error() -> None:

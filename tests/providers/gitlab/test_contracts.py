@@ -8,15 +8,15 @@ from cliproxy.errors import BadRequest, Kind, Scope
 from cliproxy.providers.base import Call
 from cliproxy.providers.gitlab.contracts import (
     FILL,
+    LIMITS,
     REST_CHAT,
     REST_CODE,
-    agent_base_url,
     contracts_for,
     gateway_url,
 )
 from cliproxy.providers.gitlab.models import Vendor
 from cliproxy.wire.http import Headers, HttpCall
-from cliproxy.wire.jsontext import dumps, loads
+from cliproxy.wire.jsontext import dumps, loads, loads_object
 from cliproxy.wire.secret import Secret
 
 HOST = "https://gitlab.example.com"
@@ -132,13 +132,6 @@ def test_addresses_of_the_vendors_proxies(base: str, vendor: Vendor, expected: s
     assert gateway_url(base, vendor) == expected
 
 
-def test_where_the_agent_platform_is() -> None:
-    assert agent_base_url(account()) == "https://cloud.gitlab.com"
-    assert agent_base_url(account(duo_gateway_base_url="https://gw/ai")) == "https://gw/ai"
-    configured = account(options={"ai_gateway_url": "https://own"}, duo_gateway_base_url="https://gw/ai")
-    assert agent_base_url(configured) == "https://own"
-
-
 # --- prepared requests -------------------------------------------------------------------------------------
 
 GATEWAY_TOKEN = Token(
@@ -148,10 +141,29 @@ GATEWAY_TOKEN = Token(
 )
 
 
+@pytest.mark.parametrize(
+    ("settings", "token_url", "base"),
+    [
+        ({}, "", "https://cloud.gitlab.com/ai"),
+        ({"duo_gateway_base_url": "https://gw/ai"}, "", "https://gw/ai"),
+        ({"duo_gateway_base_url": "https://old/ai"}, "https://told/ai", "https://told/ai"),
+        ({"options": {"ai-gateway-url": "https://own"}}, "https://told/ai", "https://own"),
+        ({"ai_gateway_url": "https://own/"}, "https://told/ai", "https://own"),
+    ],
+)
+def test_the_owner_the_token_and_the_last_login_say_where_a_gateway_is(
+    settings: dict, token_url: str, base: str
+) -> None:
+    token = Token(value=Secret("T"), base_url=token_url)
+    call = prepared(account(**settings), "claude-opus-5", "agent-anthropic", token=token)
+    assert call.url == f"{base}/v1/proxy/anthropic/v1/messages"
+
+
 def prepared(credential: Credential, model: str, contract_id: str, **changes) -> HttpCall:
     action = changes.pop("action", Action.GENERATE)
     contract = next(c for c in contracts_for(credential, model, action) if c.id == contract_id)
-    token = GATEWAY_TOKEN if contract.needs is not TokenSlot.ACCOUNT else Token(value=Secret("glpat"))
+    usual = GATEWAY_TOKEN if contract.needs is not TokenSlot.ACCOUNT else Token(value=Secret("glpat"))
+    token = changes.pop("token", usual)
     facts = {"body": dumps({"model": model, "x": 1}), "stream": True, "user_agent": "cliproxy/1", **changes}
     call = contract.prepare(Call(credential=credential, token=token, model=model, action=action, **facts))
     assert isinstance(call, HttpCall)
@@ -264,8 +276,18 @@ def test_filling_in_turns_the_clients_request_into_a_suggestion() -> None:
         prepared(account(), "gitlab-duo", "fill", action=Action.FILL_IN_THE_MIDDLE, body=b"{}")
 
 
-def test_code_suggestions_are_rationed() -> None:
-    assert [(rule.count, rule.seconds) for rule in (*REST_CODE.rates, *FILL.rates)] == [(60, 60.0)] * 2
+def test_chatting_and_filling_share_gitlabs_limit_on_code_suggestions() -> None:
+    assert LIMITS[REST_CODE.id] == LIMITS[FILL.id]
+    assert (LIMITS[FILL.id].rule.count, LIMITS[FILL.id].rule.seconds) == (60, 60.0)
+
+
+def test_the_accounts_project_stands_in_for_one_the_client_does_not_name() -> None:
+    owner = account(options={"project-path": "group/own"})
+    bodies = [b'{"prompt": "x"}', b'{"prompt": "x", "project_path": "group/other"}']
+    calls = [
+        prepared(owner, "gitlab-duo", "fill", action=Action.FILL_IN_THE_MIDDLE, body=body) for body in bodies
+    ]
+    assert [loads_object(call.body)["project_path"] for call in calls] == ["group/own", "group/other"]
 
 
 # --- refusals ----------------------------------------------------------------------------------------------
@@ -357,7 +379,13 @@ def test_refusals_of_the_text_endpoints(status: int, body: object, kind: Kind, s
     failure = read("rest-chat", status, body)
     assert failure is not None
     assert (failure.kind, failure.scope) == (kind, scope)
-    assert read("rest-chat", 429, {}) is None
+
+
+@pytest.mark.parametrize(("headers", "wait"), [({"Retry-After": "17"}, 17.0), ({}, 60.0)])
+def test_the_limit_of_a_text_endpoint_closes_that_endpoint_only(headers: dict, wait: float) -> None:
+    failure = FILL.read_failure(429, Headers(headers), b'{"message": {"error": "too often"}}')
+    assert failure is not None
+    assert (failure.kind, failure.scope, failure.retry_after) == (Kind.RATE_LIMIT, Scope.CONTRACT, wait)
 
 
 def test_a_missing_scope_is_named() -> None:

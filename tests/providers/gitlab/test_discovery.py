@@ -51,8 +51,14 @@ def listed(*refs: str, pinned: str = "") -> object:
 EMPTY = answer(200, {"data": {"aiChatAvailableModels": None}})
 
 
+OPEN = [agent(answer(201, {"token": "T"})), Beat(Now(), 5.0)]
+CLOSED = [agent(answer(404, {}))]
+FORBIDDEN = answer(403, {"message": "403 Forbidden"})
+
+
 def test_the_assigned_model_leads_the_ones_to_choose_from() -> None:
     script = [
+        *CLOSED,
         gateway(answer(201, DIRECT)),
         groups(answer(200, [{"id": 1}])),
         asks("1", listed("gpt_5", "claude_opus_4_8")),
@@ -62,50 +68,81 @@ def test_the_assigned_model_leads_the_ones_to_choose_from() -> None:
     assert "gitlab-duo" in infos[0].aliases
 
 
+def test_the_owners_choice_leads_them_all() -> None:
+    script = [
+        *OPEN,
+        gateway(answer(201, DIRECT)),
+        groups(answer(200, [{"id": 1}])),
+        asks("1", listed("gpt_5", pinned="claude_opus_4_8")),
+    ]
+    infos = play(discover(account(default_model="claude-next-9"), TOKENS), script)
+    assert [info.id for info in infos] == ["claude-next-9", "claude-opus-4-8"]
+    assert "gitlab-duo" in infos[0].aliases
+
+
 def test_groups_are_asked_until_one_has_an_answer() -> None:
     script = [
         groups(answer(200, [{"id": 1}, {"id": 2}, {"id": 3}])),
         asks("1", EMPTY),
         asks("2", listed("gpt_5")),
     ]
-    found = play(ask_for_models(HOST, Secret("glpat")), script)
+    found = play(ask_for_models(HOST, Secret("glpat")), script).found
     assert [model.name for model in found] == ["gpt-5", "gpt-5"]
 
 
 @pytest.mark.parametrize("group", ["77", "gid://gitlab/Group/77"])
 def test_the_owner_may_name_the_group(group: str) -> None:
-    script = [gateway(answer(404, {})), asks("77", listed("gpt_5", pinned="claude_opus_5"))]
+    """A model its administrators pinned leaves no choice, whatever else is assigned."""
+    script = [*OPEN, gateway(answer(201, DIRECT)), asks("77", listed("gpt_5", pinned="claude_opus_5"))]
     infos = play(discover(account(duo_namespace_id=group), TOKENS), script)
     assert [info.id for info in infos] == ["claude-opus-5"]
 
 
 def test_where_nothing_is_listed_the_agent_platform_serves_the_whole_table() -> None:
-    script = [
-        gateway(answer(201, DIRECT)),
-        groups(answer(403, {})),
-        agent(answer(201, {"token": "T"})),
-        Beat(Now(), 5.0),
-    ]
+    script = [*OPEN, gateway(answer(201, DIRECT)), groups(answer(403, {}))]
     infos = play(discover(account(), TOKENS), script)
     assert infos[0].id == "claude-sonnet-4-5"
     assert {"gpt-5-codex", "claude-opus-5"} <= {info.id for info in infos}
 
 
 def test_without_list_and_agent_platform_the_assigned_model_remains() -> None:
-    script = [gateway(answer(201, DIRECT)), groups(answer(200, b"<html>")), agent(answer(404, {}))]
+    script = [*CLOSED, gateway(answer(201, DIRECT)), groups(answer(200, b"<html>"))]
     assert [info.id for info in play(discover(account(), TOKENS), script)] == ["claude-sonnet-4-5"]
 
 
 def test_what_the_file_names_is_the_last_resort() -> None:
-    script = [gateway(answer(503, {})), groups(answer(200, [])), agent(answer(404, {}))]
+    silent = {key: value for key, value in DIRECT.items() if key != "model_details"}
+    script = [*CLOSED, gateway(answer(201, silent)), groups(answer(200, []))]
     infos = play(discover(account(models=["claude-opus-5"]), TOKENS), script)
     assert [info.id for info in infos] == ["claude-opus-5"]
 
 
-def test_nothing_learned_changes_nothing() -> None:
-    broken = LoginError("cut off", code="unreachable")
-    script = [gateway(broken), groups(broken), agent(broken)]
-    assert play(discover(account(), TOKENS), script) == ()
+def test_where_no_gateway_is_open_gitlab_chooses_the_model() -> None:
+    script = [*CLOSED, gateway(FORBIDDEN)]
+    assert [info.id for info in play(discover(account(), TOKENS), script)] == ["gitlab-duo"]
+
+
+@pytest.mark.parametrize("passing", [answer(503, {}), LoginError("cut off", code="unreachable")])
+def test_nothing_learned_changes_nothing(passing) -> None:
+    """An outage is no reason to take back what is offered."""
+    assert play(discover(account(), TOKENS), [*CLOSED, gateway(passing)]) == ()
+
+
+REFUSED = answer(401, {"message": "401 Unauthorized"})
+
+
+def test_a_token_that_is_refused_everywhere_is_said_to_be() -> None:
+    who = Beat(Sends(method="GET", url=f"{HOST}/api/v4/user"), REFUSED)
+    with pytest.raises(LoginError) as caught:
+        play(discover(account(), TOKENS), [agent(REFUSED), gateway(REFUSED), who])
+    assert caught.value.code == "expired"
+
+
+def test_a_good_token_may_be_refused_by_the_gateways() -> None:
+    """So some instances answer an account without a seat."""
+    who = Beat(Sends(method="GET", url=f"{HOST}/api/v4/user"), answer(200, {"id": 42}))
+    infos = play(discover(account(), TOKENS), [agent(REFUSED), gateway(REFUSED), who])
+    assert [info.id for info in infos] == ["gitlab-duo"]
 
 
 @pytest.mark.parametrize(
@@ -113,4 +150,4 @@ def test_nothing_learned_changes_nothing() -> None:
 )
 def test_a_list_that_cannot_be_had_is_empty(reply) -> None:
     script = [groups(answer(200, [{"id": 1}, {"name": "no id"}, 5])), asks("1", reply)]
-    assert play(ask_for_models(HOST, Secret("glpat")), script) == []
+    assert play(ask_for_models(HOST, Secret("glpat")), script).found == []

@@ -10,6 +10,7 @@ from cliproxy.providers.gitlab.instance import (
     missing_scope,
     normal_url,
     reason_of,
+    setting_of,
     text_map,
 )
 from cliproxy.wire.jsontext import loads
@@ -34,11 +35,42 @@ def test_addresses_as_people_write_them(given: str, expected: str) -> None:
     assert normal_url(given) == expected
 
 
-@pytest.mark.parametrize("given", ["ftp://x", "https://", "https://x/?a=b", "https://x/#top"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "ftp://x",
+        "https://",
+        "https://x/?a=b",
+        "https://x/#top",
+        "https://x:port",
+        "https://[::1",
+        "not an address",
+        "https://me:hunter2@gitlab.example.com",
+    ],
+)
 def test_what_is_no_address_of_an_instance(given: str) -> None:
     with pytest.raises(LoginError) as caught:
         normal_url(given)
     assert caught.value.code == "unknown_instance"
+    assert "hunter2" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "value"),
+    [
+        ({}, {}, ""),
+        ({"rest_fallback": " never "}, {}, "never"),
+        ({"rest-fallback": "never"}, {}, "never"),
+        ({}, {"rest-fallback": "never"}, "never"),
+        ({"rest_fallback": ""}, {"rest-fallback": "always"}, "always"),
+        ({"rest_fallback": 5}, {}, ""),
+    ],
+)
+def test_settings_of_files_and_of_the_configuration(data: dict, options: dict, value: str) -> None:
+    credential = Credential(
+        id=CredentialId("g"), provider="gitlab", kind=CredentialKind.ACCOUNT, data=data, options=options
+    )
+    assert setting_of(credential, "rest_fallback") == value
 
 
 def test_the_instance_of_a_credential() -> None:
@@ -119,7 +151,7 @@ def test_a_missing_scope_says_what_the_token_has_and_needs() -> None:
     error = missing_scope(HOST, has="read_user")
     assert "lacks the scope api" in error.message
     assert "it has read_user" in error.message
-    assert "scope api" in error.hint
+    assert f"{HOST}/-/user_settings/personal_access_tokens?scopes=api" in error.hint
 
 
 def test_header_maps_keep_only_filled_texts() -> None:

@@ -93,7 +93,10 @@ def test_a_personal_token_that_opens_everything() -> None:
     result = log_in_with_token([user(), *own_token(), *agent(), *gateway(), *no_list()])
     assert result.file_name == "gitlab-duo.dev-pat.json"
     assert result.label == "Duo.Dev (PAT)"
-    assert result.notes == ()
+    assert result.notes == (
+        "Open to this account: the agent platform and the Code Suggestions gateway.",
+        "The model name gitlab-duo stands for claude-sonnet-4-5 at present.",
+    )
     assert result.data == {
         "type": "gitlab",
         "base_url": "https://gitlab.com",
@@ -181,17 +184,16 @@ def test_the_models_one_may_choose_are_kept() -> None:
 
 def test_the_agent_platform_may_be_missing() -> None:
     result = log_in_with_token([user(), *own_token(), *agent(MISSING), *gateway(), *no_list()])
-    (note,) = result.notes
-    assert note.startswith("Not available: ")
-    assert "the agent platform" in note
+    assert result.notes[0] == "Open to this account: the Code Suggestions gateway."
+    assert result.notes[-1].startswith("Not open: the agent platform cannot be found")
     assert result.data["duo_gateway_token"] == "gateway-token"
 
 
 def test_direct_connections_may_be_switched_off() -> None:
     off = answer(403, {"message": "403 Forbidden - Direct connections are disabled"})
     result = log_in_with_token([user(), *own_token(), *agent(), *gateway(off), *no_list()])
-    (note,) = result.notes
-    assert "direct connections are switched off" in note
+    assert "stands for claude-sonnet-4-5-20250929" in result.notes[1]
+    assert "direct connections are switched off" in result.notes[-1]
     assert "duo_gateway_token" not in result.data
 
 
@@ -202,11 +204,11 @@ def test_the_text_endpoints_alone_are_enough_and_said_to_be_little() -> None:
         *agent(FORBIDDEN),
         *gateway(FORBIDDEN),
         post("/code_suggestions/completions", answer(200, {"choices": []})),
-        *no_list(),
     ]
     result = log_in_with_token(script)
     assert len(result.notes) == 3
-    assert "no tools" in result.notes[-1]
+    assert "only GitLab's text endpoints (no tools" in result.notes[0]
+    assert result.data["discovered_models"] == []
 
 
 def test_chat_alone_is_enough() -> None:
@@ -217,9 +219,8 @@ def test_chat_alone_is_enough() -> None:
         *gateway(MISSING),
         post("/code_suggestions/completions", FORBIDDEN),
         post("/chat/completions", answer(201, "Hello.")),
-        *no_list(),
     ]
-    assert log_in_with_token(script).notes[-1].startswith("Only GitLab's text endpoints")
+    assert "only GitLab's text endpoints" in log_in_with_token(script).notes[0]
 
 
 def nothing(reply: object) -> list[Beat]:

@@ -132,8 +132,21 @@ def test_the_alias_is_the_assigned_model() -> None:
 
 def test_without_an_assigned_model_the_alias_is_gitlabs_default() -> None:
     assert target_of(account(), "gitlab-duo") == Target(DEFAULT_MODEL, Vendor.ANTHROPIC)
-    chosen = account(options={"default_model": "gpt-5"})
-    assert target_of(chosen, "gitlab-duo") == Target("gpt-5", Vendor.OPENAI)
+
+
+def test_the_owners_choice_stands_behind_the_alias() -> None:
+    details = {"model_provider": "anthropic", "model_name": "claude-sonnet-4-5"}
+    owner = account({"default-model": "duo-chat-gpt-5-codex"}, model_details=details)
+    assert target_of(owner, "gitlab-duo") == Target("gpt-5-codex", Vendor.OPENAI)
+    first, second = static_models(owner)
+    assert (first.id, first.aliases[0]) == ("gpt-5-codex", "gitlab-duo")
+    assert second.id == "claude-sonnet-4-5"
+
+
+def test_a_model_that_only_completes_code_does_not_stand_behind_the_alias() -> None:
+    details = {"model_provider": "fireworks_ai", "model_name": "codestral_2501"}
+    assert target_of(account(model_details=details), "gitlab-duo").vendor is Vendor.ANTHROPIC
+    assert target_of(account(model_details=details, models=["gpt-5"]), "gitlab-duo").name == "gpt-5"
 
 
 def test_the_requested_model_decides_not_the_assigned_one() -> None:
@@ -164,10 +177,16 @@ def test_no_name_is_offered_twice() -> None:
     assert len(names) == len({name.lower() for name in names})
 
 
-def test_a_model_no_proxy_has_is_offered_as_the_alias_alone() -> None:
-    infos = offered([Found("mistral-large"), Found("claude-opus-5")])
-    assert [info.id for info in infos] == ["gitlab-duo", "claude-opus-5"]
-    assert infos[1].aliases == ("duo-chat-opus-5",)
+def test_models_no_proxy_has_are_left_out() -> None:
+    (info,) = offered([Found("mistral-large"), Found("claude-opus-5")])
+    assert (info.id, info.aliases) == ("claude-opus-5", ("gitlab-duo", "duo-chat-opus-5"))
+
+
+@pytest.mark.parametrize("found", [[], [Found("mistral-large")]])
+def test_where_no_model_remains_the_alias_is_offered_alone(found: list[Found]) -> None:
+    (info,) = offered(found)
+    assert (info.id, info.aliases) == ("gitlab-duo", ())
+    assert info.thinking is None
 
 
 def test_static_models_are_what_the_file_names_or_everything() -> None:
@@ -178,6 +197,11 @@ def test_static_models_are_what_the_file_names_or_everything() -> None:
     assert len(infos) == len(everything()) == 25
     assert infos[0].id == DEFAULT_MODEL
     assert "gitlab-duo" in infos[0].aliases
+
+
+def test_where_the_login_found_nothing_to_choose_the_alias_is_all_there_is() -> None:
+    stale = {"model_details": {"model_provider": "openai", "model_name": "gpt-5"}}
+    assert [info.id for info in static_models(account(**stale, discovered_models=[]))] == ["gitlab-duo"]
 
 
 # --- GitLab's list -----------------------------------------------------------------------------------------
