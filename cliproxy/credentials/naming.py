@@ -10,7 +10,6 @@ one user name on two instances makes two files.
 
 import hashlib
 import re
-from collections.abc import Sequence
 from typing import Final
 
 SUFFIX: Final = ".json"
@@ -20,10 +19,8 @@ GITLAB_HOST: Final = "gitlab.com"
 
 _BANNED: Final = re.compile(r'[\x00-\x20\x7f-\x9f<>:"/\\|?*\u200b-\u200f\u2028-\u202f\ufeff]+')
 _ODD_FOR_GITLAB: Final = re.compile(r"[^a-z0-9_.-]+")
-_NOT_ALPHANUMERIC: Final = re.compile(r"[\W_]+")
 _MAX_PART: Final = 80
 _FALLBACK: Final = "account"
-_TEAM_PLAN: Final = "team"
 
 
 def safe_part(text: str) -> str:
@@ -61,24 +58,3 @@ def gitlab_file_name(base_url: str, user: str, *, is_pat: bool) -> str:
 
 def _for_gitlab(text: str) -> str:
     return _ODD_FOR_GITLAB.sub("-", text).strip("-.")
-
-
-def gemini_file_name(email: str, projects: Sequence[str]) -> str:
-    """Name the file of a Gemini CLI account: its one project, or ``all``."""
-    return file_name("gemini", email, projects[0] if len(projects) == 1 else "all")
-
-
-def codex_file_name(email: str, plan: str = "", account_id: str = "") -> str:
-    """Name the file of a Codex account.
-
-    One address may be a member of several teams, so the hash of the team's account goes in, too.
-    """
-    words = "-".join(_NOT_ALPHANUMERIC.sub(" ", plan.lower()).split())
-    digest = hashlib.sha256(account_id.encode()).hexdigest()[:8] if words == _TEAM_PLAN else ""
-    return file_name("codex", digest, email, words)
-
-
-def vertex_file_name(project: str, prefix: str = "") -> str:
-    """Name the file of a Vertex service account."""
-    spelled = re.sub(r"[/\\:]", "_", project.strip()).replace(" ", "-")
-    return file_name("vertex", prefix, spelled)

@@ -1,27 +1,15 @@
 """Points in time as credential files spell them, read and written as Unix seconds.
 
 Files come from several programs: RFC 3339, ``YYYY-MM-DD HH:MM[:SS]`` (taken as UTC), Unix seconds or
-milliseconds, as numbers or as texts, under several names, and sometimes inside a ``token`` object.
+milliseconds, as numbers or as texts.
 """
 
 import math
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from cliproxy.config.normalize import duration_s
-from cliproxy.credentials.files import TOKEN_OBJECT
 from cliproxy.wire.jsontext import JsonValue
-
-EXPIRY_MEMBERS: Final = ("expired", "expire", "expires_at", "expiresAt", "expiry", "expires")
-REFRESH_MEMBERS: Final = ("last_refresh", "lastRefresh", "last_refreshed_at", "lastRefreshedAt")
-INTERVAL_MEMBERS: Final = (
-    "refresh_interval_seconds",
-    "refreshIntervalSeconds",
-    "refresh_interval",
-    "refreshInterval",
-)
 
 _MILLISECONDS_FROM: Final = 100_000_000_000
 """Numbers from here on are milliseconds: as seconds they would lie beyond the year 5000."""
@@ -59,33 +47,3 @@ def _from_text(spelled: str) -> float | None:
 def rfc3339(seconds: float) -> str:
     """Write a point in time, to the second, in UTC."""
     return datetime.fromtimestamp(min(max(seconds, 0.0), _LATEST), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def expiry_of(data: Mapping[str, JsonValue]) -> float | None:
-    """Return when the token of a file ends, if it says so; its own members before those of ``token``."""
-    return _first_time(data, EXPIRY_MEMBERS)
-
-
-def last_refresh_of(data: Mapping[str, JsonValue]) -> float | None:
-    """Return when the token of a file was last renewed, if the file says so."""
-    return _first_time(data, REFRESH_MEMBERS)
-
-
-def refresh_interval_of(data: Mapping[str, JsonValue]) -> float | None:
-    """Return how often the file asks to be renewed, in seconds."""
-    for member in INTERVAL_MEMBERS:
-        value = data.get(member)
-        if isinstance(value, str):
-            value = duration_s(value)
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _LATEST:
-            return float(value)
-    return None
-
-
-def _first_time(data: Mapping[str, JsonValue], members: tuple[str, ...]) -> float | None:
-    inner = data.get(TOKEN_OBJECT)
-    for holder in (data, inner if isinstance(inner, dict) else {}):
-        for member in members:
-            if (found := unix_time(holder.get(member))) is not None:
-                return found
-    return None

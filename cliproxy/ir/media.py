@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from cliproxy.ir.request import Audio, Document, Image, Inline, MediaSource, Remote, Video
+from cliproxy.ir.request import Inline, MediaSource, Remote
 
 UNKNOWN_MIME: Final = "application/octet-stream"
 
@@ -117,16 +117,3 @@ def mime_of_image_format(image_format: str) -> str:
     """Return the MIME type of an image format such as ``webp``; a MIME type stays what it is."""
     name = image_format.lower()
     return name if "/" in name else _IMAGE_FORMATS.get(name) or f"image/{name}"
-
-
-def part_of(source: Inline | Remote, name: str = "") -> Image | Audio | Video | Document:
-    """Make the part that media of a MIME type belong in; what is nothing else is a document."""
-    match source.mime.partition("/")[0].lower():
-        case "image":
-            return Image(source)
-        case "audio":
-            return Audio(source)
-        case "video":
-            return Video(source)
-        case _:
-            return Document(source, name=name)

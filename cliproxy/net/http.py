@@ -197,10 +197,6 @@ class Upstreams:
                 await client.aclose()
         self._clients.clear()
 
-    def use_proxy(self, proxy_url: Secret | None) -> None:
-        """Set the proxy of calls that name none; running calls keep theirs."""
-        self._default_proxy = proxy_url
-
     def open(self, call: UpstreamCall) -> AbstractAsyncContextManager[UpstreamStream]:
         """Send a call and enter with the head of its answer; leaving closes the connection unless it was read
         to the end.

@@ -6,13 +6,10 @@ from hypothesis import strategies as st
 
 from cliproxy.credentials.naming import (
     MAX_NAME,
-    codex_file_name,
     file_name,
-    gemini_file_name,
     gitlab_file_name,
     is_plain_name,
     safe_part,
-    vertex_file_name,
 )
 
 
@@ -31,39 +28,6 @@ from cliproxy.credentials.naming import (
 )
 def test_gitlab(base_url, user, is_pat, name):
     assert gitlab_file_name(base_url, user, is_pat=is_pat) == name
-
-
-@pytest.mark.parametrize(
-    ("projects", "name"),
-    [
-        (["p1"], "gemini-a@b.c-p1.json"),
-        (["p1", "p2"], "gemini-a@b.c-all.json"),
-        ([], "gemini-a@b.c-all.json"),
-    ],
-)
-def test_gemini(projects, name):
-    assert gemini_file_name("a@b.c", projects) == name
-
-
-@pytest.mark.parametrize(
-    ("plan", "account", "name"),
-    [
-        ("", "", "codex-a@b.c.json"),
-        ("Plus", "acc", "codex-a@b.c-plus.json"),
-        ("ChatGPT  Pro_Lite", "acc", "codex-a@b.c-chatgpt-pro-lite.json"),
-        ("team", "acc", "codex-41432230-a@b.c-team.json"),
-    ],
-)
-def test_codex(plan, account, name):
-    assert codex_file_name("a@b.c", plan, account) == name
-
-
-@pytest.mark.parametrize(
-    ("project", "prefix", "name"),
-    [("p1", "", "vertex-p1.json"), ("a/b:c d", "", "vertex-a_b_c-d.json"), ("p1", "eu", "vertex-eu-p1.json")],
-)
-def test_vertex(project, prefix, name):
-    assert vertex_file_name(project, prefix) == name
 
 
 @pytest.mark.parametrize(

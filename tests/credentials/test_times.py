@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cliproxy.credentials.times import expiry_of, last_refresh_of, refresh_interval_of, rfc3339, unix_time
+from cliproxy.credentials.times import rfc3339, unix_time
 
 NOON = 1_767_268_800.0
 """2026-01-01 12:00 UTC."""
@@ -73,37 +73,3 @@ def test_what_is_written_reads_back(seconds):
 @pytest.mark.parametrize("seconds", [-1e20, 1e20])
 def test_moments_beyond_the_calendar_are_written_as_its_ends(seconds):
     assert len(rfc3339(seconds)) == len("2026-01-01T12:00:00Z")
-
-
-@pytest.mark.parametrize("member", ["expired", "expire", "expires_at", "expiresAt", "expiry", "expires"])
-def test_expiry_under_all_its_names(member):
-    assert expiry_of({member: NOON}) == NOON
-    assert expiry_of({"token": {member: NOON}}) == NOON
-
-
-def test_the_files_own_expiry_comes_before_that_of_its_token_object():
-    assert expiry_of({"token": {"expiry": 1}, "expired": NOON}) == NOON
-    assert expiry_of({"token": {"expiry": NOON}, "expired": "unknown"}) == NOON
-    assert expiry_of({"token": "text"}) is None
-
-
-def test_last_refresh():
-    assert last_refresh_of({"last_refresh": "2026-01-01T12:00:00Z"}) == NOON
-    assert last_refresh_of({"lastRefreshedAt": NOON}) == NOON
-    assert last_refresh_of({}) is None
-
-
-@pytest.mark.parametrize(
-    ("data", "seconds"),
-    [
-        ({"refresh_interval_seconds": 240}, 240),
-        ({"refreshInterval": "4m"}, 240),
-        ({"refresh_interval": "240"}, 240),
-        ({"refresh_interval_seconds": 0}, None),
-        ({"refresh_interval_seconds": True}, None),
-        ({"refresh_interval_seconds": "often"}, None),
-        ({}, None),
-    ],
-)
-def test_refresh_interval(data, seconds):
-    assert refresh_interval_of(data) == seconds

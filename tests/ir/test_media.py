@@ -11,14 +11,13 @@ from cliproxy.ir.media import (
     mime_of_audio,
     mime_of_image_format,
     mime_of_name,
-    part_of,
     read_data_url,
     read_url,
     standard_base64,
     write_data_url,
     write_url,
 )
-from cliproxy.ir.request import Audio, Document, Image, Inline, Remote, Stored, Video
+from cliproxy.ir.request import Inline, Remote, Stored
 
 
 @pytest.mark.parametrize(
@@ -99,18 +98,6 @@ def test_audio_format_of_an_odd_type():
 def test_image_formats():
     expected = {"": "image/png", "jpg": "image/jpeg", "WEBP": "image/webp", "image/gif": "image/gif"}
     assert {name: mime_of_image_format(name) for name in expected} == expected
-
-
-@pytest.mark.parametrize(
-    ("mime", "kind"),
-    [("image/png", Image), ("audio/wav", Audio), ("video/mp4", Video), ("application/pdf", Document)],
-)
-def test_part_follows_the_type(mime, kind):
-    assert isinstance(part_of(Inline(mime, "AA==")), kind)
-
-
-def test_document_keeps_its_name():
-    assert part_of(Remote("https://x/a.pdf", "application/pdf"), "a.pdf").name == "a.pdf"
 
 
 @given(st.binary())
