@@ -56,6 +56,11 @@ def decode_ending(word: str, *, has_call: bool) -> Ending:
     return Ending(reason, native=word)
 
 
+def is_reason_for_silence(word: str) -> bool:
+    """Tell whether an answer that ended for this reason may be empty."""
+    return _REASONS.get(word, FinishReason.STOP) is not FinishReason.STOP
+
+
 def blocked(word: str) -> Ending:
     """The prompt itself was refused: there are no candidates."""
     return Ending(FinishReason.CONTENT_FILTER, native=word)

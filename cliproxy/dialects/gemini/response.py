@@ -13,7 +13,7 @@ from cliproxy.dialects.base import Glimpse
 from cliproxy.dialects.gemini.decoder import CITATIONS, GeminiStreamDecoder
 from cliproxy.dialects.gemini.encoder import call_part, head_of, opaque_part, signed
 from cliproxy.dialects.gemini.errors import decode_error
-from cliproxy.dialects.gemini.outcome import decode_usage, encode_ending, encode_usage
+from cliproxy.dialects.gemini.outcome import decode_usage, encode_ending, encode_usage, is_reason_for_silence
 from cliproxy.dialects.gemini.parts import DIALECT_ID, encode_media
 from cliproxy.dialects.gemini.spelling import camel
 from cliproxy.errors import DialectError
@@ -113,13 +113,19 @@ def inspect_response(body: JsonObject) -> Glimpse:
     usage = child(node, "usageMetadata") or child(node, "cpaUsageMetadata")
     candidates = [camel(candidate) for candidate in objects(node, "candidates")]
     is_blocked = bool(text(camel(child(node, "promptFeedback")), "blockReason"))
-    is_finished = is_blocked or any(text(candidate, "finishReason") for candidate in candidates)
-    says = any(items(child(candidate, "content"), "parts") for candidate in candidates)
+    ends = [word for candidate in candidates if (word := text(candidate, "finishReason"))]
+    # An answer may be empty for a reason; one that just stops has nothing to stop.
+    is_explained = is_blocked or any(is_reason_for_silence(word) for word in ends)
     return Glimpse(
         usage=decode_usage(usage) if usage else None,
-        has_content=is_finished or says,
-        is_finished=is_finished,
+        has_content=is_explained or any(_says_something(candidate) for candidate in candidates),
+        is_finished=is_blocked or bool(ends),
     )
+
+
+def _says_something(candidate: JsonObject) -> bool:
+    parts = items(child(candidate, "content"), "parts")
+    return any(part != {"text": ""} for part in parts)
 
 
 def decode_count(body: JsonObject) -> int | None:

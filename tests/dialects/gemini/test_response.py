@@ -241,11 +241,15 @@ def test_the_vendors_own_types_accept_it():
     ("body", "has_content", "is_finished"),
     [
         ({"candidates": [{"content": {"parts": [{"text": "a"}]}}]}, True, False),
-        ({"candidates": [{"content": {"parts": []}, "finishReason": "STOP"}]}, True, True),
+        ({"candidates": [{"content": {"parts": []}, "finishReason": "STOP"}]}, False, True),
+        ({"candidates": [{"content": {"parts": [{"text": ""}]}, "finishReason": "STOP"}]}, False, True),
+        ({"candidates": [{"content": {"parts": []}, "finishReason": "SAFETY"}]}, True, True),
+        ({"candidates": [{"finishReason": "MAX_TOKENS"}]}, True, True),
+        ({"candidates": [{"content": {"parts": [{"functionCall": {}}]}}]}, True, False),
         ({"candidates": [{"content": {}}]}, False, False),
         ({"promptFeedback": {"blockReason": "SAFETY"}}, True, True),
         ({"usageMetadata": {"promptTokenCount": 1}}, False, False),
-        ({"response": {"candidates": [{"finish_reason": "STOP"}]}}, True, True),
+        ({"response": {"candidates": [{"finish_reason": "STOP"}]}}, False, True),
         ({}, False, False),
     ],
 )
