@@ -19,6 +19,7 @@ Library exceptions leave this module as :class:`~cliproxy.errors.TransportError`
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
+from http import HTTPStatus
 from math import inf
 from typing import Final, Protocol
 
@@ -39,6 +40,7 @@ from cliproxy.wire.http import (
     UpstreamCall,
 )
 from cliproxy.wire.secret import Secret
+from cliproxy.wire.veil import veil_of
 
 USER_AGENT: Final = f"cliproxy/{__version__}"
 NO_PROXY_WORDS: Final = frozenset({"", "direct", "none"})
@@ -61,6 +63,8 @@ _STREAM_HEADERS: Final = tuple(
     for name, value in _HEADERS
 )
 
+ILLEGAL: Final = "the request is not legal HTTP; a key or a header holds characters that none may have"
+
 _FAULTS: Final[tuple[tuple[type[Exception], Kind, str, str], ...]] = (
     (httpx.ConnectTimeout, Kind.TIMEOUT, "connect", "connecting took too long"),
     (httpx.PoolTimeout, Kind.TIMEOUT, "connect", "no connection became free"),
@@ -76,7 +80,7 @@ _FAULTS: Final[tuple[tuple[type[Exception], Kind, str, str], ...]] = (
         "body",
         "the upstream broke the HTTP protocol or closed early",
     ),
-    (httpx.LocalProtocolError, Kind.INTERNAL, "send", "the request is not legal HTTP"),
+    (httpx.LocalProtocolError, Kind.INTERNAL, "send", ILLEGAL),
     (httpx.UnsupportedProtocol, Kind.INVALID_REQUEST, "connect", "the URL's scheme is not supported"),
     (httpx.InvalidURL, Kind.INVALID_REQUEST, "connect", "the URL is not valid"),
     (httpx.HTTPError, Kind.UNAVAILABLE, "body", "the HTTP exchange failed"),
@@ -106,7 +110,9 @@ class UpstreamStream(Protocol):
 def _fault(exc: Exception, host: str) -> TransportError:
     for kind_of_exception, kind, phase, text in _FAULTS:
         if isinstance(exc, kind_of_exception):
-            reason = str(exc).split("\n", 1)[0]
+            # The library quotes what is illegal about our own request, and that may be a key.
+            is_ours = isinstance(exc, httpx.LocalProtocolError)
+            reason = "" if is_ours else str(exc).split("\n", 1)[0]
             detail = f" ({reason})" if reason and "://" not in reason else ""
             return TransportError(f"{host}: {text}{detail}", kind=kind, phase=phase)
     raise exc
@@ -236,10 +242,12 @@ class Upstreams:
         raise TransportError(f"{host}: no answer within {first_byte:g} s", kind=Kind.TIMEOUT, phase="head")
 
     async def fetch(self, call: HttpCall) -> HttpAnswer:
-        """Send a call and return the whole answer, whatever its status. Raises
-        :class:`~cliproxy.errors.TransportError`."""
+        """Send a call and return the whole answer, whatever its status. An error does not quote what was sent
+        in confidence. Raises :class:`~cliproxy.errors.TransportError`."""
         async with self.open(call) as stream:
             body = await stream.read_all(MAX_ANSWER_BYTES)
+            if stream.status >= HTTPStatus.BAD_REQUEST:
+                body = veil_of(call).data(body)
             return HttpAnswer(status=stream.status, headers=stream.headers, body=body)
 
     def _client(self, call: HttpCall) -> httpx.AsyncClient:
@@ -290,6 +298,8 @@ def build_request(call: HttpCall) -> httpx.Request:
         )
     except httpx.InvalidURL as exc:
         raise _fault(exc, "the upstream") from exc
+    except UnicodeEncodeError:
+        raise TransportError(ILLEGAL, kind=Kind.INTERNAL, phase="send") from None
 
 
 def check_proxy_url(proxy: str) -> None:

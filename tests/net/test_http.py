@@ -268,3 +268,27 @@ async def test_a_bad_url_is_an_error_not_a_crash() -> None:
         for url in ("nonsense", "ftp://x.example/", "http://[bad"):
             with pytest.raises(TransportError):
                 await upstreams.fetch(get(url))
+
+
+@pytest.mark.parametrize("key", ["secret-a\nb", "secret-\x00", "secret-\u00e9", "secret-\u4e2d"])
+async def test_a_key_that_no_header_can_carry_is_not_quoted(key: str) -> None:
+    async with serving(sends(body(b""))) as server, Upstreams() as upstreams:
+        with pytest.raises(TransportError, match="not legal HTTP") as caught:
+            await upstreams.fetch(get(server.url, headers=Headers({"X-Api-Key": key})))
+    assert "secret" not in caught.value.message
+
+
+async def test_an_error_does_not_quote_what_was_sent_in_confidence() -> None:
+    refusal = b"HTTP/1.1 400 Bad\r\ncontent-length: 31\r\n\r\nno grant for rt-0123456789, sir"
+    form = Headers({"Content-Type": "application/x-www-form-urlencoded"})
+    async with serving(sends(refusal)) as server, Upstreams() as upstreams:
+        # The server of these tests reads heads only, so the call is its connection's last.
+        call = HttpCall(
+            method="POST",
+            url=server.url,
+            headers=form,
+            body=b"refresh_token=rt-0123456789",
+            proxy_url=DIRECT,
+        )
+        answer = await upstreams.fetch(call)
+    assert answer.body == b"no grant for ***, sir"
