@@ -53,9 +53,10 @@ _BUDGETS: Final[Mapping[str, int]] = {
 _DYNAMIC: Final = -1
 _MAX_DIGITS: Final = 9
 
-_CLAUDE_DEFAULT_MAX_TOKENS: Final = 32000
+CLAUDE_DEFAULT_MAX_TOKENS: Final = 32000
 """What the Claude encoder writes for a request without a limit."""
-_CLAUDE_MIN_BUDGET: Final = 1024
+CLAUDE_MIN_BUDGET: Final = 1024
+"""The smallest budget its API accepts for any model."""
 
 _CLAUDE_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "minimal": ("low",),
@@ -372,7 +373,7 @@ def _unchecked(amount: _Amount, case: _Case) -> _Amount:
     if case.style == "levels":
         return _level(level_of_budget(amount.budget)) if amount.mode == "budget" else amount
     if amount.mode == "level" and (case.style == "gemini" or not (case.is_same_family or case.from_name)):
-        return _budget(_BUDGETS[_known_level(amount.level, case)])
+        return _budget(budget_of_level(_known_level(amount.level, case)))
     return amount
 
 
@@ -401,7 +402,7 @@ def _checked_level(amount: _Amount, support: ThinkingSupport, case: _Case) -> _A
     if not support.efforts:
         if not support.has_budgets:
             return _on(support)
-        return _budget(_BUDGETS[_known_level(amount.level, case)])
+        return _budget(budget_of_level(_known_level(amount.level, case)))
     if case.is_same_family or amount.level not in LEVELS:
         case.refuse(f'level "{amount.level}" not supported, valid levels: {", ".join(support.levels)}')
     return _level(_nearest(amount.level, support.efforts))
@@ -507,12 +508,12 @@ def _with_room(request: IRRequest, case: _Case, max_output: int | None) -> IRReq
     assert reasoning.budget is not None
     limit = request.sampling.max_tokens or 0
     if limit <= 0:
-        limit = max_output or _CLAUDE_DEFAULT_MAX_TOKENS
+        limit = max_output or CLAUDE_DEFAULT_MAX_TOKENS
         if max_output:
             request = evolve(request, sampling=evolve(request.sampling, max_tokens=max_output))
     if reasoning.budget < limit:
         return request
-    least = (case.support and case.support.min_budget) or _CLAUDE_MIN_BUDGET
+    least = (case.support and case.support.min_budget) or CLAUDE_MIN_BUDGET
     if limit - 1 >= least:
         return evolve(request, reasoning=evolve(reasoning, budget=limit - 1))
     off = Reasoning(level=OFF, visible=False, from_name=case.from_name)

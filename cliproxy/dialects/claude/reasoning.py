@@ -8,10 +8,8 @@ and stays among the members this dialect alone understands.
 from typing import Final
 
 from cliproxy.ir.request import Reasoning
+from cliproxy.ir.thinking import CLAUDE_MIN_BUDGET
 from cliproxy.wire.jsontext import DELETE, Changes, JsonObject, child, integer, text
-
-MIN_BUDGET: Final = 1024
-"""The smallest budget the API accepts for any model."""
 
 _SHOWN: Final[dict[str, bool]] = {"summarized": True, "omitted": False}
 _ADAPTIVE: Final = frozenset({"adaptive", "auto"})
@@ -74,7 +72,9 @@ def patch_reasoning(reasoning: Reasoning, body: JsonObject) -> Changes:
     budget, limit = integer(thinking, "budget_tokens"), integer(body, "max_tokens")
     if budget is not None and limit is not None and budget >= limit:
         # The budget is a part of the answer's length; a body too short for any is too short to think.
-        thinking = {**thinking, "budget_tokens": limit - 1} if limit > MIN_BUDGET else {"type": "disabled"}
+        thinking = (
+            {**thinking, "budget_tokens": limit - 1} if limit > CLAUDE_MIN_BUDGET else {"type": "disabled"}
+        )
     output = {key: value for key, value in child(body, "output_config").items() if key != "effort"}
     effort = effort_of(reasoning)
     if effort is not None:

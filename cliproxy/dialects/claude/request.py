@@ -59,9 +59,9 @@ from cliproxy.ir.request import (
     Video,
 )
 from cliproxy.ir.signatures import Replay, family_of_model, has_foreign_signature, replay
+from cliproxy.ir.thinking import CLAUDE_DEFAULT_MAX_TOKENS
 from cliproxy.wire.jsontext import JsonObject, JsonValue, child, flag, items, number, strings, text
 
-DEFAULT_MAX_TOKENS: Final = 32000
 UNREADABLE: Final = "[content that this model cannot read]"
 """What a user said of whose words and pictures nothing could be written."""
 BILLING_PREFIX: Final = "x-anthropic-billing-header:"
@@ -213,7 +213,7 @@ def encode_request(request: IRRequest, ctx: ExchangeContext) -> JsonObject:
     """Write a request for an upstream. Raises :class:`~cliproxy.errors.DialectError` if it says nothing."""
     body: JsonObject = {"model": request.model}
     body.update(own_extras(request.extras))
-    body["max_tokens"] = request.sampling.max_tokens or DEFAULT_MAX_TOKENS
+    body["max_tokens"] = request.sampling.max_tokens or CLAUDE_DEFAULT_MAX_TOKENS
     system = [*items(body, "system"), *(_write_system(said) for said in request.system)]
     if system:
         body["system"] = system
