@@ -312,7 +312,7 @@ def test_parts_of_one_message_stay_together():
         (FinishReason.STOP, "completed", None),
         (FinishReason.STOP_SEQUENCE, "completed", None),
         (FinishReason.TOOL_CALLS, "completed", None),
-        (FinishReason.REFUSAL, "completed", None),
+        (FinishReason.REFUSAL, "incomplete", {"reason": "content_filter"}),
         (FinishReason.LENGTH, "incomplete", {"reason": "max_output_tokens"}),
         (FinishReason.CONTENT_FILTER, "incomplete", {"reason": "content_filter"}),
         (FinishReason.PAUSE, "incomplete", None),
@@ -323,6 +323,12 @@ def test_parts_of_one_message_stay_together():
 def test_reason_decides_the_status(reason, status, details):
     _, response = stopped(*block(BlockKind.TEXT, TextDelta(0, "a")), reason=reason)
     assert (response["status"], response["incomplete_details"]) == (status, details)
+
+
+def test_a_refusal_in_words_of_its_own_completes_the_answer():
+    """Without them only the status can say that the model declined."""
+    _, response = stopped(*block(BlockKind.REFUSAL, TextDelta(0, "no")), reason=FinishReason.REFUSAL)
+    assert (response["status"], response["incomplete_details"]) == ("completed", None)
 
 
 def test_what_the_limit_cut_off_is_incomplete():
