@@ -3,7 +3,7 @@
 Streams of thinking models are silent for minutes; what each of them holds decides how many a small machine
 carries. The server holds both connections of a stream, so that its share is compared with the bare relay's,
 which holds them, too. After the streams have been dropped, it is checked that their upstream connections are
-closed, and that the server is as fast as before: a pool full of dead connections slows every later request.
+closed, and whether a request costs what it did before: a pool full of dead connections slows every later one.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -30,8 +30,8 @@ CLOSE_LIMIT_S: Final = 10.0
 POOLED: Final = 32
 """Connections that may stay open to the upstream when no stream is left."""
 UNARY: Final = Load(mode="unary", connections=1)
-SPEED_RUNS: Final = 3
-SPEED_RUN_S: Final = 0.5
+COST_RUNS: Final = 5
+COST_RUN_S: Final = 0.5
 
 
 @frozen(kw_only=True)
@@ -46,8 +46,9 @@ class Held:
     """Bytes, when the streams are gone."""
     left_open: int
     """Connections to the upstream at that time."""
-    speed_before: float
-    speed_after: float
+    cost_before: float
+    """Processor seconds of one small request before the streams."""
+    cost_after: float
 
     def cells(self) -> list[str]:
         """Render the row."""
@@ -57,8 +58,8 @@ class Held:
             f"{self.per_stream / KB:.1f}",
             f"{self.after / MB:.1f}",
             f"{self.left_open}",
-            f"{self.speed_before:.0f}",
-            f"{self.speed_after:.0f}",
+            f"{self.cost_before * 1e6:.0f}",
+            f"{self.cost_after * 1e6:.0f}",
         ]
 
 
@@ -68,8 +69,8 @@ HEAD: Final = (
     "kB/stream",
     "after MB",
     "left open",
-    "req/s before",
-    "req/s after",
+    "us/req before",
+    "us/req after",
 )
 
 
@@ -100,28 +101,34 @@ async def hold(process: processes.Running, target: Target, upstream: processes.R
     """Measure one process."""
     for load in (UNARY, Load(mode="coalesced", connections=1), Load(mode="burst", connections=1)):
         await judge(target, load)
-    speed_before = await _speed(target)
+    cost_before = await _cost(process, target)
     await trio.sleep(SETTLE_S)
     at_rest = process.memory_bytes()
     async with idle_streams(target, streams):
         await trio.sleep(SETTLE_S)
         per_stream = (process.memory_bytes() - at_rest) / streams
     left_open = await _connections_left(upstream)
-    speed_after = await _speed(target)
+    await trio.sleep(SETTLE_S)
+    cost_after = await _cost(process, target)
     return Held(
         name=f"{target.name}, {target.dialect.id} -> {target.upstream}",
         at_rest=at_rest,
         per_stream=per_stream,
         after=process.memory_bytes(),
         left_open=left_open,
-        speed_before=speed_before,
-        speed_after=speed_after,
+        cost_before=cost_before,
+        cost_after=cost_after,
     )
 
 
-async def _speed(target: Target) -> float:
-    samples = [await run(target, UNARY, SPEED_RUN_S) for _ in range(SPEED_RUNS)]
-    return median(sample.answers / sample.duration for sample in samples)
+async def _cost(process: processes.Running, target: Target) -> float:
+    """Return the processor time of one small request, the median of some runs."""
+    costs: list[float] = []
+    for _ in range(COST_RUNS):
+        before = process.cpu_seconds()
+        sample = await run(target, UNARY, COST_RUN_S)
+        costs.append((process.cpu_seconds() - before) / sample.answers)
+    return median(costs)
 
 
 async def _connections_left(upstream: processes.Running) -> int:
