@@ -23,9 +23,11 @@ __all__ = [
     "login",
     "main",
     "models",
+    "output",
     "prompts",
     "server",
     "usage",
+    "world",
 ]
 
 COMMAND_MODULES: Final = {

@@ -1,65 +1,82 @@
 """``check``: say everything about configuration and credential files, and look at the accounts where that is
 possible."""
 
-import sys
 import time
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Final
 
 import trio
+from attrs import evolve
 
 from cliproxy.cli.exits import FAILURE, OK
 from cliproxy.cli.flags import Arguments
-from cliproxy.cli.world import source_of, state_of
+from cliproxy.cli.output import complain_about, say
+from cliproxy.cli.world import config_of, log_quietly
 from cliproxy.config.load import Loaded
-from cliproxy.credentials.model import Credential
+from cliproxy.credentials.model import Credential, CredentialId
 from cliproxy.errors import ConfigError, LoginError, Problem, StoreError
 from cliproxy.providers import PROVIDERS
+from cliproxy.service.certificate import check_certificate
 from cliproxy.service.listen import choose_binding
 from cliproxy.service.logins import World, run_flow, sender
 from cliproxy.service.run import opened
 from cliproxy.service.service import Service
-from cliproxy.service.state import State, read_config
+from cliproxy.service.state import State, complete
 
-LIMIT_S = 30.0
+LIMIT_S: Final = 30.0
+"""For what one account has to say."""
+CONCURRENT: Final = 8
 
 
 def run(arguments: Arguments) -> int:
     """Print the findings; 1 when something does not work."""
+    log_quietly(arguments)
     try:
         return trio.run(_check, arguments)
     except* (ConfigError, StoreError) as group:
-        print(f"cliproxy: {group.exceptions[0]}", file=sys.stderr)
+        complain_about(group)
     return FAILURE
 
 
 async def _check(arguments: Arguments) -> int:
-    loaded, store, has_file = await read_config(source_of(arguments), Path.home())
-    print(f"configuration: {loaded.source}" + ("" if has_file else " (does not exist; defaults are used)"))
-    _print_findings(loaded)
+    source = await config_of(arguments)
+    loaded = _judged(source.loaded)
+    say(
+        f"configuration: {loaded.source}"
+        + ("" if source.has_file else " (does not exist; defaults are used)")
+    )
+    _say_findings(loaded)
     if loaded.errors:
         return FAILURE
-    try:
-        binding = choose_binding(loaded.config, loaded.source)
-    except ConfigError as exc:
-        print(f"  error: {exc}")
-        return FAILURE
-    print(f"  listens on port {binding.port}: {binding.reason}")
-    print(f"credential files: {store.auth_dir}")
-    state = await state_of(arguments)
+    binding = choose_binding(loaded.config, loaded.source)
+    say(f"  listens on port {binding.port}: {binding.reason}")
+    state = await complete(source, PROVIDERS)
+    say(f"credential files: {source.store.auth_dir}")
     for warning in state.warnings:
-        print(f"  warning: {warning}")
+        say(f"  warning: {warning}")
     for problem in state.problems:
-        print(f"  error: {problem}")
-    trouble = await _look_at_accounts(state)
+        say(f"  error: {problem}")
+    is_well = await _look_at_accounts(state)
     if not state.credentials:
-        print("no accounts: log in with `cliproxy login gitlab`, or add keys to the configuration")
-    return FAILURE if trouble or state.problems else OK
+        say("no accounts: log in with `cliproxy login gitlab`, or add keys to the configuration")
+    return OK if is_well and not state.problems else FAILURE
 
 
-def _print_findings(loaded: Loaded) -> None:
-    for problem in loaded.errors:
-        print(f"  error: {loaded.source}: {problem}")
+def _judged(loaded: Loaded) -> Loaded:
+    """Add what would keep the server from starting to the errors of a configuration that can be read."""
+    if loaded.errors:
+        return loaded
+    try:
+        choose_binding(loaded.config, loaded.source, loaded.lines.get("host"))
+        check_certificate(loaded.config.tls, loaded.source, loaded.lines)
+    except ConfigError as exc:
+        return evolve(loaded, errors=exc.problems)
+    return loaded
+
+
+def _say_findings(loaded: Loaded) -> None:
     kinds: tuple[tuple[str, tuple[Problem, ...]], ...] = (
+        ("error", loaded.errors),
         ("warning", loaded.warnings),
         ("unknown key, kept", loaded.unknown),
         ("old key, read as its successor", loaded.migrations),
@@ -67,36 +84,49 @@ def _print_findings(loaded: Loaded) -> None:
     )
     for kind, problems in kinds:
         for problem in problems:
-            print(f"  {kind}: {problem}")
+            say(f"  {kind}: {loaded.source}: {problem}")
 
 
 async def _look_at_accounts(state: State) -> bool:
-    """Print what each account can do; tell whether one is in trouble."""
-    trouble = False
-    async with opened(state, PROVIDERS) as service:
-        for credential in state.credentials:
-            name = credential.source or credential.id
-            note = " (disabled)" if credential.disabled else ""
-            print(f"account {name}: {credential.provider} {credential.label}{note}")
-            if credential.disabled:
-                continue
+    """Print what each account can do; tell whether all that are in use are well."""
+    lines: dict[CredentialId, list[str]] = {credential.id: [] for credential in state.credentials}
+    troubled: set[CredentialId] = set()
+    limiter = trio.CapacityLimiter(CONCURRENT)
+
+    async def look(service: Service, credential: Credential) -> None:
+        trouble = ""
+        async with limiter:
             try:
                 with trio.fail_after(LIMIT_S):
-                    for line in await _looked_at(service, credential):
-                        print(f"  {line}")
+                    lines[credential.id] += await _looked_at(service, credential, lines)
             except LoginError as exc:
-                trouble = True
-                print(f"  error: {exc.message} {exc.hint}".rstrip())
+                trouble = f"{exc.message} {exc.hint}".rstrip()
             except trio.TooSlowError:
-                trouble = True
-                print(f"  error: no answer within {LIMIT_S:g} s")
-    return trouble
+                trouble = f"no answer within {LIMIT_S:g} s"
+        if trouble:
+            troubled.add(credential.id)
+            lines[credential.id].append(f"error: {trouble}")
+
+    async with opened(state, PROVIDERS) as service, trio.open_nursery() as nursery:
+        for credential in state.credentials:
+            if not credential.disabled:
+                nursery.start_soon(look, service, credential, name=f"check {credential.id}")
+    for credential in state.credentials:
+        note = " (disabled)" if credential.disabled else ""
+        say(f"account {credential.source or credential.id}: {credential.provider} {credential.label}{note}")
+        for line in lines[credential.id]:
+            say(f"  {line}")
+    return not troubled
 
 
-async def _looked_at(service: Service, credential: Credential) -> tuple[str, ...]:
+async def _looked_at(
+    service: Service, credential: Credential, lines: Mapping[CredentialId, list[str]]
+) -> tuple[str, ...]:
     provider = service.snapshots.providers[credential.provider]
     if provider.check is None:
         return ()
     tokens = {slot: await service.tokens.ensure_fresh(credential, slot) for slot in list(provider.slots)[:1]}
-    world = World(send=sender(service.upstreams, credential.proxy_url), now=time.time, note=print)
+    world = World(
+        send=sender(service.upstreams, credential.proxy_url), now=time.time, note=lines[credential.id].append
+    )
     return await run_flow(provider.check(credential, tokens), world)

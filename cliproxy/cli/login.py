@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
@@ -14,9 +13,10 @@ import trio
 from cliproxy.cli import prompts
 from cliproxy.cli.exits import FAILURE, OK, PORT_IN_USE
 from cliproxy.cli.flags import LOGINS, Arguments, LoginFlag
-from cliproxy.cli.world import source_of
+from cliproxy.cli.output import complain, complain_about, leaves, say
+from cliproxy.cli.world import config_of, log_quietly
 from cliproxy.credentials.files import merge_tokens, to_bytes
-from cliproxy.errors import ConfigError, LoginError, StoreError
+from cliproxy.errors import ConfigError, CredentialError, LoginError, StoreError
 from cliproxy.login.steps import OpenCallback, Show
 from cliproxy.net.browser import open_browser
 from cliproxy.net.callback import LOOPBACK, open_listener
@@ -25,7 +25,6 @@ from cliproxy.providers import PROVIDERS
 from cliproxy.providers.base import Login, LoginInputs, LoginResult
 from cliproxy.service.logins import Callback, World, after_a_while, asker, run_login, sender, tunnel_hint
 from cliproxy.service.run import proxy_of
-from cliproxy.service.state import read_config
 from cliproxy.stores.base import Store
 from cliproxy.wire.jsontext import JsonError, loads_object
 
@@ -41,18 +40,17 @@ def run(arguments: Arguments) -> int:
         return OK
     login = _login_of(arguments.login)
     if login is None:
-        print(
-            f"cliproxy: the login -{arguments.login.name} is not available in this version", file=sys.stderr
-        )
+        complain(f"the login -{arguments.login.name} is not available in this version")
         return FAILURE
+    log_quietly(arguments)
+    code = FAILURE
     try:
-        return trio.run(_log_in, login, arguments)
+        code = trio.run(_log_in, login, arguments)
     except* LoginError as group:
-        return_code = _explain(group)
-    except* (ConfigError, StoreError) as group:
-        print(f"cliproxy: {group.exceptions[0]}", file=sys.stderr)
-        return_code = FAILURE
-    return return_code
+        code = _explained(group)
+    except* (ConfigError, CredentialError, StoreError) as group:
+        complain_about(group)
+    return code
 
 
 def _list_logins() -> None:
@@ -63,15 +61,14 @@ def _list_logins() -> None:
         print(f"  cliproxy login {flag.provider + method:<{COLUMN}} {flag.help.rstrip('.')}{ready}")
 
 
-def _explain(group: BaseExceptionGroup[LoginError]) -> int:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, LoginError)
-    print(f"cliproxy: login failed: {error.message}", file=sys.stderr)
-    if error.hint:
-        print(error.hint, file=sys.stderr)
-    return CODES.get(error.code, FAILURE)
+def _explained(group: BaseExceptionGroup[LoginError]) -> int:
+    """Say why a login failed and return the exit code."""
+    code = FAILURE
+    for error in leaves(group):
+        assert isinstance(error, LoginError)
+        complain(f"login failed: {error.message}\n{error.hint}".rstrip())
+        code = CODES.get(error.code, code)
+    return code
 
 
 def _login_of(flag: LoginFlag) -> Login | None:
@@ -79,11 +76,12 @@ def _login_of(flag: LoginFlag) -> Login | None:
 
 
 async def _log_in(login: Login, arguments: Arguments) -> int:
-    loaded, store, _ = await read_config(source_of(arguments), Path.home())
+    source = await config_of(arguments)
+    loaded, store = source.loaded, source.store
     if loaded.errors:
         raise ConfigError(loaded.source, loaded.errors)
     for warning in await store.prepare():
-        prompts.say(warning)
+        say(warning)
     clients = {name: _client(client) for name, client in loaded.config.oauth_clients.items()}
     inputs = LoginInputs(
         options=arguments.values,
@@ -95,9 +93,9 @@ async def _log_in(login: Login, arguments: Arguments) -> int:
         result = await run_login(login.flow(inputs), _world(arguments, upstreams))
     await save(store, result)
     for note in result.notes:
-        prompts.say(note)
-    prompts.say(f"Logged in as {result.label}. Saved to {Path(store.auth_dir) / result.file_name}")
-    prompts.say("A running server picks the account up after a restart; otherwise start one: cliproxy server")
+        say(note)
+    say(f"Logged in as {result.label}. Saved to {Path(store.auth_dir) / result.file_name}")
+    say("A running server picks the account up after a restart; otherwise start one: cliproxy server")
     return OK
 
 
@@ -116,16 +114,16 @@ def _world(arguments: Arguments, upstreams: Upstreams) -> World:
     async def show(step: Show) -> None:
         opened = wants_browser and step.open_browser and await open_browser(step.url)
         if opened:
-            prompts.say("Opening the browser. If it does not appear:")
+            say("Opening the browser. If it does not appear:")
         prompts.say_where(step)
 
     def open_callback(step: OpenCallback) -> AbstractAsyncContextManager[Callback]:
         port = arguments.number("oauth-callback-port") or step.port
         if not wants_browser:
-            prompts.say(tunnel_hint(port))
+            say(tunnel_hint(port))
         host = arguments.values.get("oauth-callback-host", "")
         if host:
-            prompts.say(f"The callback listens on {host}; anybody who can reach that address can reach it.")
+            say(f"The callback listens on {host}; anybody who can reach that address can reach it.")
         return open_listener(
             port, step.path, host_in_url=step.host_in_url, bind=(host,) if host else LOOPBACK
         )
@@ -134,7 +132,7 @@ def _world(arguments: Arguments, upstreams: Upstreams) -> World:
     return World(
         send=sender(upstreams),
         now=time.time,
-        note=prompts.say,
+        note=say,
         ask=asker(arguments.values, os.environ, prompts.ask if is_attended else None),
         show=show,
         open_callback=open_callback,

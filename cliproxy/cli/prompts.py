@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import trio
 
+from cliproxy.cli.output import say
 from cliproxy.login.steps import Ask, Show
+from cliproxy.observe.logs import one_line
 
 
 def has_terminal() -> bool:
@@ -40,15 +42,10 @@ async def paste() -> str:
     )
 
 
-def say(text: str) -> None:
-    """Print a line for the owner."""
-    print(text, flush=True)
-
-
 def say_where(step: Show) -> None:
-    """Print where to go."""
+    """Print where to go. The address is shown as it is, even if a part of it looks like a key."""
     if step.text:
         say(step.text)
-    say(f"Visit the following URL to continue:\n{step.url}")
+    print(f"Visit the following URL to continue:\n{one_line(step.url)}", flush=True)
     if step.code:
         say(f"and enter the code: {step.code}")

@@ -1,7 +1,7 @@
 """``server``: read everything, listen, say where and what to try, serve until stopped."""
 
 import logging
-import sys
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -11,14 +11,16 @@ from attrs import evolve
 from cliproxy import __version__
 from cliproxy.cli.exits import FAILURE, OK
 from cliproxy.cli.flags import Arguments
+from cliproxy.cli.output import complain_about
 from cliproxy.cli.world import state_of
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential
-from cliproxy.errors import ConfigError, StoreError
+from cliproxy.errors import ConfigError, Problem, StoreError
 from cliproxy.observe.logs import configure
 from cliproxy.providers import PROVIDERS
 from cliproxy.providers.demo import demo_credential
 from cliproxy.server.app import app_for
+from cliproxy.service.certificate import check_certificate
 from cliproxy.service.listen import Binding, choose_binding, open_sockets
 from cliproxy.service.run import Options, run_server
 from cliproxy.service.state import State
@@ -33,18 +35,9 @@ def run(arguments: Arguments) -> int:
     """Run the server; 1 when it cannot start."""
     try:
         return trio.run(_serve, arguments)
-    except* (ConfigError, StoreError, OSError) as group:
-        for exc in _leaves(group):
-            print(f"cliproxy: {exc}", file=sys.stderr)
+    except* (ConfigError, StoreError) as group:
+        complain_about(group)
     return FAILURE
-
-
-def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
-    for exc in group.exceptions:
-        if isinstance(exc, BaseExceptionGroup):
-            yield from _leaves(exc)
-        else:
-            yield exc
 
 
 async def _serve(arguments: Arguments) -> int:
@@ -53,8 +46,10 @@ async def _serve(arguments: Arguments) -> int:
     state = evolve(state, loaded=evolve(state.loaded, config=config))
     configure(debug=config.debug or "debug" in arguments.switches)
     extra = (demo_credential(),) if "demo" in arguments.switches else ()
-    binding = choose_binding(config, state.loaded.source)
-    sockets = open_sockets(binding)
+    source, lines = state.loaded.source, state.loaded.lines
+    binding = choose_binding(config, source, None if "host" in arguments.values else lines.get("host"))
+    check_certificate(config.tls, source, lines)
+    sockets = _listening(binding, source)
     _report(state)
     options = Options(
         state=state, providers=PROVIDERS, binding=binding, make_app=app_for, sockets=sockets, extra=extra
@@ -63,6 +58,13 @@ async def _serve(arguments: Arguments) -> int:
         urls = await nursery.start(run_server, options)
         print("\n".join(greeting(urls, binding, [*state.credentials, *extra], config)), flush=True)
     return OK
+
+
+def _listening(binding: Binding, source: str) -> list[socket.socket]:
+    try:
+        return open_sockets(binding)
+    except OSError as exc:
+        raise ConfigError(source, [Problem(exc.strerror or str(exc))]) from exc
 
 
 def with_flags(config: Config, arguments: Arguments) -> Config:

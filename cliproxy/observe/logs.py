@@ -65,15 +65,15 @@ class LineFormatter(logging.Formatter):
         return redacted(f"[{when}] [{request_id.get() or NO_REQUEST}] [{level:<5}] [{source}] {message}")
 
 
-def configure(*, debug: bool, stream: TextIO | None = None) -> None:
-    """Send the program's log to a stream, standard error by default."""
+def configure(*, debug: bool, stream: TextIO | None = None, level: int = logging.INFO) -> None:
+    """Send the program's log to a stream, standard error by default; ``debug`` overrides the level."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(LineFormatter())
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
     root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    logging.getLogger("cliproxy").setLevel(logging.DEBUG if debug else logging.INFO)
+    root.setLevel(level)
+    logging.getLogger("cliproxy").setLevel(logging.DEBUG if debug else level)
     for noisy in ("httpx2", "httpcore2", "hypercorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,17 +1,20 @@
 """The seam between the ASGI server and the framework.
 
-Two things are arranged here that neither side does by itself:
+Three things are arranged here that neither side does by itself:
 
 * the nursery of a request is put into its scope, so that the pump of a streamed answer runs in it and dies
   with it: when the client disconnects, the nursery is cancelled, and the upstream connection closes in the
   same instant;
 * the **last** message of a response is sent under a short shield. At the end of a response the server reports
   a disconnect to the application before it has closed or re-armed the connection, in the very task that is
-  sending; the framework answers by cancelling that task, and the connection would stay open for ever.
+  sending; the framework answers by cancelling that task, and the connection would stay open for ever;
+* a fault of ours behind the head of a response is logged, and the connection is cut: there is no status to
+  tell it with any more, and a proper end would make half an answer look like a whole one.
 
 A response with a complete body is sent as one message instead of two.
 """
 
+import logging
 from typing import Final, TypeVar, cast
 
 import trio
@@ -28,6 +31,8 @@ from quart.wrappers.response import DataBody
 from quart_trio.asgi import TrioASGIHTTPConnection
 from werkzeug.wrappers import Response as WerkzeugResponse
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 NURSERY: Final = "cliproxy.nursery"
@@ -42,11 +47,14 @@ class HttpConnection(TrioASGIHTTPConnection):
         """Run the request in a nursery of its own."""
         request = self._create_request_from_scope(send)
         received = trio.Event()
-        async with trio.open_nursery() as nursery:
-            # The scope is an open dictionary by specification.
-            cast("dict[str, object]", self.scope).update({NURSERY: nursery, BODY_RECEIVED: received})
-            nursery.start_soon(self.handle_messages, nursery, request, receive)
-            nursery.start_soon(self.handle_request, nursery, request, send)
+        try:
+            async with trio.open_nursery() as nursery:
+                # The scope is an open dictionary by specification.
+                cast("dict[str, object]", self.scope).update({NURSERY: nursery, BODY_RECEIVED: received})
+                nursery.start_soon(self.handle_messages, nursery, request, receive)
+                nursery.start_soon(self.handle_request, nursery, request, send)
+        except* Exception as group:
+            logger.error("connection cut by a fault of this program path=%s", request.path, exc_info=group)
 
     async def handle_messages(  # type: ignore[override]  # the parent widens its parent's signature too
         self, nursery: trio.Nursery, request: Request, receive: ASGIReceiveCallable

@@ -10,6 +10,7 @@ import time
 from typing import Final
 
 import trio
+from attrs import define, field
 
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.credentials.model import Credential
@@ -22,6 +23,17 @@ logger = logging.getLogger(__name__)
 
 AGAIN_S: Final = 600.0
 RETRY_S: Final = 120.0
+JITTER: Final = 0.1
+CONCURRENT: Final = 8
+"""Credentials asked at the same time."""
+REST: Final = 20.0
+"""Seconds of rest for each second that a rebuild takes."""
+
+
+def is_asked(service: Service, credential: Credential) -> bool:
+    """Whether there is anything to ask about a credential's models."""
+    provider = service.snapshots.providers[credential.provider]
+    return provider.discover is not None and not credential.disabled and not credential.models
 
 
 async def discover(service: Service, provider: Provider, credential: Credential) -> tuple[ModelInfo, ...]:
@@ -40,21 +52,53 @@ async def discover(service: Service, provider: Provider, credential: Credential)
     return await run_flow(provider.discover(credential, tokens), world)
 
 
-async def discover_for_ever(service: Service, credential: Credential) -> None:
-    """Ask now and every ten minutes. Returns at once for credentials that have nothing to ask."""
-    provider = service.snapshots.providers[credential.provider]
-    if provider.discover is None or credential.disabled or credential.models:
-        return
-    reason = ""
-    while True:
+@define(eq=False)
+class Discovery:
+    """Keeps the model lists of all credentials up to date."""
+
+    service: Service
+    _limiter: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(CONCURRENT), init=False)
+    _news: trio.Event = field(factory=trio.Event, init=False)
+
+    async def run(self) -> None:
+        """Ask now and every ten minutes, for ever."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._publish, name="discover: publish")
+            for credential in self.service.snapshots.current().credentials:
+                if is_asked(self.service, credential):
+                    nursery.start_soon(self._keep_asking, credential, name=f"discover {credential.id}")
+
+    async def _publish(self) -> None:
+        """Serve what was found, then rest in proportion: with thousands of accounts a rebuild takes long."""
+        while True:
+            await self._news.wait()
+            self._news = trio.Event()
+            begin = time.perf_counter()
+            self.service.snapshots.rebuild()
+            await trio.sleep(REST * (time.perf_counter() - begin))
+
+    async def _keep_asking(self, credential: Credential) -> None:
+        reason = ""
+        while True:
+            pause, trouble = await self._ask(credential)
+            if trouble and trouble != reason:
+                logger.warning("models not listed credential=%s cause=%s", credential.id, trouble)
+            reason = trouble
+            await trio.sleep(pause * self.service.rng.uniform(1.0, 1.0 + JITTER))
+
+    async def _ask(self, credential: Credential) -> tuple[float, str]:
+        """Ask once; return the seconds to wait and what went wrong."""
+        provider = self.service.snapshots.providers[credential.provider]
         try:
-            found = await discover(service, provider, credential)
+            async with self._limiter:
+                found = await discover(self.service, provider, credential)
         except LoginError as exc:
-            if exc.message != reason:
-                logger.warning("models not listed credential=%s cause=%s", credential.id, exc.message)
-            reason, pause = exc.message, max(RETRY_S, exc.retry_after or 0.0)
-        else:
-            reason, pause = "", AGAIN_S
-            service.snapshots.discovered(credential.id, found)
-            logger.debug("models listed credential=%s count=%d", credential.id, len(found))
-        await trio.sleep(pause)
+            return max(RETRY_S, exc.retry_after or 0.0), exc.message
+        except Exception:
+            # One provider that stumbles over an answer must not take the server down.
+            logger.exception("listing models failed credential=%s", credential.id)
+            return AGAIN_S, "a fault of this program"
+        logger.debug("models listed credential=%s count=%d", credential.id, len(found))
+        if self.service.snapshots.discovered(credential.id, found):
+            self._news.set()
+        return AGAIN_S, ""

@@ -34,8 +34,9 @@ class Binding:
     reason: str
 
 
-def choose_binding(config: Config, source: str = "config") -> Binding:
-    """Decide where to listen. Raises :class:`~cliproxy.errors.ConfigError` for an unsafe wish."""
+def choose_binding(config: Config, source: str = "config", line: int | None = None) -> Binding:
+    """Decide where to listen. Raises :class:`~cliproxy.errors.ConfigError` for an unsafe wish; ``line`` is
+    where it stands."""
     host = config.host.strip("[]")
     if not host:
         if config.api_keys:
@@ -50,7 +51,7 @@ def choose_binding(config: Config, source: str = "config") -> Binding:
             f"`{host}` is reachable from other machines and there are no `api-keys`: anybody could use "
             "your accounts. Configure keys, or set `allow-unauthenticated: true` if that is what you want"
         )
-        raise ConfigError(source, [Problem(message, path="host")])
+        raise ConfigError(source, [Problem(message, path="host", line=line)])
     return Binding((host,), config.port, "as configured by `host`")
 
 
@@ -100,7 +101,11 @@ def _addresses(hosts: Sequence[str]) -> list[tuple[socket.AddressFamily, str]]:
         return [(socket.AF_INET6, "::")] if socket.has_dualstack_ipv6() else [(socket.AF_INET, "0.0.0.0")]  # noqa: S104
     found: list[tuple[socket.AddressFamily, str]] = []
     for host in hosts:
-        for family, _, _, _, address in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM):
+        try:
+            known = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except OSError as exc:
+            raise OSError(exc.errno, f"cannot listen on {host}: {exc.strerror}") from exc
+        for family, _, _, _, address in known:
             if (family, str(address[0])) not in found:
                 found.append((family, str(address[0])))
     return found

@@ -24,7 +24,7 @@ from cliproxy.credentials.model import Credential, CredentialKind
 from cliproxy.errors import CredentialError
 from cliproxy.net.http import Upstreams
 from cliproxy.providers.base import Provider
-from cliproxy.service.discovery import discover_for_ever
+from cliproxy.service.discovery import Discovery
 from cliproxy.service.listen import Binding
 from cliproxy.service.refresh import Persist, Reread, TokenTable
 from cliproxy.service.service import Service
@@ -88,15 +88,14 @@ async def run_server(
             await nursery.start(service.watch_signals)
             nursery.start_soon(service.enforce_the_end)
             await nursery.start(service.tokens.run)
-            for credential in service.snapshots.current().credentials:
-                nursery.start_soon(discover_for_ever, service, credential, name=f"discover {credential.id}")
+            nursery.start_soon(Discovery(service).run, name="discovery")
             urls = await nursery.start(
                 start_and_stop, service, app, list(options.sockets), nursery.cancel_scope
             )
             task_status.started(urls)
 
 
-async def start_and_stop(
+async def start_and_stop(  # noqa: ASYNC128 - the task status is handed on
     service: Service,
     app: ASGIFramework,
     sockets: list[socket.socket],

@@ -19,6 +19,8 @@ from cliproxy.exchange.deps import Snapshot
 from cliproxy.providers.base import Provider
 from cliproxy.routing.select import RuntimeTable, blocking_state
 
+SHORT_S: Final = 60.0
+"""A pause shorter than this does not make a model vanish from the lists."""
 _QUOTA: Final = frozenset({Kind.RATE_LIMIT, Kind.QUOTA})
 
 
@@ -33,7 +35,7 @@ class Snapshots:
     _current: Snapshot = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._rebuild()
+        self.rebuild()
 
     def current(self) -> Snapshot:
         """Return the snapshot to start an exchange with."""
@@ -45,20 +47,23 @@ class Snapshots:
         self._credentials = tuple(credentials)
         alive = {credential.id for credential in credentials}
         self._discovered = {key: models for key, models in self._discovered.items() if key in alive}
-        self._rebuild()
+        self.rebuild()
 
     def put_credential(self, credential: Credential) -> None:
         """Swap in one credential, new or changed."""
         others = [c for c in self._credentials if c.id != credential.id]
         self.replace(self._config, [*others, credential])
 
-    def discovered(self, credential: CredentialId, models: tuple[ModelInfo, ...]) -> None:
-        """Take what an upstream says its models are."""
-        if models and self._discovered.get(credential) != models:
+    def discovered(self, credential: CredentialId, models: tuple[ModelInfo, ...]) -> bool:
+        """Take what an upstream says its models are; tell whether that is news. It is served after
+        :meth:`rebuild`, so that the news of many credentials cost one."""
+        is_news = bool(models) and self._discovered.get(credential) != models
+        if is_news:
             self._discovered[credential] = models
-            self._rebuild()
+        return is_news
 
-    def _rebuild(self) -> None:
+    def rebuild(self) -> None:
+        """Make the next snapshot out of everything that is known."""
         offers = [self._offer(credential) for credential in self._credentials]
         registry = build(offers, force_prefix=self._config.force_model_prefix)
         self._current = Snapshot(
@@ -81,7 +86,3 @@ def is_listed(candidate: Candidate, table: RuntimeTable, now: float) -> bool:
     """Whether a candidate keeps its model in the lists: ready, or only waiting for quota."""
     state = blocking_state(candidate, table, now)
     return state is None or state.kind in _QUOTA or state.until - now < SHORT_S
-
-
-SHORT_S: Final = 60.0
-"""A pause shorter than this does not make a model vanish from the lists."""

@@ -3,7 +3,7 @@ files.
 
 The server, ``check`` and ``models`` all start here, so that they cannot disagree about what a file means. A
 configuration that cannot be used raises; a credential file that cannot be used is passed over and named, and
-the others are served.
+the others are served. So is a directory that cannot be used: keys of the configuration need none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,22 @@ from cliproxy.config.load import Loaded, examine
 from cliproxy.credentials.files import codec_table, decode_credential
 from cliproxy.credentials.model import Credential
 from cliproxy.credentials.synthesis import synthesize
-from cliproxy.errors import ConfigError, CredentialError, Problem
+from cliproxy.errors import ConfigError, CredentialError, Problem, StoreError
 from cliproxy.providers.base import Provider
+from cliproxy.stores.base import Listing
 from cliproxy.stores.file import FileStore
+
+
+@frozen(kw_only=True)
+class Source:
+    """The configuration as it was read, and the store it came from."""
+
+    store: FileStore
+    loaded: Loaded
+    has_file: bool = True
+    """Otherwise there is no file, and everything has its default."""
+    warnings: tuple[str, ...] = ()
+    """About the file itself, such as who else may read it."""
 
 
 @frozen(kw_only=True)
@@ -44,7 +57,7 @@ def config_source(flag: str, environ: Mapping[str, str], cwd: Path) -> ConfigSou
     return choose_source(read_environment(environ), flag, cwd)
 
 
-async def read_config(source: ConfigSource, home: Path) -> tuple[Loaded, FileStore, bool]:
+async def read_config(source: ConfigSource, home: Path) -> Source:
     """Read the configuration, without judging it; a default path that does not exist means the defaults.
 
     Raises :class:`~cliproxy.errors.ConfigError` when a file that was asked for is missing, and
@@ -59,7 +72,12 @@ async def read_config(source: ConfigSource, home: Path) -> tuple[Loaded, FileSto
     auth_dir = Path(source.auth_dir or expand_home(loaded.config.auth_dir, home))
     if not auth_dir.is_absolute():
         auth_dir = path.parent / auth_dir
-    return loaded, evolve(store, auth_dir=auth_dir), stored is not None
+    return Source(
+        store=evolve(store, auth_dir=auth_dir),
+        loaded=loaded,
+        has_file=stored is not None,
+        warnings=stored.warnings if stored is not None else (),
+    )
 
 
 async def read_state(source: ConfigSource, home: Path, providers: Sequence[Provider]) -> State:
@@ -67,18 +85,24 @@ async def read_state(source: ConfigSource, home: Path, providers: Sequence[Provi
 
     Raises :class:`~cliproxy.errors.ConfigError` and :class:`~cliproxy.errors.StoreError`.
     """
-    loaded, store, has_config_file = await read_config(source, home)
+    return await complete(await read_config(source, home), providers)
+
+
+async def complete(source: Source, providers: Sequence[Provider]) -> State:
+    """Read the credentials that go with a configuration. Raises :class:`~cliproxy.errors.ConfigError` when it
+    cannot be used."""
+    loaded = source.loaded
     if loaded.errors:
         raise ConfigError(loaded.source, loaded.errors)
-    files = await read_credentials(store, providers)
+    files = await read_credentials(source.store, providers)
     sections = [section for provider in providers for section in provider.sections]
     return State(
-        store=store,
+        store=source.store,
         loaded=loaded,
         credentials=(*files.credentials, *synthesize(loaded.config, sections)),
         problems=files.problems,
-        warnings=files.warnings,
-        has_config_file=has_config_file,
+        warnings=(*source.warnings, *files.warnings),
+        has_config_file=source.has_file,
     )
 
 
@@ -94,10 +118,16 @@ class Files:
 async def read_credentials(store: FileStore, providers: Sequence[Provider]) -> Files:
     """Read the credential files. One that is of no use is a problem, never an exception."""
     codecs = codec_table(provider.codec for provider in providers if provider.codec is not None)
-    warnings = [*await store.prepare()]
-    listing = await store.list_credentials()
+    problems: list[str] = []
+    warnings: list[str] = []
+    listing = Listing()
+    try:
+        warnings += await store.prepare()
+        listing = await store.list_credentials()
+    except StoreError as exc:
+        problems.append(str(exc))
     warnings += listing.warnings
-    problems = [*listing.problems]
+    problems += listing.problems
     credentials: list[Credential] = []
     for file in listing.files:
         try:

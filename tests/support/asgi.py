@@ -25,6 +25,8 @@ class Response:
     leave: trio.Event = field(repr=False)
     sent: list[bytes] = field(factory=list)
     """The messages received so far: what one write to the connection would be."""
+    is_complete: bool = False
+    """Whether the application ended its answer, rather than break off."""
 
     async def read(self) -> bytes:
         """Return the whole body."""
@@ -77,6 +79,7 @@ class Client:
         self._answers.append(messages)
         leave = trio.Event()
         requests = [{"type": "http.request", "body": body, "more_body": False}]
+        responses: list[Response] = []
 
         async def receive() -> Any:
             if requests:
@@ -87,12 +90,14 @@ class Client:
         async def forward(message: Any) -> None:
             if message["type"] == "http.response.start":
                 fields = {k.decode().lower(): v.decode() for k, v in message["headers"]}
-                task_status.started(Response(message["status"], fields, messages, leave))
+                responses.append(Response(message["status"], fields, messages, leave))
+                task_status.started(responses[0])
                 return
             if message["body"]:
                 with contextlib.suppress(trio.BrokenResourceError):
                     await send.send(message["body"])
             if not message["more_body"]:
+                responses[0].is_complete = True
                 send.close()
                 leave.set()
                 await trio.lowlevel.checkpoint()

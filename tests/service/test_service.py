@@ -1,0 +1,272 @@
+"""The running process: what it serves with, how it stops, and what it writes about exchanges."""
+
+import logging
+import os
+import random
+import signal
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+import trio
+import trio.testing
+import trustme
+
+from cliproxy.catalog.model import ModelInfo
+from cliproxy.config.groups import Limits, Timeouts, Tls
+from cliproxy.config.model import Config
+from cliproxy.errors import Failure, Kind, Scope
+from cliproxy.exchange.record import AttemptNote, ExchangeRecord, Outcome
+from cliproxy.ir.response import Usage
+from cliproxy.net.http import Upstreams
+from cliproxy.providers.base import Provider
+from cliproxy.routing.cooldown import RuntimeState
+from cliproxy.routing.select import model_place
+from cliproxy.service.listen import Binding, open_sockets
+from cliproxy.service.service import HARD_END_S, Service, hypercorn_config, log_record
+from cliproxy.service.snapshots import Snapshots
+from support.routes import credential
+
+posix_only = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX systems")
+PROVIDER = Provider(
+    key="p",
+    label="P",
+    contracts_for=lambda _credential, _model, _action: (),
+    static_models=lambda _credential: (ModelInfo(id="m"),),
+)
+
+
+def service(config: Config | None = None, names: str = "a") -> Service:
+    credentials = [credential(name) for name in names]
+    return Service(
+        snapshots=Snapshots({"p": PROVIDER}, config or Config(), credentials),
+        upstreams=Upstreams(),
+        tokens=None,  # type: ignore[arg-type]  # nobody here asks for a token
+        rng=random.Random(1),
+    )
+
+
+class Page:
+    """An application that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.may_answer = trio.Event()
+        self.asked = trio.Event()
+        self.versions: list[str] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            for kind in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{kind}.complete"})
+            return
+        self.versions.append(scope["http_version"])
+        self.asked.set()
+        await self.may_answer.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"done", "more_body": False})
+
+
+@asynccontextmanager
+async def serving(subject: Service, page: Page) -> AsyncIterator[str]:
+    """Serve over a real socket until the block ends; the address."""
+    sockets = open_sockets(Binding(("127.0.0.1",), 0, ""))
+    with trio.fail_after(15):
+        async with trio.open_nursery() as nursery:
+            [url] = await nursery.start(subject.serve, page, sockets)
+            yield url
+            subject.stop()
+
+
+# --- serving and stopping -------------------------------------------------------------------------
+
+
+async def test_requests_are_served_and_those_under_way_may_finish() -> None:
+    subject, page = service(), Page()
+    answers: list[httpx.Response] = []
+
+    async def get(url: str) -> None:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answers.append(await client.get(url))
+
+    async with trio.open_nursery() as nursery, serving(subject, page) as url:
+        nursery.start_soon(get, url)
+        await page.asked.wait()
+        assert subject.is_ready()
+        subject.stop()
+        assert not subject.is_ready()
+        page.may_answer.set()
+    assert [(answer.status_code, answer.text) for answer in answers] == [(200, "done")]
+    assert "server" not in answers[0].headers
+
+
+async def test_nobody_is_served_after_the_stop() -> None:
+    subject, page = service(), Page()
+    async with serving(subject, page) as url:
+        pass
+    async with httpx.AsyncClient(trust_env=False) as client:
+        with pytest.raises(httpx.ConnectError):
+            await client.get(url)
+
+
+async def test_what_does_not_end_within_the_drain_time_is_ended() -> None:
+    subject, page = service(Config(timeouts=Timeouts(drain_seconds=0.2))), Page()
+
+    async def get(url: str) -> None:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            with pytest.raises(httpx.HTTPError):
+                await client.get(url)
+
+    async with trio.open_nursery() as nursery, serving(subject, page) as url:
+        nursery.start_soon(get, url)
+        await page.asked.wait()
+
+
+async def test_https_speaks_both_versions_of_the_protocol(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
+    tls = Tls(enable=True, cert=str(tmp_path / "cert.pem"), key=str(tmp_path / "key.pem"))
+    subject, page = service(Config(tls=tls)), Page()
+    page.may_answer.set()
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    async with serving(subject, page) as url:
+        assert url.startswith("https://127.0.0.1:")
+        for http2 in (True, False):
+            async with httpx.AsyncClient(http2=http2, verify=context, trust_env=False) as client:
+                assert (await client.get(url)).text == "done"
+    assert page.versions == ["2", "1.1"]
+
+
+@posix_only
+async def test_the_first_signal_drains_and_the_second_interrupts(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    subject = service(Config(timeouts=Timeouts(drain_seconds=12)))
+    with pytest.RaisesGroup(KeyboardInterrupt):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(subject.watch_signals)
+            signal.raise_signal(signal.SIGTERM)
+            await trio.testing.wait_all_tasks_blocked()
+            assert subject.is_stopping
+            assert "stopping on SIGTERM; open requests have 12 s" in caplog.text
+            signal.raise_signal(signal.SIGINT)
+            await trio.sleep(10)
+
+
+async def test_a_process_that_cannot_end_is_ended(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[tuple[float, int]] = []
+    monkeypatch.setattr(os, "_exit", lambda code: ended.append((trio.current_time(), code)))
+    monkeypatch.setattr(logging, "shutdown", lambda: None)
+    subject = service(Config(timeouts=Timeouts(drain_seconds=5)))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(subject.enforce_the_end)
+        await trio.sleep(100)
+        assert ended == []
+        subject.stop()
+    assert ended == [(105 + HARD_END_S, 1)]
+
+
+# --- what it consists of --------------------------------------------------------------------------
+
+
+async def test_readiness_needs_a_model_to_serve() -> None:
+    assert service().is_ready()
+    assert not service(names="").is_ready()
+
+
+async def test_exchanges_see_the_current_state() -> None:
+    subject = service()
+    deps = subject.deps()
+    assert deps.snapshot().config.port == 8317
+    subject.snapshots.replace(Config(port=1), [])
+    assert deps.snapshot().config.port == 1 == subject.config.port
+    assert deps.runtime is subject.runtime
+    assert deps.monotonic() == pytest.approx(trio.current_time(), abs=1)
+
+
+async def test_a_model_in_trouble_is_not_listed() -> None:
+    subject = service()
+    [candidate] = subject.snapshots.current().registry.candidates("m")
+    assert subject.is_usable(candidate)
+    until = trio.current_time() + 1000
+    subject.runtime.put(model_place(candidate), RuntimeState(until=until, failures=1, kind=Kind.PERMISSION))
+    assert not subject.is_usable(candidate)
+
+
+def test_every_limit_of_ours_reaches_the_server() -> None:
+    config = Config(
+        limits=Limits(header_kb=8, websocket_message_mb=2),
+        timeouts=Timeouts(drain_seconds=7, keep_alive_seconds=9),
+    )
+    with socket.socket() as sock:
+        made = hypercorn_config(config, [sock])
+        assert made.bind == [f"fd://{sock.fileno()}"]
+    assert made.graceful_timeout == made.shutdown_timeout == 7
+    assert made.keep_alive_timeout == 9
+    assert made.h11_max_incomplete_size == made.h2_max_header_list_size == 8192
+    assert made.websocket_max_message_size == 2 * 1024 * 1024
+    assert not made.include_server_header
+    assert (made.accesslog, made.errorlog, made.certfile) == (None, None, None)
+
+
+# --- records --------------------------------------------------------------------------------------
+
+
+def record(outcome: Outcome, **facts: Any) -> ExchangeRecord:
+    known = {
+        "request_id": "req-1",
+        "client": "***cdef",
+        "dialect": "openai",
+        "action": "generate",
+        "model": "m",
+        "stream": True,
+        "outcome": outcome,
+        "status": 200,
+        "kind": None,
+        "started": 0.0,
+        "duration": 1.5,
+        "first_byte": None,
+        "usage": Usage(),
+        "attempts": (),
+    }
+    return ExchangeRecord(**{**known, **facts})
+
+
+def test_success_is_silent_except_for_losses(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    log_record(record(Outcome.OK))
+    assert caplog.records == []
+    log_record(record(Outcome.OK, notes=("`seed` is not carried",)))
+    [line] = caplog.records
+    assert (line.levelno, line.message) == (
+        logging.DEBUG,
+        "not carried request_id=req-1 `seed` is not carried",
+    )
+
+
+def test_a_failure_is_one_line_with_its_cause(caplog: pytest.LogCaptureFixture) -> None:
+    failure = Failure(kind=Kind.QUOTA, scope=Scope.CREDENTIAL, message="out of credits")
+    note = AttemptNote(provider="p", credential="a", contract="only", model="m", failure=failure)
+    log_record(record(Outcome.ERROR, status=429, kind=Kind.QUOTA, attempts=(note, note)))
+    [line] = caplog.records
+    assert line.levelno == logging.WARNING
+    for part in ("exchange error", "req-1", "status=429", "kind=quota", "attempts=2", "after=1.50s"):
+        assert part in line.message
+    assert line.message.endswith("provider=p after=1.50s cause=out of credits")
+
+
+def test_a_client_that_left_is_worth_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    log_record(record(Outcome.CANCELLED, status=499, kind=Kind.CANCELLED))
+    [line] = caplog.records
+    assert line.levelno == logging.INFO
+    assert line.message.endswith("provider=- after=1.50s cause=-")

@@ -1,0 +1,120 @@
+"""Snapshots: complete, never changed, and swapped as a whole."""
+
+from cliproxy.catalog.model import ModelInfo
+from cliproxy.config.entries import ModelName
+from cliproxy.config.model import Config
+from cliproxy.credentials.model import Credential, CredentialId, ModelEntry
+from cliproxy.errors import Failure, Kind, Scope
+from cliproxy.providers.base import Provider
+from cliproxy.routing.cooldown import RuntimeState
+from cliproxy.routing.select import RuntimeTable, model_place
+from cliproxy.service.snapshots import SHORT_S, Snapshots, is_listed
+from support.routes import candidate, credential
+
+PROVIDER = Provider(
+    key="p",
+    label="P",
+    contracts_for=lambda _credential, _model, _action: (),
+    static_models=lambda _credential: (ModelInfo(id="static"),),
+)
+FOUND = (ModelInfo(id="found-1"), ModelInfo(id="found-2"))
+
+
+def snapshots(*credentials: Credential, config: Config | None = None) -> Snapshots:
+    return Snapshots({"p": PROVIDER}, config or Config(), credentials)
+
+
+def names(subject: Snapshots) -> list[str]:
+    return subject.current().registry.names()
+
+
+def test_a_snapshot_holds_what_it_was_made_of() -> None:
+    config = Config(port=1)
+    a = credential("a")
+    current = snapshots(a, config=config).current()
+    assert (current.config, current.credentials) == (config, (a,))
+    assert current.providers == {"p": PROVIDER}
+    assert current.registry.names() == ["static"]
+
+
+def test_an_exchange_keeps_the_snapshot_it_started_with() -> None:
+    subject = snapshots(credential("a"))
+    before = subject.current()
+    subject.replace(Config(port=2), [])
+    assert before.registry.names() == ["static"]
+    assert before.config.port != 2
+    assert names(subject) == []
+    assert subject.current().config.port == 2
+
+
+def test_news_are_served_after_a_rebuild() -> None:
+    subject = snapshots(credential("a"), credential("b"))
+    assert subject.discovered(CredentialId("a"), FOUND)
+    assert names(subject) == ["static"]
+    subject.rebuild()
+    assert names(subject) == ["found-1", "found-2", "static"]
+
+
+def test_what_is_known_already_is_no_news() -> None:
+    subject = snapshots(credential("a"))
+    subject.discovered(CredentialId("a"), FOUND)
+    assert not subject.discovered(CredentialId("a"), tuple(FOUND))
+    assert not subject.discovered(CredentialId("a"), ())
+    subject.rebuild()
+    assert names(subject) == ["found-1", "found-2"]
+
+
+def test_a_rebuild_does_not_forget_what_was_discovered_except_about_those_who_left() -> None:
+    subject = snapshots(credential("a"), credential("b"))
+    subject.discovered(CredentialId("a"), FOUND[:1])
+    subject.discovered(CredentialId("b"), FOUND[1:])
+    subject.replace(Config(), [credential("a")])
+    assert names(subject) == ["found-1"]
+    subject.replace(Config(), [credential("a"), credential("b")])
+    assert names(subject) == ["found-1", "static"]
+
+
+def test_one_credential_can_be_swapped() -> None:
+    subject = snapshots(credential("a"), credential("b"))
+    subject.put_credential(credential("a", disabled=True))
+    subject.put_credential(credential("c", prefix="team"))
+    assert [each.id for each in subject.current().credentials] == ["b", "a", "c"]
+    assert names(subject) == ["static", "team/static"]
+
+
+def test_aliases_and_exclusions_of_the_configuration_hold_for_every_provider() -> None:
+    config = Config(
+        oauth_model_alias={"p": (ModelName(name="static", alias="mine", fork=True),)},
+        oauth_excluded_models={"p": ("stat*",)},
+    )
+    assert names(snapshots(credential("a"), config=config)) == []
+    only_alias = Config(oauth_model_alias=config.oauth_model_alias)
+    assert names(snapshots(credential("a"), config=only_alias)) == ["mine", "static"]
+    own = credential("a", model_aliases=(ModelEntry(name="static", alias="file"),))
+    assert names(snapshots(own)) == ["file"]
+
+
+def test_prefixes_can_be_forced() -> None:
+    a = credential("a", prefix="team")
+    assert names(snapshots(a)) == ["static", "team/static"]
+    assert names(snapshots(a, config=Config(force_model_prefix=True))) == ["team/static"]
+
+
+def test_models_stay_listed_while_they_wait_for_quota_or_only_for_a_moment() -> None:
+    table = RuntimeTable()
+    subject = candidate()
+
+    def listed(kind: Kind, seconds: float) -> bool:
+        failure = Failure(kind=kind, scope=Scope.MODEL, message="x")
+        table.put(
+            model_place(subject), RuntimeState(until=100 + seconds, failures=1, kind=failure.kind, cause="x")
+        )
+        return is_listed(subject, table, 100.0)
+
+    assert is_listed(subject, table, 100.0)
+    assert listed(Kind.QUOTA, 10_000)
+    assert listed(Kind.RATE_LIMIT, 10_000)
+    assert listed(Kind.UNAVAILABLE, SHORT_S - 1)
+    assert not listed(Kind.UNAVAILABLE, SHORT_S + 1)
+    assert not listed(Kind.AUTHENTICATION, 1000)
+    assert listed(Kind.AUTHENTICATION, -1)
