@@ -91,6 +91,7 @@ class Assembly:
     _untold: list[tuple[Signature, Anchor]] = field(factory=list, init=False)
     """Signatures of parts that are closed, to be told when there is room."""
     _next_index: int = field(default=0, init=False)
+    _has_refusal: bool = field(default=False, init=False)
 
     def feed(self, event: Event) -> None:
         """Take one event; those that are not about content are ignored."""
@@ -102,13 +103,20 @@ class Assembly:
         """Return the finished items in order."""
         return [self._done[index] for index in sorted(self._done)]
 
-    def finish(self, reason: FinishReason) -> None:
-        """Close everything that is open. What the end of the answer cut off is marked."""
+    def finish(self, reason: FinishReason) -> FinishReason:
+        """Close everything that is open. What the end of the answer cut off is marked.
+
+        Returns the reason as the wire can tell it: where the model declined in an ordinary text, nothing but
+        the status of the answer is left to say so.
+        """
+        if reason is FinishReason.REFUSAL and not self._has_refusal:
+            reason = FinishReason.CONTENT_FILTER
         open_items = list(self._open.values())
         for item in open_items:
             is_whole = item.is_stopped and item is not open_items[-1]
             self._close(item, "incomplete" if reason in _CUT_OFF and not is_whole else "completed")
         self._tell_signatures()
+        return reason
 
     # --- opening and closing ------------------------------------------------------------------------------
 
@@ -202,6 +210,7 @@ class Assembly:
             self._continue(item)
             return item
         is_refusal = block.start.kind is BlockKind.REFUSAL
+        self._has_refusal = self._has_refusal or is_refusal
         known = child(native_extras(block.start.extras), MESSAGE)
         native_id = text(known, "id")
         last = next(reversed(self._open.values()), None)

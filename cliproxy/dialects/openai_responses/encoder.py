@@ -133,7 +133,7 @@ class ResponsesEncoder:
         answer = self._begin()
         self._is_over = True
         reason = self._reason or (FinishReason.STOP if is_clean else FinishReason.ERROR)
-        answer.assembly.finish(reason)
+        reason = answer.assembly.finish(reason)
         output = answer.assembly.output()
         if self._reason is None and not is_clean:
             response = answer.facts.failed(output, dict(_CUT_OFF))

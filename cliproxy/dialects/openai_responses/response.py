@@ -231,9 +231,6 @@ class AnswerFacts:
 
     def ended(self, output: list[JsonValue], reason: FinishReason) -> JsonObject:
         """Write the object of an answer that ended for a reason."""
-        if reason is FinishReason.REFUSAL and not _holds_refusal(output):
-            # The model declined in an ordinary text: nothing but the status is left to say so.
-            reason = FinishReason.CONTENT_FILTER
         status, why = _STATUS.get(reason, ("completed", ""))
         body = {**self._head(status), **self._echo(), "model": self.model, "output": output}
         body["usage"] = encode_usage(self.usage)
@@ -256,13 +253,6 @@ class AnswerFacts:
         asked = self.ctx.original_body if self.ctx.client_dialect == DIALECT_ID else {}
         said: JsonObject = {key: asked[key] for key in _ECHOED if asked.get(key) is not None}
         return {**_DEFAULTS, **said}
-
-
-def _holds_refusal(output: list[JsonValue]) -> bool:
-    """Tell whether an item says in the words of this wire that the model declined."""
-    items_of_output = (item for item in output if isinstance(item, dict))
-    parts = (part for item in items_of_output for part in objects(item, "content"))
-    return any(text(part, "type") == "refusal" for part in parts)
 
 
 class SilentSink:
@@ -288,7 +278,7 @@ def encode_response(response: IRResponse, ctx: ExchangeContext) -> JsonObject:
                 facts.usage = event.usage
             case _:
                 assembly.feed(event)
-    assembly.finish(reason)
+    reason = assembly.finish(reason)
     if native_extras(response.extras).get("object") == COMPACTION:
         return facts.compacted(assembly.output())
     return facts.ended(assembly.output(), reason)
