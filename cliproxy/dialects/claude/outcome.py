@@ -96,4 +96,6 @@ def write_usage(usage: Usage) -> JsonObject:
     if usage.cache_read is not None:
         wire["cache_read_input_tokens"] = usage.cache_read
     wire["output_tokens"] = usage.output_total
+    if usage.reasoning:
+        wire["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
     return wire

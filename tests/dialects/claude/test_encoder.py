@@ -416,7 +416,12 @@ def test_prompt_tokens_known_at_the_start() -> None:
     message = data[0]["message"]
     assert (message["id"], message["model"]) == ("msg_000000000000000000000001", "alias")
     assert message["usage"] == {"input_tokens": 10, "cache_read_input_tokens": 5, "output_tokens": 0}
-    assert data[1]["usage"] == {"input_tokens": 10, "cache_read_input_tokens": 5, "output_tokens": 10}
+    assert data[1]["usage"] == {
+        "input_tokens": 10,
+        "cache_read_input_tokens": 5,
+        "output_tokens": 10,
+        "output_tokens_details": {"thinking_tokens": 3},
+    }
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,10 @@ def test_zeros_are_news_where_nothing_was_known() -> None:
             Usage(15, 85, None, 7),
             {"input_tokens": 15, "cache_read_input_tokens": 85, "output_tokens": 7},
         ),
-        (Usage(10, output=4, reasoning=6), {"input_tokens": 10, "output_tokens": 10}),
+        (
+            Usage(10, output=4, reasoning=6),
+            {"input_tokens": 10, "output_tokens": 10, "output_tokens_details": {"thinking_tokens": 6}},
+        ),
         (Usage(), {"input_tokens": 0, "output_tokens": 0}),
     ],
 )
@@ -130,3 +133,4 @@ def test_no_token_is_lost_or_counted_twice(usage: Usage) -> None:
     again = read_usage(write_usage(usage))
     assert (again.input_total, again.output_total) == (usage.input_total, usage.output_total)
     assert (again.cache_read, again.cache_write) == (usage.cache_read, usage.cache_write)
+    assert (again.reasoning or 0) == (usage.reasoning or 0)
