@@ -14,8 +14,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -151,24 +151,14 @@ async def start_emulator(
     `arguments` go to its command line, `settings` to `--set`. The process ends with the block, and also
     when the test process dies, because it watches its standard input.
     """
-    command = [sys.executable, "-m", f"emulators.{name}", "--exit-with-stdin", *arguments]
-    command += [f"--set={key}={json.dumps(value)}" for key, value in settings.items()]
-    command += ["--quiet"] if quiet else []
-    environment = {**os.environ, "PYTHONPATH": str(TESTS), "PYTHONDONTWRITEBYTECODE": "1"}
     process = await trio.lowlevel.open_process(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        _command(name, arguments, settings, quiet=quiet),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=_environment(),
     )
     try:
-        ready = await _ready_line(name, process)
-        yield Emulator(
-            name,
-            "127.0.0.1",
-            ready["port"],
-            ready.get("control_port", ready["port"]),
-            ready.get("extra_port"),
-            "https" if "--tls" in arguments else "http",
-            process,
-        )
+        yield _emulator(name, await _ready_line(name, process), arguments, process)
     finally:
         with trio.move_on_after(STOP_LIMIT_S, shield=True):
             await _stop(process)
@@ -176,6 +166,53 @@ async def start_emulator(
             process.kill()
             with trio.move_on_after(STOP_LIMIT_S, shield=True):
                 await process.wait()
+
+
+@contextmanager
+def running_emulator(name: str, *arguments: str, quiet: bool = True, **settings: Any) -> Iterator[Emulator]:
+    """Do the same for a module's worth of tests that are not async.
+
+    They steer it with `trio.run(emulator.script, …)`.
+    """
+    process = subprocess.Popen(
+        _command(name, arguments, settings, quiet=quiet),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=_environment(),
+    )
+    with process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise EmulatorError(_NOT_STARTED.format(name))
+        yield _emulator(name, json.loads(line), arguments)
+
+
+_NOT_STARTED = "emulator {} did not start; its standard error says why"
+
+
+def _command(name: str, arguments: Sequence[str], settings: dict[str, Any], *, quiet: bool) -> list[str]:
+    command = [sys.executable, "-m", f"emulators.{name}", "--exit-with-stdin", *arguments]
+    command += [f"--set={key}={json.dumps(value)}" for key, value in settings.items()]
+    return [*command, "--quiet"] if quiet else command
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(TESTS), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _emulator(
+    name: str, ready: dict[str, int], arguments: Sequence[str], process: trio.Process | None = None
+) -> Emulator:
+    return Emulator(
+        name,
+        "127.0.0.1",
+        ready["port"],
+        ready.get("control_port", ready["port"]),
+        ready.get("extra_port"),
+        "https" if "--tls" in arguments else "http",
+        process,
+    )
 
 
 async def _ready_line(name: str, process: trio.Process) -> dict[str, int]:
@@ -188,8 +225,7 @@ async def _ready_line(name: str, process: trio.Process) -> dict[str, int]:
                 break
             line += data
     if not line.endswith(b"\n"):
-        msg = f"emulator {name} did not start; its standard error says why"
-        raise EmulatorError(msg)
+        raise EmulatorError(_NOT_STARTED.format(name))
     return json.loads(line)
 
 
