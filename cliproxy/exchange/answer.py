@@ -114,6 +114,7 @@ async def stream_exchange(
                 idle_s=config.timeouts.idle_seconds,
                 total_s=config.timeouts.total_seconds or inf,
                 veil=plan.veil,
+                ending=deps.ending,
             )
             try:
                 await pump.run()

@@ -44,6 +44,7 @@ from cliproxy.errors import (
     UpstreamError,
 )
 from cliproxy.exchange.deps import Deps, Snapshot
+from cliproxy.exchange.ending import STOPPING
 from cliproxy.exchange.health import Health, Place, brief, contract_place, host_of, place_of
 from cliproxy.exchange.patience import Patient
 from cliproxy.exchange.plan import Plan, Planner
@@ -138,6 +139,11 @@ class Attempts(Generic[T]):
     async def run(self) -> T:
         """Try until one attempt succeeds. Raises :class:`~cliproxy.errors.ProxyError`, or
         :class:`~cliproxy.errors.AnswerCut`."""
+        with trio.CancelScope() as scope, self.deps.ending.by(self.recorder, scope):
+            return await self._rounds()
+        raise NothingReady(STOPPING, code="stopping")
+
+    async def _rounds(self) -> T:
         longest = self._snapshot.config.max_retry_interval
         candidates = self._resolution.candidates
         number = 0

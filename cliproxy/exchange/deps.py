@@ -6,11 +6,12 @@ from contextlib import AbstractAsyncContextManager
 from random import Random
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from cliproxy.catalog.registry import Registry
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, Token, TokenSlot
+from cliproxy.exchange.ending import Ending
 from cliproxy.exchange.record import ExchangeRecord
 from cliproxy.net.http import UpstreamStream
 from cliproxy.providers.base import Provider
@@ -60,6 +61,8 @@ class Deps:
     """Unix seconds."""
     monotonic: Callable[[], float]
     rng: Random
+    ending: Ending = field(factory=Ending)
+    """Interrupts exchanges when the server stops."""
 
     def random_hex(self, digits: int) -> str:
         """Return random hex digits for ids that are shown, not for secrets."""

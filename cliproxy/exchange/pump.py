@@ -34,6 +34,7 @@ from cliproxy.errors import (
     UpstreamError,
 )
 from cliproxy.exchange.carry import Carrier, Step
+from cliproxy.exchange.ending import STOPPING, Ending
 from cliproxy.exchange.patience import silent_for
 from cliproxy.exchange.record import Recorder
 from cliproxy.net.http import UpstreamStream
@@ -126,6 +127,8 @@ class Pump:
     """Limit of the whole answer."""
     veil: Veil = field(factory=Veil)
     """Goes over the error frame, which may quote the request."""
+    ending: Ending = field(factory=Ending)
+    """May ask for the end at any time."""
     _ends_at: float = field(init=False)
     _held_until: float = field(init=False)
 
@@ -148,7 +151,8 @@ class Pump:
         await self._drain()
 
     async def _carry(self) -> None:
-        with trio.CancelScope(deadline=self._deadline()) as limit:
+        exchange = self.outlet.recorder
+        with trio.CancelScope(deadline=self._deadline()) as limit, self.ending.by(exchange, limit):
             while True:
                 data = await self.stream.read()
                 limit.deadline = inf
@@ -160,10 +164,16 @@ class Pump:
                     await self._deliver(self.carrier.finish(), at_end=True)
                     return
                 limit.deadline = self._deadline()
+        await self._fail(self._interruption())
+
+    def _interruption(self) -> Failure:
+        """Say which limit has ended the answer. A stop of ours is nobody's fault."""
+        if self.ending.is_over:
+            return Failure(kind=Kind.UNAVAILABLE, scope=Scope.REQUEST, message=STOPPING)
         message = silent_for(self.idle_s)
         if trio.current_time() >= self._ends_at:
             message = f"the upstream's answer was not complete after {self.total_s:g} s"
-        await self._fail(Failure(kind=Kind.TIMEOUT, scope=Scope.MODEL, message=message))
+        return Failure(kind=Kind.TIMEOUT, scope=Scope.MODEL, message=message)
 
     def _deadline(self) -> float:
         return min(trio.current_time() + self.idle_s, self._ends_at)

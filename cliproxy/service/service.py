@@ -12,7 +12,7 @@ Tasks and owners::
               ─ server               hypercorn; each connection and request has its own nursery inside
 
 Stopping: the listener closes and ``/readyz`` turns false; requests under way go on for the drain time; what
-is left is cancelled.
+is left shortly before its end is told so, by an error or an error frame; what is left then is cancelled.
 
 The service knows neither the web framework nor a provider by name: it is given both.
 """
@@ -35,6 +35,7 @@ from hypercorn.typing import ASGIFramework
 from cliproxy.catalog.registry import Candidate
 from cliproxy.config.model import Config
 from cliproxy.exchange.deps import Deps
+from cliproxy.exchange.ending import Ending
 from cliproxy.exchange.record import ExchangeRecord, Outcome
 from cliproxy.net.http import Upstreams
 from cliproxy.routing.select import RuntimeTable
@@ -46,6 +47,8 @@ logger = logging.getLogger(__name__)
 
 HEADER_BYTES: Final = 1024
 HARD_END_S: Final = 10.0
+FAREWELL_S: Final = 2.0
+"""How long before the end of the drain time requests are told that they will not finish."""
 NO_LIMIT: Final = 2**31 - 1
 
 
@@ -58,6 +61,7 @@ class Service:
     tokens: TokenTable
     runtime: RuntimeTable = field(factory=RuntimeTable)
     rng: random.Random = field(factory=random.SystemRandom)
+    ending: Ending = field(factory=Ending)
     is_stopping: bool = field(default=False, init=False)
     _stop: trio.Event = field(factory=trio.Event, init=False)
 
@@ -77,6 +81,7 @@ class Service:
             wall=time.time,
             monotonic=trio.current_time,
             rng=self.rng,
+            ending=self.ending,
         )
 
     def is_ready(self) -> bool:
@@ -113,13 +118,18 @@ class Service:
             task_status.started(urls)
 
     async def enforce_the_end(self) -> None:
-        """End the process when the drain time is over and something still holds it.
+        """End what is still under way shortly before the drain time is over, and the process when something
+        holds it afterwards.
 
         The ASGI server writes to its clients under a shield without a deadline; where the system does not
         end the connection of a client that has stopped reading, nothing else would.
         """
         await self._stop.wait()
-        await trio.sleep(self.config.timeouts.drain_seconds + HARD_END_S)
+        drain = self.config.timeouts.drain_seconds
+        farewell = min(FAREWELL_S, drain / 2)
+        await trio.sleep(drain - farewell)
+        self.ending.end()
+        await trio.sleep(farewell + HARD_END_S)
         logger.error("ending the process: a connection could not be closed within the drain time")
         logging.shutdown()
         os._exit(1)
