@@ -334,3 +334,8 @@ class LoginError(Exception):
         self.hint = hint
         self.status = status
         self.retry_after = retry_after
+
+    @property
+    def explained(self) -> str:
+        """The message with the hint behind it, as one text."""
+        return f"{self.message.rstrip('.')}. {self.hint}" if self.hint else self.message

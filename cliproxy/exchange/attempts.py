@@ -15,8 +15,8 @@ business (:data:`Serve`): collect it, or pump it to the client. It raises
 :class:`~cliproxy.errors.AnswerCut` afterwards.
 
 What an attempt says about contract, model, account and host is kept in :mod:`cliproxy.exchange.health`.
-A cancelled attempt says nothing about anything. Nor does counting tokens say anything about a model: an
-upstream that cannot count may still answer.
+A cancelled attempt says nothing about anything. Nor do counting tokens and other side matters say anything
+about a model: an upstream that cannot count may still answer.
 """
 
 from collections.abc import Awaitable, Callable
@@ -49,6 +49,7 @@ from cliproxy.exchange.health import Health, Place, brief, contract_place, host_
 from cliproxy.exchange.patience import Patient
 from cliproxy.exchange.plan import Plan, Planner
 from cliproxy.exchange.record import AttemptNote, Recorder
+from cliproxy.exchange.ways import Ways, first_opening, no_way
 from cliproxy.ir.events import StreamError
 from cliproxy.ir.request import IRRequest
 from cliproxy.net.http import UpstreamStream
@@ -57,7 +58,7 @@ from cliproxy.routing.classify import failure_from_answer, failure_from_transpor
 from cliproxy.routing.resolve import Resolution, resolve
 from cliproxy.routing.select import Earliest, RouteKey, pick
 from cliproxy.wire.http import HttpCall, Limits, UpstreamCall
-from cliproxy.wire.jsontext import JsonError, loads_object
+from cliproxy.wire.jsontext import JsonError, JsonObject, loads_object
 from cliproxy.wire.veil import Veil, veil_of
 
 T = TypeVar("T")
@@ -81,17 +82,19 @@ _TOKEN_FAULTS: Final[dict[str, tuple[Kind, Scope]]] = {
     "no_seat": (Kind.PERMISSION, Scope.CONTRACT),
     "disabled": (Kind.PERMISSION, Scope.CONTRACT),
     "bad_answer": (Kind.UPSTREAM, Scope.CREDENTIAL),
+    "not_saved": (Kind.UNAVAILABLE, Scope.CREDENTIAL),
+    "stopping": (Kind.UNAVAILABLE, Scope.CREDENTIAL),
+    "internal": (Kind.INTERNAL, Scope.CREDENTIAL),
 }
 
 
 def failure_from_login(error: LoginError) -> Failure:
     """Classify a token that could not be had."""
     kind, scope = _TOKEN_FAULTS.get(error.code, (Kind.AUTHENTICATION, Scope.CREDENTIAL))
-    message = f"{error.message} {error.hint}".strip()
     return Failure(
         kind=kind,
         scope=scope,
-        message=message,
+        message=error.explained,
         status=error.status,
         code=error.code,
         retry_after=error.retry_after,
@@ -127,8 +130,10 @@ class Attempts(Generic[T]):
         self._health = Health(self.deps.runtime, self.deps.monotonic, self.deps.rng)
 
     def is_supported(self) -> bool:
-        """Whether any candidate has a contract for the action."""
-        return any(self._open_contracts(candidate) for candidate in self._resolution.candidates)
+        """Whether any candidate has an open contract for the action."""
+        now = self.deps.monotonic()
+        candidates = self._resolution.candidates
+        return any(self._contracts(each) and self._opening(each) <= now for each in candidates)
 
     def decoded(self) -> IRRequest:
         """Return the decoded request. Raises :class:`~cliproxy.errors.DialectError`."""
@@ -194,12 +199,16 @@ class Attempts(Generic[T]):
 
     def _first_wait(self, candidates: tuple[Candidate, ...]) -> float:
         """Return the seconds until the first of some candidates can be tried again."""
-        first = min(self._health.ready_at(c, self._hosts.get(c.key)) for c in candidates)
+        first = min(
+            max(self._health.ready_at(each, self._hosts.get(each.key)), self._opening(each))
+            for each in candidates
+        )
         return max(first - self.deps.monotonic(), 0.0)
 
     def _final(self, earliest: Earliest | None) -> ProxyError:
         """Say what became of the request."""
-        if self._uncarried is not None and not self._failures:
+        may_pass = earliest is not None and any(state.kind in PASSING for _, state in earliest.states)
+        if self._uncarried is not None and not self._failures and not may_pass:
             return self._uncarried
         if self._failures:
             best = most_useful(self._failures)
@@ -212,40 +221,36 @@ class Attempts(Generic[T]):
     # --- one candidate ---------------------------------------------------------------------------------
 
     async def _on_candidate(self, candidate: Candidate) -> T:
-        failure: Failure | None = None
-        refused: BadRequest | None = None
-        for contract in self._open_contracts(candidate):
+        contracts = self._contracts(candidate)
+        if not contracts:
+            raise no_way(self.request.model, self.request.action)
+        ways = Ways()
+        for contract in contracts:
+            state = self._health.pause(contract_place(candidate, contract))
+            if state is not None:
+                ways.closed(state, self.deps.monotonic())
+                continue
             try:
                 return await self._on_contract(candidate, contract)
             except BadRequest as exc:
-                refused = exc
+                ways.refused = exc
             except AttemptFailed as exc:
-                failure = exc.failure
-                if failure.scope is not Scope.CONTRACT:
-                    break
-        if failure is None and refused is not None:
-            raise refused
-        if failure is None or failure.scope is Scope.CONTRACT:
-            failure = self._without_contract(candidate, failure)
-        raise AttemptFailed(with_source(failure, candidate.credential.provider))
+                if exc.failure.scope is not Scope.CONTRACT:
+                    raise AttemptFailed(with_source(exc.failure, candidate.credential.provider)) from exc
+                ways.reasons.append(exc.failure)
+        verdict = ways.verdict()
+        if isinstance(verdict, BadRequest):
+            raise verdict
+        rest = self._opening(candidate) - self.deps.monotonic()
+        if rest > 0:
+            # Every way is closed: the model rests until the first is open again.
+            self._pause(candidate, evolve(verdict, retry_after=rest))
+        raise AttemptFailed(with_source(verdict, candidate.credential.provider))
 
-    def _without_contract(self, candidate: Candidate, failure: Failure | None) -> Failure:
-        """Every contract has failed, or is paused already: the model rests until the first is open again."""
+    def _opening(self, candidate: Candidate) -> float:
+        """Return when a candidate has an open contract; a time that is over if it has one, or needs none."""
         contracts = self._contracts(candidate)
-        pauses = [self._health.pause(contract_place(candidate, contract)) for contract in contracts]
-        closed = [state for state in pauses if state is not None]
-        if failure is None and not closed:
-            message = f"no way to do `{self.request.action}` with model `{candidate.model}` is available"
-            return Failure(kind=Kind.INVALID_REQUEST, scope=Scope.MODEL, message=message, status=400)
-        first = min(closed, key=lambda state: state.until, default=None)
-        if failure is None:
-            assert first is not None
-            failure = Failure(kind=first.kind or Kind.UNAVAILABLE, scope=Scope.MODEL, message=first.cause)
-        failure = evolve(failure, scope=Scope.MODEL)
-        if first is not None and len(closed) == len(contracts):
-            rest = first.until - self.deps.monotonic()
-            self._pause(candidate, evolve(failure, retry_after=max(rest, 0.0)))
-        return failure
+        return first_opening([self._health.pause(contract_place(candidate, each)) for each in contracts])
 
     def _contracts(self, candidate: Candidate) -> list[Contract]:
         """Return the ways to do what is wanted; for a stream those first that stream."""
@@ -255,13 +260,6 @@ class Attempts(Generic[T]):
         if self.request.stream:
             able.sort(key=lambda contract: contract.framing is Framing.WHOLE)
         return able
-
-    def _open_contracts(self, candidate: Candidate) -> list[Contract]:
-        return [
-            contract
-            for contract in self._contracts(candidate)
-            if self._health.pause(contract_place(candidate, contract)) is None
-        ]
 
     # --- one contract ----------------------------------------------------------------------------------
 
@@ -289,9 +287,10 @@ class Attempts(Generic[T]):
         try:
             return await self._send(candidate, contract, token)
         except AttemptFailed as exc:
-            renewed = await self._renewed(candidate, contract, token, exc.failure)
-            if renewed is None:
-                raise
+            refused = exc
+        renewed = await self._renewed(candidate, contract, token, refused.failure)
+        if renewed is None:
+            raise refused
         return await self._send(candidate, contract, renewed)
 
     async def _token(self, candidate: Candidate, contract: Contract) -> Token | None:
@@ -310,9 +309,11 @@ class Attempts(Generic[T]):
             return None
         try:
             return await self.deps.tokens.refresh(candidate.credential, contract.needs, token.version)
-        except LoginError:
-            # The refusal itself tells the client more than the renewal that was not possible.
-            return None
+        except LoginError as exc:
+            if exc.code == "not_renewable":
+                # The refusal itself tells the client more.
+                return None
+            raise AttemptFailed(failure_from_login(exc)) from exc
 
     async def _send(self, candidate: Candidate, contract: Contract, token: Token | None) -> T:
         plan = self._planner.plan(candidate, contract)
@@ -334,6 +335,7 @@ class Attempts(Generic[T]):
             kind = state.kind or Kind.UNAVAILABLE
             message = f"the host could not be reached a moment ago: {state.cause}"
             raise AttemptFailed(Failure(kind=kind, scope=Scope.HOST, message=message))
+        self._keep_limit(candidate, contract)
         try:
             async with self.deps.upstreams.open(call) as stream:
                 self._health.reached(host)
@@ -345,6 +347,16 @@ class Attempts(Generic[T]):
             if failure.scope is Scope.HOST:
                 self._health.failed(host, failure)
             raise AttemptFailed(failure) from exc
+
+    def _keep_limit(self, candidate: Candidate, contract: Contract) -> None:
+        """Send nothing that the upstream is known to refuse for being one call too many."""
+        limit = self._snapshot.providers[candidate.credential.provider].limits.get(contract.id)
+        wait = self._health.wait_for_turn(candidate, limit) if limit is not None else 0.0
+        if limit is not None and wait:
+            often = f"{limit.rule.count} times in {limit.rule.seconds:g} s"
+            message = f"{limit.name} may be asked {often}; the next time is in {wait:.0f} s"
+            failure = Failure(kind=Kind.RATE_LIMIT, scope=Scope.CONTRACT, message=message, retry_after=wait)
+            raise AttemptFailed(failure)
 
     def _prepared(
         self, candidate: Candidate, contract: Contract, token: Token | None, plan: Plan
@@ -379,12 +391,14 @@ class Attempts(Generic[T]):
         except TransportError:
             body = b""
         specific = contract.read_failure(stream.status, stream.headers, body)
+        said: JsonObject = {}
         try:
-            error = plan.upstream.decode_error(stream.status, loads_object(body))
+            said = loads_object(body)
+            error = plan.upstream.decode_error(stream.status, said)
         except JsonError:
             error = StreamError(Kind.UPSTREAM, "" if body.lstrip().startswith(b"<") else brief_text(body))
         failure = specific or failure_from_answer(stream.status, stream.headers, error, self.deps.wall())
-        if plan.upstream.id == plan.client.id and body.lstrip().startswith(b"{"):
+        if plan.upstream.id == plan.client.id and isinstance(said.get("error"), dict):
             failure = evolve(failure, native=NativeBody(plan.upstream.id, body))
         return failure
 
@@ -405,8 +419,8 @@ class Attempts(Generic[T]):
         """Let a failure pause the model or the account, unless the owner wants no pauses."""
         own = candidate.credential.disable_cooling
         is_off = self._snapshot.config.disable_cooling if own is None else own
-        only_counted = self.request.action is Action.COUNT and failure.scope is Scope.MODEL
-        if not is_off and not only_counted:
+        is_aside = self.request.action is not Action.GENERATE and failure.scope is Scope.MODEL
+        if not is_off and not is_aside:
             self._health.failed(place_of(candidate, failure.scope), failure)
 
 

@@ -7,6 +7,8 @@ so that what counts is failures in a row and not failures ever.
 A connection that could not be made says something about the host, for all accounts that go there. Where a
 credential has a proxy of its own it says as much about that proxy: such a credential has its hosts to itself.
 
+Where an upstream's limit is known beforehand, calls are counted, so that none is sent that must be refused.
+
 Causes are kept for people and for logs, so they are shortened and masked before they are kept.
 """
 
@@ -19,8 +21,9 @@ from attrs import define, evolve
 
 from cliproxy.catalog.registry import Candidate
 from cliproxy.errors import Failure, Kind, Scope
+from cliproxy.login.rates import still_counting, wait_for
 from cliproxy.observe.logs import redacted
-from cliproxy.providers.base import Contract
+from cliproxy.providers.base import CallLimit, Contract
 from cliproxy.routing.cooldown import RuntimeState, after_failure, after_success
 from cliproxy.routing.select import (
     RuntimeTable,
@@ -88,6 +91,14 @@ class Health:
         if failure.retry_after is None and failure.kind in CLOSED:
             failure = evolve(failure, retry_after=CONTRACT_PAUSE_S)
         self.failed(contract_place(candidate, contract), failure)
+
+    def wait_for_turn(self, candidate: Candidate, limit: CallLimit) -> float:
+        """Return the seconds until an account may be called again under a limit; 0 after counting a call."""
+        place, now = (candidate.credential.id, f"limit:{limit.name}"), self.monotonic()
+        recent = still_counting((limit.rule,), self.runtime.calls(place), now)
+        wait = wait_for((limit.rule,), recent, now)
+        self.runtime.put_calls(place, recent if wait else [*recent, now])
+        return wait
 
     def _clear(self, place: Place) -> None:
         self.runtime.put(place, after_success(self.runtime.state(place)))

@@ -24,10 +24,13 @@ MAX_STATES: Final = 65536
 
 @define(eq=False)
 class RuntimeTable:
-    """The mutable part of routing: runtime states by place, and round-robin cursors by model. Bounded."""
+    """The mutable part of routing: runtime states and counted calls by place, round-robin cursors by model.
+
+    Bounded."""
 
     _states: OrderedDict[tuple[str, str], RuntimeState] = field(factory=OrderedDict, init=False)
     _cursors: OrderedDict[str, RouteKey] = field(factory=OrderedDict, init=False)
+    _calls: OrderedDict[tuple[str, str], tuple[float, ...]] = field(factory=OrderedDict, init=False)
 
     def state(self, place: tuple[str, str]) -> RuntimeState:
         """Return what is known about a place; a clear state for an unknown one."""
@@ -54,9 +57,22 @@ class RuntimeTable:
         while len(self._cursors) > MAX_CURSORS:
             self._cursors.popitem(last=False)
 
+    def calls(self, place: tuple[str, str]) -> tuple[float, ...]:
+        """Return the times of recent calls at a place where they are counted."""
+        return self._calls.get(place, ())
+
+    def put_calls(self, place: tuple[str, str], times: Sequence[float]) -> None:
+        """Replace the times of recent calls at a place."""
+        self._calls[place] = tuple(times)
+        self._calls.move_to_end(place)
+        while len(self._calls) > MAX_STATES:
+            self._calls.popitem(last=False)
+
     def forget(self, keep: Iterable[CredentialId]) -> None:
-        """Drop the states of credentials that no longer exist."""
+        """Drop what is known about credentials that no longer exist."""
         alive = set(keep)
+        for place in [place for place in self._calls if place[0] not in alive]:
+            del self._calls[place]
         for place in [p for p in self._states if p[0] not in alive and not p[0].startswith(HOST_MARK)]:
             del self._states[place]
 

@@ -27,7 +27,9 @@ from cliproxy.errors import (
 from cliproxy.exchange.attempts import Attempts, failure_from_login, nothing_ready
 from cliproxy.exchange.health import CONTRACT_PAUSE_S
 from cliproxy.exchange.plan import Plan
+from cliproxy.login.rates import RateRule
 from cliproxy.net.http import UpstreamStream
+from cliproxy.providers.base import CallLimit
 from cliproxy.routing.cooldown import RuntimeState
 from cliproxy.routing.select import Earliest
 from cliproxy.wire.secret import Secret
@@ -163,6 +165,27 @@ async def test_without_a_renewal_the_refusal_is_what_the_client_sees() -> None:
     assert (await refused(world)).status == 401
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("expired", 403, Kind.AUTHENTICATION),
+        ("no_seat", 403, Kind.PERMISSION),
+        ("rate_limited", 403, Kind.RATE_LIMIT),
+    ],
+)
+async def test_a_renewal_that_explains_the_refusal_is_what_the_client_sees(
+    code: str, status: int, kind: Kind
+) -> None:
+    class Explaining(FakeTokens):
+        async def refresh(self, wanted: Credential, slot: TokenSlot, failed_version: int) -> Token:
+            await self.step()
+            raise LoginError("the token was revoked", code=code, hint="Log in again.", status=403)
+
+    error = await refused(bottle(json_reply(REFUSED, 401), tokens=Explaining()))
+    assert (error.status, error.kind) == (status, kind)
+    assert "the token was revoked. Log in again." in error.message
+
+
 async def test_a_contract_without_a_token_renews_nothing() -> None:
     world = bottle(json_reply(REFUSED, 401), contracts=(FakeContract(needs=None),))
     assert (await refused(world)).status == 401
@@ -181,6 +204,7 @@ async def test_a_contract_without_a_token_renews_nothing() -> None:
         ("not_available", Kind.PERMISSION, Scope.CONTRACT),
         ("rate_limited", Kind.RATE_LIMIT, Scope.CONTRACT),
         ("bad_answer", Kind.UPSTREAM, Scope.CREDENTIAL),
+        ("stopping", Kind.UNAVAILABLE, Scope.CREDENTIAL),
     ],
 )
 def test_a_token_that_cannot_be_had_is_classified(code: str, kind: Kind, scope: Scope) -> None:
@@ -278,10 +302,83 @@ async def test_closed_ways_are_named_where_pauses_are_switched_off() -> None:
     assert "agent platform is off" in error.message
 
 
-async def test_no_way_at_all_is_a_fault_of_the_request() -> None:
-    error = await refused(bottle(contracts=()))
-    assert error.status == 400
-    assert "no way to do `generate`" in error.message
+@pytest.mark.parametrize(("action", "param"), [(Action.FILL_IN_THE_MIDDLE, "suffix"), (Action.COMPACT, None)])
+async def test_what_no_account_can_do_is_a_fault_of_the_request(action: Action, param: str | None) -> None:
+    world = bottle(names="ab")
+    with pytest.raises(BadRequest) as caught:
+        await attempt(world, request({}, action=action))
+    assert (caught.value.status, caught.value.param) == (400, param)
+    assert "`m` cannot" in caught.value.message
+    assert states(world) == 0
+
+
+async def test_what_another_account_could_do_in_a_moment_is_no_fault_of_the_request(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """One account cannot carry the request, the other one cools down."""
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    wanted = chat(stream=False, messages=[{"role": "user", "content": [picture]}])
+    world = bottle(names="ab", contracts=(FakeContract("gitlab-chat", id="text", framing=Framing.WHOLE),))
+    world.runtime.put(("b", "m"), RuntimeState(until=50.0, failures=1, kind=Kind.RATE_LIMIT, cause="slow"))
+    with pytest.raises(NothingReady) as caught:
+        await attempt(world, wanted)
+    assert caught.value.retry_after is not None
+
+
+async def test_closing_the_ways_to_a_side_matter_leaves_the_model_alone(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    fill = FakeContract(
+        id="fill",
+        actions=(Action.FILL_IN_THE_MIDDLE,),
+        failure=Failure(kind=Kind.RATE_LIMIT, scope=Scope.CONTRACT, message="slow down", retry_after=60.0),
+    )
+    world = bottle(json_reply(REFUSED, 429), GOOD, contracts=(FakeContract(), fill))
+    for _ in range(2):
+        error = await refused(world, request({}, action=Action.FILL_IN_THE_MIDDLE))
+        assert (error.status, error.retry_after) == (429, pytest.approx(60, abs=7))
+    await attempt(world)
+    assert len(world.hosts) == 2
+
+
+async def test_a_way_that_opens_soon_is_waited_for(autojump_clock: trio.testing.MockClock) -> None:
+    fill = FakeContract(id="fill", actions=(Action.FILL_IN_THE_MIDDLE,))
+    limit = CallLimit(name="code", rule=RateRule(1, 20.0))
+    world = bottle(GOOD, GOOD, contracts=(fill,), limits={"fill": limit}, config=Config(request_retry=1))
+    wanted = request({}, action=Action.FILL_IN_THE_MIDDLE)
+    await attempt(world, wanted)
+    assert trio.current_time() == 0
+    await attempt(world, wanted)
+    assert 20 <= trio.current_time() < 23
+
+
+# --- limits that are known beforehand -------------------------------------------------------------
+
+CODE = CallLimit(name="code suggestions", rule=RateRule(2, 60.0))
+
+
+async def test_what_an_upstream_would_refuse_is_not_sent(autojump_clock: trio.testing.MockClock) -> None:
+    """Two ways share the limit; each account has its own."""
+    ways = (FakeContract(id="one"), FakeContract(id="two"))
+    world = bottle(GOOD, GOOD, GOOD, contracts=ways, limits={"one": CODE, "two": CODE}, names="ab")
+    for _ in range(3):
+        await attempt(world)
+    assert world.hosts == ["a", "b", "a"]
+    await trio.sleep(61)
+    world.runtime.put_calls(("a", "limit:code suggestions"), [61.0, 61.0])
+    world.runtime.put_calls(("b", "limit:code suggestions"), [61.0, 61.0])
+    error = await refused(world)
+    assert (error.status, error.kind) == (429, Kind.RATE_LIMIT)
+    assert "code suggestions may be asked 2 times in 60 s" in error.message
+    assert error.retry_after == pytest.approx(60, abs=7)
+    assert len(world.hosts) == 3
+
+
+async def test_ways_without_a_known_limit_are_not_counted() -> None:
+    world = bottle(*[GOOD] * 5, limits={"another": CODE})
+    for _ in range(5):
+        await attempt(world)
+    assert world.runtime.calls(("a", "limit:code suggestions")) == ()
 
 
 async def test_a_stream_prefers_ways_that_stream() -> None:
@@ -458,6 +555,12 @@ async def test_an_error_body_of_the_same_dialect_is_kept() -> None:
     error = await refused(bottle(json_reply(REFUSED, 400)))
     assert error.native is not None
     assert json.loads(error.native.body) == REFUSED
+
+
+async def test_an_error_body_that_is_not_of_the_dialect_is_told_in_its_words() -> None:
+    """A gateway in front of a vendor has error bodies of its own."""
+    error = await refused(bottle(json_reply({"error": "not for this token"}, 403)))
+    assert error.native is None
 
 
 async def test_an_error_body_of_another_dialect_is_translated() -> None:

@@ -21,7 +21,7 @@ from cliproxy.dialects.base import Action, ClientRequest, Framing
 from cliproxy.errors import Failure, LoginError
 from cliproxy.exchange.deps import Deps, Snapshot
 from cliproxy.exchange.record import ExchangeRecord, Recorder
-from cliproxy.providers.base import Call, Contract, Pass, Provider
+from cliproxy.providers.base import Call, CallLimit, Contract, Pass, Provider
 from cliproxy.routing.select import RuntimeTable
 from cliproxy.wire.http import Headers, HttpCall, UpstreamCall
 from cliproxy.wire.jsontext import Document, JsonObject, dumps
@@ -203,6 +203,7 @@ def bottle(
     config: Config | None = None,
     tokens: FakeTokens | None = None,
     quirks: tuple[Pass, ...] = (),
+    limits: Mapping[str, CallLimit] | None = None,
     own: Mapping[str, Mapping[str, object]] | None = None,
     **settings: object,
 ) -> Bottle:
@@ -216,6 +217,7 @@ def bottle(
         contracts_for=lambda _credential, _model, _action: offered,
         static_models=lambda _credential: (),
         quirks=quirks,
+        limits=limits or {},
     )
     credentials = tuple(credential(name, **{**settings, **(own or {}).get(name, {})}) for name in names)
     registry = build([Offer(credential=each, models=(ModelInfo(id="m"),)) for each in credentials])

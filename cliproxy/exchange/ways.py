@@ -1,0 +1,82 @@
+"""What is to be said of an account when none of its ways to the upstream was good for a request.
+
+Each contract of the account has failed now, was closed already, or cannot carry this request; seldom all for
+the same reason. What the client should learn, in this order:
+
+* a way is closed *for the moment*: come back then, even if a lesser way could never carry the request;
+* the lesser way that is open cannot carry it, and the others are closed for good: what cannot be carried,
+  and why there is nothing better;
+* everything is closed for good: all the reasons, the preferred way's first.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import define, evolve, field
+
+from cliproxy.dialects.base import Action
+from cliproxy.errors import BadRequest, Failure, Kind, Scope
+from cliproxy.exchange.health import CLOSED, brief
+from cliproxy.routing.classify import most_useful
+from cliproxy.routing.cooldown import RuntimeState
+
+_ASKED_BY: Final = {Action.FILL_IN_THE_MIDDLE: "suffix"}
+"""The field of a request that makes it one for an action that few upstreams have."""
+_UNABLE: Final = {Action.FILL_IN_THE_MIDDLE: "fill in the middle of a text (`suffix`)"}
+
+
+@define
+class Ways:
+    """What the contracts of one account came to, in order of preference."""
+
+    reasons: list[Failure] = field(factory=list)
+    """Why those that failed or were closed are of no use."""
+    refused: BadRequest | None = None
+    """What one that is open cannot carry."""
+
+    def closed(self, state: RuntimeState, now: float) -> None:
+        """Add a contract that must not be used at present."""
+        kind = state.kind or Kind.UNAVAILABLE
+        rest = max(state.until - now, 0.0)
+        self.reasons.append(
+            Failure(kind=kind, scope=Scope.CONTRACT, message=state.cause, retry_after=rest, status=0)
+        )
+
+    def verdict(self) -> Failure | BadRequest:
+        """Say what the client should learn. There is at least one reason, or something was refused."""
+        passing = [failure for failure in self.reasons if failure.kind not in CLOSED]
+        if passing:
+            best = most_useful(passing)
+            waits = [failure.retry_after for failure in passing if failure.retry_after is not None]
+            return _told(best, best.message, min(waits, default=None))
+        said = _joined([failure.message for failure in self.reasons])
+        if self.refused is None:
+            return _told(self.reasons[0], said, None)
+        return self.refused if not said else _with_reasons(self.refused, said)
+
+
+def _joined(messages: list[str]) -> str:
+    different = list(dict.fromkeys(messages))
+    return different[0] if len(different) == 1 else "; ".join(each.rstrip(".") for each in different)
+
+
+def _told(failure: Failure, message: str, retry_after: float | None) -> Failure:
+    """Return the failure of the whole. The body of one refusal does not speak for all of them."""
+    return evolve(failure, scope=Scope.MODEL, message=message, retry_after=retry_after, native=None)
+
+
+def _with_reasons(refused: BadRequest, reasons: str) -> BadRequest:
+    message = f"{refused.message.rstrip('.')}; other ways are closed to the account: {brief(reasons)}"
+    return BadRequest(message, param=refused.param, code=refused.code)
+
+
+def no_way(model: str, action: Action) -> BadRequest:
+    """Say that a model cannot do at all what is wanted."""
+    unable = _UNABLE.get(action, f"do `{action}`")
+    return BadRequest(f"The model `{model}` cannot {unable} here.", param=_ASKED_BY.get(action))
+
+
+def first_opening(pauses: Sequence[RuntimeState | None]) -> float:
+    """Return when the first of some contracts is open again; 0 while one is, or when there is none."""
+    ends = [state.until for state in pauses if state is not None]
+    return min(ends) if ends and len(ends) == len(pauses) else 0.0
