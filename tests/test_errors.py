@@ -7,6 +7,7 @@ from cliproxy.errors import (
     ConfigError,
     Failure,
     Kind,
+    LoginError,
     ModelNotFound,
     NativeBody,
     NothingReady,
@@ -78,6 +79,18 @@ def test_the_final_error_takes_after_the_last_failure() -> None:
 def test_a_failure_without_an_answer_has_the_status_of_its_kind() -> None:
     error = UpstreamError([Failure(kind=Kind.TIMEOUT, scope=Scope.MODEL, message="x", status=200)])
     assert error.status == 504
+
+
+@pytest.mark.parametrize(
+    ("message", "hint", "text"),
+    [
+        ("no seat", "Ask for one.", "no seat. Ask for one."),
+        ("It has ended.", "Log in.", "It has ended. Log in."),
+        ("cut off", "", "cut off"),
+    ],
+)
+def test_a_login_error_explains_itself_in_one_text(message: str, hint: str, text: str) -> None:
+    assert LoginError(message, code="c", hint=hint).explained == text
 
 
 def test_problems_say_where_they_are() -> None:

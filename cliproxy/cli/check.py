@@ -100,7 +100,7 @@ async def _look_at_accounts(state: State) -> bool:
                 with trio.fail_after(LIMIT_S):
                     lines[credential.id] += await _looked_at(service, credential, lines)
             except LoginError as exc:
-                trouble = f"{exc.message} {exc.hint}".rstrip()
+                trouble = exc.explained
             except trio.TooSlowError:
                 trouble = f"no answer within {LIMIT_S:g} s"
         if trouble:

@@ -92,10 +92,10 @@ async def _log_in(login: Login, arguments: Arguments) -> int:
     async with Upstreams(proxy_url=proxy_of(loaded.config)) as upstreams:
         result = await run_login(login.flow(inputs), _world(arguments, upstreams))
     await save(store, result)
+    say(f"Logged in as {result.label}. Saved to {Path(store.auth_dir) / result.file_name}")
     for note in result.notes:
         say(note)
-    say(f"Logged in as {result.label}. Saved to {Path(store.auth_dir) / result.file_name}")
-    say("A running server picks the account up after a restart; otherwise start one: cliproxy server")
+    say("Next: start the server with `cliproxy server`. One that is running already must be restarted.")
     return OK
 
 

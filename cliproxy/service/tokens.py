@@ -176,7 +176,7 @@ class SlotState:
             version=self.token.version if self.token is not None else 0,
             expires_at=self.token.expires_at if self.token is not None else None,
             code=trouble.error.code if trouble is not None else "",
-            reason=f"{trouble.error.message} {trouble.error.hint}".strip() if trouble is not None else "",
+            reason=trouble.error.explained if trouble is not None else "",
             retry_in=retry,
         )
 

@@ -9,6 +9,7 @@ from cliproxy.errors import Kind
 from cliproxy.routing.cooldown import RuntimeState
 from cliproxy.routing.select import (
     MAX_CURSORS,
+    MAX_STATES,
     Earliest,
     RuntimeTable,
     blocking_state,
@@ -96,6 +97,20 @@ def test_the_longest_block_counts() -> None:
 def test_everybody_gets_the_same_share(names: list[str], rounds: int) -> None:
     picked = turns([candidate(name) for name in names], RuntimeTable(), len(names) * rounds)
     assert all(picked.count(name) == rounds for name in names)
+
+
+def test_counted_calls_are_kept_by_place_bounded_and_forgotten() -> None:
+    table = RuntimeTable()
+    table.put_calls(("a", "limit:x"), [1.0, 2.0])
+    table.put_calls(("b", "limit:x"), [3.0])
+    assert table.calls(("a", "limit:x")) == (1.0, 2.0)
+    assert table.calls(("a", "limit:y")) == ()
+    table.forget([CredentialId("a")])
+    assert table.calls(("b", "limit:x")) == ()
+    assert table.calls(("a", "limit:x")) == (1.0, 2.0)
+    for number in range(MAX_STATES + 1):
+        table.put_calls((str(number), "limit:x"), [4.0])
+    assert table.calls(("a", "limit:x")) == ()
 
 
 def test_the_table_is_bounded_and_forgets_the_departed() -> None:

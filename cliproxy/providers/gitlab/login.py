@@ -234,4 +234,4 @@ def _notes(tiers: Tiers, data: Mapping[str, JsonValue]) -> Iterator[str]:
     else:
         yield f"Open to this account: only {REST_WHAT} ({REST_MEANS})."
     for error in tiers.missing.values():
-        yield f"Not open: {error.message.rstrip('.')}. {error.hint}".rstrip()
+        yield f"Not open: {error.explained}"
