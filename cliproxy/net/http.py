@@ -176,6 +176,7 @@ class HttpStream:
         them all. What is buffered already comes out first.
         """
         if self._is_at_end:
+            await trio.lowlevel.checkpoint()
             return
         with trio.CancelScope() as scope:
             scope.cancel(reason="the answer is not wanted any more")
@@ -195,12 +196,14 @@ class Upstreams:
         self._tls = httpx.create_ssl_context()
 
     async def __aenter__(self) -> "Upstreams":
+        await trio.lowlevel.checkpoint()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         with trio.move_on_after(CLOSE_LIMIT_S, shield=True):
             for client in self._clients.values():
                 await client.aclose()
+            await trio.lowlevel.checkpoint()
         self._clients.clear()
 
     def open(self, call: UpstreamCall) -> AbstractAsyncContextManager[UpstreamStream]:

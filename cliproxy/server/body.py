@@ -75,19 +75,24 @@ async def read_json(request: Request, limit: int) -> Document:
     kind = request.mimetype
     if kind and kind != "application/json" and not kind.endswith("+json"):
         raise BadRequest(f"the content type is `{kind}`; send `Content-Type: application/json`", status=415)
-    try:
-        raw = cast("bytes", await request.get_data(cache=False, as_text=False))
-    except RequestEntityTooLarge as exc:
-        with trio.move_on_after(DISCARD_S):
-            await body_received(request)
-        raise too_large(limit) from exc
-    except RequestTimeout as exc:
-        raise LimitExceeded("the request body did not arrive in time", kind=Kind.TIMEOUT, status=408) from exc
-    raw = decompressed(raw, request.headers.get("Content-Encoding", ""), limit)
+    raw = decompressed(await _received(request, limit), request.headers.get("Content-Encoding", ""), limit)
     try:
         return Document.parse(raw)
     except JsonError as exc:
         raise BadRequest(f"the body is not a JSON object: {exc}") from exc
+
+
+async def _received(request: Request, limit: int) -> bytes:
+    """Return the body as it came. One that is too large is read to its end before it is refused."""
+    try:
+        return cast("bytes", await request.get_data(cache=False, as_text=False))
+    except RequestTimeout as exc:
+        raise LimitExceeded("the request body did not arrive in time", kind=Kind.TIMEOUT, status=408) from exc
+    except RequestEntityTooLarge:
+        pass
+    with trio.move_on_after(DISCARD_S):
+        await body_received(request)
+    raise too_large(limit)
 
 
 def too_large(limit: int) -> LimitExceeded:

@@ -64,7 +64,9 @@ class Generate:
         headers = forwarded(answer.headers) if self.world.passes_headers() else {}
         return json_response(answer.body, answer.status, headers)
 
-    async def _pump(self, wanted: ClientRequest, *, task_status: trio.TaskStatus[StreamHead]) -> None:
+    async def _pump(  # noqa: ASYNC128 - the task status is handed on
+        self, wanted: ClientRequest, *, task_status: trio.TaskStatus[StreamHead]
+    ) -> None:
         """Run a streamed exchange; its place in the gate is held to the end of the stream."""
         with self.world.gate.entered(wanted.client):
             await stream_exchange(wanted, self.world.deps, task_status=task_status)

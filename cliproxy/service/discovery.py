@@ -38,6 +38,7 @@ def is_asked(service: Service, credential: Credential) -> bool:
 
 async def discover(service: Service, provider: Provider, credential: Credential) -> tuple[ModelInfo, ...]:
     """Ask once. Raises :class:`~cliproxy.errors.LoginError`."""
+    await trio.lowlevel.checkpoint()
     if provider.discover is None:
         return ()
     tokens = {}

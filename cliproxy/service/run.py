@@ -138,6 +138,7 @@ def rereader(store: Store, providers: Sequence[Provider]) -> Reread:
 
     async def reread(credential: Credential) -> Credential | None:
         if credential.kind is not CredentialKind.ACCOUNT:
+            await trio.lowlevel.checkpoint()
             return None
         stored = await store.read_credential(credential.source)
         if stored is None:

@@ -147,7 +147,7 @@ class Service:
                 self.stop()
 
 
-async def serve_app(
+async def serve_app(  # noqa: ASYNC128 - the task status is handed on
     app: ASGIFramework,
     config: HypercornConfig,
     stopped: Callable[[], Awaitable[None]],

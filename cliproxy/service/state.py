@@ -9,6 +9,7 @@ the others are served. So is a directory that cannot be used: keys of the config
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import trio
 from attrs import evolve, frozen
 
 from cliproxy.config.environment import (
@@ -121,6 +122,7 @@ async def read_credentials(store: FileStore, providers: Sequence[Provider]) -> F
     problems: list[str] = []
     warnings: list[str] = []
     listing = Listing()
+    await trio.lowlevel.checkpoint()
     try:
         warnings += await store.prepare()
         listing = await store.list_credentials()
