@@ -2,11 +2,12 @@
 
     async_rules.py [PYTHON_FILE...]      default: every file of the package
 
-ruff implements a part of these rules only. Three things are decided here. The strict rules (no async generator
-that is not a context manager; every path through a coroutine passes a checkpoint) hold in the rooms that do
-I/O. The second of them is a promise to callers, so it binds public coroutines; a private one is a part of its
-public caller, and a checkpoint of its own would be paid for every event of a stream. And the rule that watches ``start_soon`` wants to know every function that can be started with
-``nursery.start``; they are found by their ``task_status`` parameter instead of being listed by hand.
+ruff implements a part of these rules only. Three things are decided here. The strict rules (no async
+generator that is not a context manager; every path through a coroutine passes a checkpoint) hold in the rooms
+that do I/O. The second of them is a promise to callers, so it binds public coroutines; a private one is a
+part of its public caller, and a checkpoint of its own would be paid for every event of a stream. And the rule
+that watches ``start_soon`` wants to know every function that can be started with ``nursery.start``; they are
+found by their ``task_status`` parameter instead of being listed by hand.
 """
 
 import ast
