@@ -136,7 +136,22 @@ def read_anchored(value: str, default_family: Family) -> tuple[Signature, Anchor
             return Signature(value[tag.end() :], family), Anchor(side)
     if "#" in value:
         return Signature(value, Family.UNKNOWN), Anchor.OWN
+    if default_family is Family.GEMINI:
+        value = _respelled(value)
     return Signature(value, _family_in_slot(value, default_family)), Anchor.OWN
+
+
+def _respelled(value: str) -> str:
+    """Return another vendor's signature in that vendor's own base64.
+
+    Gemini's slot is of type bytes, which its vendor's clients write in either alphabet, whatever they were
+    given; the other vendors compare text.
+    """
+    standard = value.replace("-", "+").replace("_", "/")
+    if shape_of(standard) is Family.CLAUDE:
+        return standard
+    url_safe = value.replace("+", "-").replace("/", "_")
+    return url_safe if shape_of(url_safe) is Family.GPT else value
 
 
 def _unwrapped(value: str) -> str:

@@ -223,3 +223,24 @@ def test_members_of_the_same_name_elsewhere_are_no_signatures() -> None:
 def test_data_is_a_signature_in_redacted_thinking_only() -> None:
     assert has_foreign_signature({"type": "redacted_thinking", "data": "gpt#x"}, Family.CLAUDE)
     assert not has_foreign_signature({"type": "base64", "data": "gpt#x"}, Family.CLAUDE)
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        Signature(b64(record(b"\x0a\x10 claude-opus-4-8 " + bytes(range(156, 256)))), Family.CLAUDE),
+        Signature(b64(CLAUDE.encode()), Family.CLAUDE),
+        Signature(base64.urlsafe_b64encode(b"\x80" + b"\xfb\xff" * 52).decode(), Family.GPT),
+        Signature(GEMINI, Family.GEMINI),
+        Signature("a?b", Family.CLAUDE),
+        Signature(KIMI, Family.KIMI),
+    ],
+)
+def test_clients_of_geminis_bytes_may_spell_them_as_they_like(signature):
+    """The vendor's Python package decodes what it was given and sends it back in the alphabet for URLs."""
+    data = base64.urlsafe_b64decode(carry(signature, Family.GEMINI).replace("+", "-").replace("/", "_"))
+    for spell in (base64.b64encode, base64.urlsafe_b64encode):
+        read_back = read(spell(data).decode(), Family.GEMINI)
+        assert read_back.family is signature.family
+        if signature.family is not Family.GEMINI:
+            assert read_back == signature
