@@ -97,7 +97,7 @@ _ITEMS: Mapping[str, Spec] = {
     ),
     "custom_tool_call_output": _item(("call_id", "output"), call_id=_CALL_ID, output=_OUTPUT),
     "reasoning": _item(
-        ("id", "summary"),
+        ("summary",),
         summary=List(_SUMMARY),
         content=Opt(List(_REASONING_TEXT)),
         encrypted_content=Opt(Str()),
@@ -343,7 +343,10 @@ def _check_pairing(items: list[JsonObject], *, continues: bool) -> None:
 
 
 def _check_reasoning(items: list[JsonObject], stored: frozenset[str]) -> None:
-    """Reasoning is sealed by the service itself, or kept by it, and is followed by what it led to."""
+    """Reasoning is sealed by the service itself, or kept by it, and is followed by what it led to.
+
+    Sealed reasoning needs no id: the vendor's own agent leaves it out.
+    """
     for at, item in enumerate(items):
         if item.get("type") == "item_reference" and item["id"] not in stored:
             raise refuse(f"Item with id '{item['id']}' not found.", param="input", status=404)
@@ -353,13 +356,14 @@ def _check_reasoning(items: list[JsonObject], stored: frozenset[str]) -> None:
         if isinstance(sealed, str) and not is_openai_encrypted(sealed):
             text = f"The encrypted content {sealed[:5]}...{sealed[-4:]} could not be verified."
             raise refuse(text, code="invalid_encrypted_content")
-        if sealed is None and item["id"] not in stored:
-            text = f"Item with id '{item['id']}' not found. Items are not persisted when `store` is set to"
+        name = as_text(item.get("id"))
+        if sealed is None and name not in stored:
+            text = f"Item with id '{name}' not found. Items are not persisted when `store` is set to"
             raise refuse(f"{text} false.", param="input", status=404)
         following = as_object(items[at + 1]) if at + 1 < len(items) else {}
         if following.get("role", "assistant") != "assistant" or not following:
             text = (
-                f"Item '{item['id']}' of type 'reasoning' was provided without its required following item."
+                f"Item '{name}' of type 'reasoning' was provided without its required following item."
             )
             raise refuse(text, param="input")
 
