@@ -110,12 +110,20 @@ def _client(client: object) -> Mapping[str, str]:
 
 def _world(arguments: Arguments, upstreams: Upstreams) -> World:
     wants_browser = "no-browser" not in arguments.switches
+    is_open = False
 
     async def show(step: Show) -> None:
-        opened = wants_browser and step.open_browser and await open_browser(step.url)
-        if opened:
+        nonlocal is_open
+        is_open = wants_browser and step.open_browser and await open_browser(step.url)
+        if is_open:
             say("Opening the browser. If it does not appear:")
         prompts.say_where(step)
+
+    paste_later = after_a_while(prompts.paste)
+
+    async def paste() -> str:
+        """Offer to paste: at once, unless a browser was opened here, which should come back by itself."""
+        return await (paste_later() if is_open else prompts.paste())
 
     def open_callback(step: OpenCallback) -> AbstractAsyncContextManager[Callback]:
         port = arguments.number("oauth-callback-port") or step.port
@@ -136,7 +144,7 @@ def _world(arguments: Arguments, upstreams: Upstreams) -> World:
         ask=asker(arguments.values, os.environ, prompts.ask if is_attended else None),
         show=show,
         open_callback=open_callback,
-        paste=after_a_while(prompts.paste) if is_attended else None,
+        paste=paste if is_attended else None,
     )
 
 

@@ -34,12 +34,13 @@ def _read(read: Callable[[str], str], question: str) -> str:
 
 async def paste() -> str:
     """Take a pasted callback address."""
-    return await trio.to_thread.run_sync(
-        _read,
-        input,
-        "Paste the address the browser ended at (or press Enter to keep waiting): ",
-        abandon_on_cancel=True,
-    )
+    question = "Paste the address the browser ended at (or press Enter to keep waiting): "
+    try:
+        return await trio.to_thread.run_sync(_read, input, question, abandon_on_cancel=True)
+    except trio.Cancelled:
+        # The browser was faster. What is said next begins a line of its own.
+        say("")
+        raise
 
 
 def say_where(step: Show) -> None:

@@ -92,8 +92,8 @@ def authorize(login: CodeLogin, state: str, verifier: str) -> Flow[Granted]:
 def _checked_code(parameters: Mapping[str, str], state: str, vendor: str) -> str:
     error = parameters.get("error", "")
     if error:
-        reason = parameters.get("error_description") or error
         code = "denied" if error in _DENIALS else "refused"
+        reason = parameters.get("error_description") or ("access was declined" if code == "denied" else error)
         raise LoginError(f"{vendor} ended the login: {one_line(reason)}", code=code)
     if "state" in parameters and parameters["state"] != state:
         raise LoginError(

@@ -17,7 +17,13 @@ from cliproxy.errors import LoginError
 from cliproxy.login.code import authorize, exchange
 from cliproxy.login.steps import Ask, Flow, Note, Send
 from cliproxy.providers.base import LoginInputs, LoginResult
-from cliproxy.providers.gitlab.access import CALLBACK_PORT, gateway_members, oauth_login, oauth_members
+from cliproxy.providers.gitlab.access import (
+    CALLBACK_PATH,
+    CALLBACK_PORT,
+    gateway_members,
+    oauth_login,
+    oauth_members,
+)
 from cliproxy.providers.gitlab.discovery import ask_for_models
 from cliproxy.providers.gitlab.instance import (
     DEFAULT_URL,
@@ -71,7 +77,7 @@ OTHER_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 def token_login(inputs: LoginInputs) -> Flow[LoginResult]:
     """Log in with a personal access token."""
     instance = normal_url((yield from _setting(inputs, URL)))
-    ask = evolve(PERSONAL_TOKEN, prompt=f"{PERSONAL_TOKEN.prompt} (made at {token_page(instance)})")
+    ask = evolve(PERSONAL_TOKEN, prompt=f"{PERSONAL_TOKEN.prompt} (create one at {token_page(instance)})")
     token = Secret((yield from _setting(inputs, ask)))
     user = yield from _user(instance, token)
     facts = yield from _token_facts(instance, token)
@@ -90,9 +96,8 @@ def oauth_flow(inputs: LoginInputs) -> Flow[LoginResult]:
     """Log in with an OAuth application in the browser."""
     instance = normal_url((yield from _setting(inputs, URL)))
     known = inputs.oauth_clients.get("gitlab", {})
-    client: dict[str, JsonValue] = {
-        "oauth_client_id": (yield from _client(inputs, known, "client_id", CLIENT_ID))
-    }
+    ask = evolve(CLIENT_ID, prompt=f"{CLIENT_ID.prompt} ({_how_to_register(instance, _port(inputs))})")
+    client: dict[str, JsonValue] = {"oauth_client_id": (yield from _client(inputs, known, "client_id", ask))}
     secret = yield from _client(inputs, known, "client_secret", CLIENT_SECRET)
     if secret:
         client["oauth_client_secret"] = secret
@@ -111,6 +116,13 @@ def oauth_flow(inputs: LoginInputs) -> Flow[LoginResult]:
         **oauth_members(tokens, inputs.now()),
     }
     return (yield from _finished(inputs, _Account(instance, token, user, data, is_pat=False)))
+
+
+def _how_to_register(instance: str, port: int) -> str:
+    return (
+        f"register one at {instance}/-/user_settings/applications with the redirect URI"
+        f" http://localhost:{port}{CALLBACK_PATH} and the scope {SCOPE}"
+    )
 
 
 @define
