@@ -16,7 +16,7 @@ from attrs import define, evolve, field
 
 from cliproxy.dialects.base import Action
 from cliproxy.errors import BadRequest, Failure, Kind, Scope
-from cliproxy.exchange.health import CLOSED, brief
+from cliproxy.exchange.health import CLOSED
 from cliproxy.routing.classify import most_useful
 from cliproxy.routing.cooldown import RuntimeState
 
@@ -56,8 +56,16 @@ class Ways:
 
 
 def _joined(messages: list[str]) -> str:
-    different = list(dict.fromkeys(messages))
-    return different[0] if len(different) == 1 else "; ".join(each.rstrip(".") for each in different)
+    """Join messages; what one of them has said, such as what to do, the next does not repeat."""
+    if len(set(messages)) <= 1:
+        return "".join(messages[:1])
+    said: list[str] = []
+    told: list[str] = []
+    for message in messages:
+        fresh = [part for part in message.rstrip(".").split(". ") if part not in said]
+        said += fresh
+        told += [". ".join(fresh)] if fresh else []
+    return "; ".join(told)
 
 
 def _told(failure: Failure, message: str, retry_after: float | None) -> Failure:
@@ -66,7 +74,7 @@ def _told(failure: Failure, message: str, retry_after: float | None) -> Failure:
 
 
 def _with_reasons(refused: BadRequest, reasons: str) -> BadRequest:
-    message = f"{refused.message.rstrip('.')}; other ways are closed to the account: {brief(reasons)}"
+    message = f"{refused.message.rstrip('.')}; other ways are closed to the account: {reasons}"
     return BadRequest(message, param=refused.param, code=refused.code)
 
 

@@ -39,6 +39,19 @@ def test_reasons_that_last_are_all_told_the_preferred_way_first() -> None:
     assert told.native is None
 
 
+def test_what_to_do_is_said_once() -> None:
+    told = verdict(
+        failed(Kind.PERMISSION, "no agents at 10.0.0.1: 403. It needs a seat."),
+        failed(Kind.PERMISSION, "no gateway at 10.0.0.1: 403. It needs a seat."),
+        failed(Kind.PERMISSION, "It needs a seat."),
+        ABSENT,
+    )
+    assert isinstance(told, Failure)
+    assert told.message == (
+        "no agents at 10.0.0.1: 403. It needs a seat; no gateway at 10.0.0.1: 403; no such endpoint"
+    )
+
+
 def test_what_passes_is_told_with_the_first_moment_to_come_back() -> None:
     told = verdict(OFF, BUSY, SLOW)
     assert isinstance(told, Failure)

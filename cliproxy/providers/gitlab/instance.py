@@ -123,12 +123,13 @@ def account_error(answer: HttpAnswer, instance: str) -> LoginError:
     """Read a refusal of ``/user``: something is wrong with the token or with the address."""
     status, reason = answer.status, reason_of(answer)
     if status == HTTPStatus.UNAUTHORIZED:
+        is_told = any(word in reason.lower() for word in ("expired", "revoked"))
+        why = "" if is_told else "It is mistyped, has expired or was revoked. "
         return LoginError(
             f"the token is refused by {instance}: {reason}",
             code="expired",
             status=status,
-            hint="It is mistyped, has expired or was revoked. Log in again; a new token is made at "
-            f"{token_page(instance)}",
+            hint=f"{why}Log in again; a new token is made at {token_page(instance)}",
         )
     if status == HTTPStatus.FORBIDDEN:
         if text(body_of(answer), "error") == "insufficient_scope":
