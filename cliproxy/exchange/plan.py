@@ -192,6 +192,7 @@ class Planner:
         family = candidate.info.family
         context.upstream_dialect = upstream.id
         context.upstream_model = candidate.model
+        context.upstream_output = candidate.info.output_tokens
         context.upstream_refuses = candidate.info.refuses
         context.shown_model = candidate.shown_model
         context.upstream_family = family_of_model(candidate.model) if family is Family.UNKNOWN else family

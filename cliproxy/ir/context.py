@@ -42,6 +42,8 @@ class ExchangeContext:
     """The model name put into the answer; empty: what the upstream says."""
     upstream_family: Family = Family.UNKNOWN
     """Whose reasoning signatures the chosen upstream model verifies."""
+    upstream_output: int | None = None
+    """The longest answer of the chosen upstream model in tokens, where it is known."""
     upstream_refuses: frozenset[str] = frozenset()
     """Names of settings that the chosen upstream model answers with an error."""
     include_usage: bool = False

@@ -109,6 +109,11 @@ async def test_a_wish_to_think_in_a_form_the_model_does_not_know_is_translated()
     assert planned(wanted, FakeContract("claude"), info=newer).passes_through
 
 
+async def test_a_translated_request_stays_within_the_models_longest_answer() -> None:
+    small = ModelInfo(id="m", output_tokens=8192)
+    assert sent(planned(chat(), FakeContract("claude"), info=small))["max_tokens"] == 8192
+
+
 async def test_an_answer_that_must_show_another_name_is_translated() -> None:
     plan = planned(chat(stream=False), shown_model="my-name")
     assert not plan.passes_through

@@ -213,7 +213,8 @@ def encode_request(request: IRRequest, ctx: ExchangeContext) -> JsonObject:
     """Write a request for an upstream. Raises :class:`~cliproxy.errors.DialectError` if it says nothing."""
     body: JsonObject = {"model": request.model}
     body.update(own_extras(request.extras))
-    body["max_tokens"] = request.sampling.max_tokens or CLAUDE_DEFAULT_MAX_TOKENS
+    longest = min(ctx.upstream_output or CLAUDE_DEFAULT_MAX_TOKENS, CLAUDE_DEFAULT_MAX_TOKENS)
+    body["max_tokens"] = request.sampling.max_tokens or longest
     system = [*items(body, "system"), *(_write_system(said) for said in request.system)]
     if system:
         body["system"] = system

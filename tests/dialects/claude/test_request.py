@@ -447,6 +447,12 @@ def test_what_cannot_be_said_is_noted() -> None:
         assert lost in notes
 
 
+@pytest.mark.parametrize(("longest", "written"), [(8192, 8192), (64000, 32000), (None, 32000)])
+def test_an_answer_without_a_limit_gets_one_the_model_accepts(longest: int | None, written: int) -> None:
+    ctx = make_context(upstream_dialect="claude", upstream_output=longest)
+    assert encode_request(IRRequest(model="m", messages=[U]), ctx)["max_tokens"] == written
+
+
 def test_output_schema() -> None:
     body = encoded(U, output=OutputFormat("json_schema", "n", schema={"type": "object"}, strict=True))
     assert body["output_config"] == {"format": {"type": "json_schema", "schema": {"type": "object"}}}
