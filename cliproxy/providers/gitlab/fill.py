@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from cliproxy.errors import BadRequest
-from cliproxy.wire.jsontext import JsonObject, JsonValue, flag, items, objects, text
+from cliproxy.wire.jsontext import JsonObject, JsonValue, flag, objects, text
 
 FILE_NAME: Final = "untitled.txt"
 INTENTS: Final = frozenset({"completion", "generation"})
@@ -83,6 +83,7 @@ def _context(body: JsonObject) -> list[JsonValue]:
         if kind not in CONTEXT_TYPES or not name or not content:
             raise BadRequest("each context needs type (file or snippet), name and content", param="context")
         found.append({"type": kind, "name": name, "content": content})
-    if len(found) != len(items(body, "context")):
+    given = body.get("context")
+    if given is not None and (not isinstance(given, list) or len(found) != len(given)):
         raise BadRequest("context must be a list of objects", param="context")
     return found

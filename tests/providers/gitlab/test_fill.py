@@ -57,6 +57,8 @@ def test_members_win_over_headers() -> None:
     ("body", "param"),
     [
         ({"prompt": ["a", "b"]}, "prompt"),
+        ({"prompt": "a", "context": "b"}, "context"),
+        ({"prompt": "a", "context": [5]}, "context"),
         ({"prompt": [1, 2]}, "prompt"),
         ({"prompt": 5}, "prompt"),
         ({}, "prompt"),
