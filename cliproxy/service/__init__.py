@@ -1,3 +1,14 @@
 """The running process: the owner of the root nursery and of everything that outlives a request."""
 
-__all__ = ["discovery", "listen", "logins", "refresh", "run", "service", "snapshots", "state", "tokens"]
+__all__ = [
+    "connection",
+    "discovery",
+    "listen",
+    "logins",
+    "refresh",
+    "run",
+    "service",
+    "snapshots",
+    "state",
+    "tokens",
+]

@@ -39,6 +39,7 @@ from cliproxy.exchange.ending import Ending
 from cliproxy.exchange.record import ExchangeRecord, Outcome
 from cliproxy.net.http import Upstreams
 from cliproxy.routing.select import RuntimeTable
+from cliproxy.service import connection
 from cliproxy.service.listen import shown_url
 from cliproxy.service.refresh import TokenTable
 from cliproxy.service.snapshots import Snapshots, is_listed
@@ -155,6 +156,7 @@ async def serve_app(  # noqa: ASYNC128 - the task status is handed on
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run hypercorn until ``stopped`` returns."""
+    connection.install()
     await serve(app, config, shutdown_trigger=stopped, task_status=task_status, mode="asgi")
 
 
