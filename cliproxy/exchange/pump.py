@@ -106,6 +106,8 @@ class Outlet:
                 await self._send.send(data)
             except trio.BrokenResourceError:
                 await trio.sleep_forever()
+        else:
+            await trio.lowlevel.checkpoint()
 
     def close(self) -> None:
         """End the body. An exchange that fails unexpectedly does not call this: its answer is not complete,
@@ -156,15 +158,23 @@ class Pump:
             while True:
                 data = await self.stream.read()
                 limit.deadline = inf
-                step = self.carrier.feed(data) if data else self.carrier.finish()
-                await self._deliver(step, at_end=not data)
-                if not data:
-                    return
-                if step.is_terminal:
-                    await self._deliver(self.carrier.finish(), at_end=True)
+                step = self._step(data)
+                is_last = step.is_terminal or not data
+                await self._deliver(step, at_end=is_last)
+                if is_last:
                     return
                 limit.deadline = self._deadline()
         await self._fail(self._interruption())
+
+    def _step(self, data: bytes) -> Step:
+        """Return what a read amounts to. The terminal event and the end of the stream are one message: once
+        it is delivered, the answer is."""
+        if not data:
+            return self.carrier.finish()
+        step = self.carrier.feed(data)
+        if step.is_terminal:
+            step.output += self.carrier.finish().output
+        return step
 
     def _interruption(self) -> Failure:
         """Say which limit has ended the answer. A stop of ours is nobody's fault."""
