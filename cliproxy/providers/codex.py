@@ -7,8 +7,9 @@ The wire, in short::
     Authorization: Bearer {key}
     Session-Id, Conversation_id       where the conversation is known: the server caches prompts by it
 
-The vendor's own client says more about itself in headers (its version, its window, its turn); what a client
-sends of these is passed on, nothing is made up.
+The vendor's own client says more about itself, in headers (its version, its window, its turn) and in the
+member ``client_metadata``; what a client sends of these is passed on, nothing is made up. The member goes to
+the vendor's backend only, since other servers refuse what they do not know.
 
 A conversation is known by ``prompt_cache_key`` in the body, or by the session a client names in a header; the
 header's value is then put into the body, so that requests translated from another dialect hit the cache too.
@@ -19,6 +20,7 @@ measured against the answer's own ``Date``, since two clocks would have to agree
 
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlsplit
 
 from attrs import frozen
 
@@ -28,6 +30,7 @@ from cliproxy.config.sections import Section
 from cliproxy.credentials.model import Credential, TokenSlot
 from cliproxy.dialects.base import Action, Framing
 from cliproxy.dialects.openai_responses.errors import decode_error, retry_after
+from cliproxy.dialects.openai_responses.names import CLIENT_METADATA
 from cliproxy.errors import Failure, Kind, Scope
 from cliproxy.providers.base import Call, Contract, Provider, own_headers
 from cliproxy.wire.http import Headers, HttpCall, UpstreamCall, http_date
@@ -77,6 +80,9 @@ class CodexContract:
             changes["stream"] = DELETE
         elif session:
             changes[_CACHE_KEY] = session
+        base_url = call.credential.base_url or BASE_URL
+        if CLIENT_METADATA in document.value and urlsplit(base_url).hostname != HOST:
+            changes[CLIENT_METADATA] = DELETE
         key = call.credential.api_key
         headers = Headers(
             {
@@ -90,7 +96,7 @@ class CodexContract:
             headers = headers.merged({"Session-Id": session, "Conversation_id": session})
         return HttpCall(
             method="POST",
-            url=(call.credential.base_url or BASE_URL).rstrip("/") + self.path,
+            url=base_url.rstrip("/") + self.path,
             headers=headers.merged(_said_by_client(call)).merged(own_headers(call)),
             body=document.patch(changes),
             stream=self.streams_only,

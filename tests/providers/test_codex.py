@@ -70,6 +70,12 @@ def test_compaction_body_is_otherwise_untouched():
     assert json.loads(call.body) == {"model": "gpt-5.4", "input": [], "prompt_cache_key": "k", "odd": 1}
 
 
+def test_what_codex_says_about_itself_goes_to_its_own_backend_only():
+    body = {**BODY, "client_metadata": {"k": "v"}}
+    assert json.loads(prepared(body, base_url="").body) == body
+    assert json.loads(prepared(body, base_url="https://api.openai.com/v1").body) == BODY
+
+
 @pytest.mark.parametrize(
     ("base", "url"),
     [
