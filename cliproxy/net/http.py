@@ -17,7 +17,7 @@ Library exceptions leave this module as :class:`~cliproxy.errors.TransportError`
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import lru_cache
 from http import HTTPStatus
 from math import inf
@@ -173,15 +173,16 @@ class HttpStream:
         """End the library's chain of generators.
 
         Closing the outermost would leave the inner ones to the garbage collector; a cancelled read unwinds
-        them all. What is buffered already comes out first.
+        them all. What is buffered already comes out first, and if it is broken nobody cares.
         """
         if self._is_at_end:
             await trio.lowlevel.checkpoint()
             return
         with trio.CancelScope() as scope:
             scope.cancel(reason="the answer is not wanted any more")
-            async for _ in self._body:
-                pass
+            with suppress(httpx.HTTPError, httpx.StreamError):
+                async for _ in self._body:
+                    pass
 
 
 class Upstreams:

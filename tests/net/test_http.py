@@ -200,6 +200,17 @@ async def test_leaving_early_closes_the_connection_and_leaves_no_generators() ->
             await server.gone.wait()
 
 
+async def test_leaving_early_is_no_occasion_for_a_fault_in_the_rest() -> None:
+    """What was received behind the last read may be broken; nobody wanted it."""
+    broken = OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nnonsense\r\n"
+    async with (
+        serving(sends(broken)) as server,
+        Upstreams() as upstreams,
+        upstreams.open(get(server.url)) as stream,
+    ):
+        assert await stream.read() == b"hello"
+
+
 async def test_cancelling_a_read_closes_the_connection() -> None:
     async def head_only(stream: trio.SocketStream, _head: bytes) -> None:
         await stream.send_all(OK + b"transfer-encoding: chunked\r\n\r\n")
