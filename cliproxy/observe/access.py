@@ -8,6 +8,7 @@ from urllib.parse import unquote_plus
 
 from cliproxy.wire.secret import MASK
 
+_MAPPED: Final = "::ffff:"
 _CONFIDENTIAL: Final = frozenset(
     {"key", "auth_token", "token", "api_key", "access_token", "refresh_token", "code", "state"}
 )
@@ -26,7 +27,8 @@ def _masked(parameter: str) -> str:
 
 
 def access_line(status: int, seconds: float, client: str, method: str, path: str) -> str:
-    """Return one line about a finished request."""
+    """Return one line about a finished request. An IPv4 client of an IPv6 socket is shown as what it is."""
+    client = client.removeprefix(_MAPPED)
     return f'{status} | {latency(seconds):>12} | {client:>15} | {method:<7} "{masked_path(path)}"'
 
 

@@ -26,5 +26,12 @@ def test_the_shape() -> None:
     assert line == '200 |        1.23s |       127.0.0.1 | POST    "/v1/messages?key=***"'
 
 
+@pytest.mark.parametrize(
+    ("client", "shown"), [("::ffff:192.0.2.7", "192.0.2.7"), ("2001:db8::1", "2001:db8::1")]
+)
+def test_a_client_is_shown_by_the_address_it_has(client: str, shown: str) -> None:
+    assert access_line(200, 0.0, client, "GET", "/").split("|")[2].strip() == shown
+
+
 def test_short_times_are_in_milliseconds() -> None:
     assert latency(0.0123) == "12.3ms"
