@@ -61,6 +61,38 @@ class Running:
         return pages * resource.getpagesize()
 
 
+def cores() -> int:
+    """Return the number of processors."""
+    return os.cpu_count() or 1
+
+
+class Neighbours:
+    """What others on the machine did since this was made."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._machine = _machine_seconds()
+        self._own = _own_seconds()
+
+    def cores_used(self) -> float:
+        """Return how many processors others kept busy, on average. Our processes must have ended."""
+        machine = _machine_seconds() - self._machine
+        others = machine - (_own_seconds() - self._own)
+        return max(others, 0.0) / (time.monotonic() - self._began)
+
+
+def _machine_seconds() -> float:
+    """Return the processor time that was not idle, since the machine was started."""
+    user, nice, system, _idle, _waiting, *rest = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")
+
+
+def _own_seconds() -> float:
+    """Return the processor time of this process and its ended children."""
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
 def environment(home: Path, **extra: str) -> dict[str, str]:
     """Return an environment without proxies and without the caller's own files."""
     kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}

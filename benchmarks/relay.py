@@ -32,6 +32,7 @@ HEAD: Final = (
     "p50 ms",
     "p99 ms",
     "CPU us",
+    "ratio",
     "first +ms",
 )
 
@@ -189,6 +190,7 @@ class Row:
             f"{bare.p50_ms:.2f} / {server.p50_ms:.2f}",
             f"{bare.p99_ms:.2f} / {server.p99_ms:.2f}",
             f"{bare.cpu_us:.0f} / {server.cpu_us:.0f}",
+            f"{server.cpu_us / bare.cpu_us:.2f}",
             f"{added:+.2f}" if is_first_telling else "",
         ]
 
@@ -276,6 +278,7 @@ async def main(options: Namespace) -> int:
     """Compare, print, and return 1 if an answer was wrong."""
     rows: list[Row] = []
     faults: list[str] = []
+    neighbours = processes.Neighbours()
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(processes.workplace())
         upstream = await stack.enter_async_context(processes.upstream(directory))
@@ -293,6 +296,7 @@ async def main(options: Namespace) -> int:
                 faults.append(f"{' -> '.join(pair)}, {case.name}: {exc}")
         show_progress("")
     _show(rows, faults)
+    print(f"other processes kept {neighbours.cores_used():.1f} of {processes.cores()} cores busy meanwhile")
     return 1 if faults else 0
 
 
