@@ -135,8 +135,10 @@ class KeyEntry:
         active=True,
         only=_GITLAB_ONLY,
     )
-    disable_cooling: bool | None = setting(None, "Overrides the global disable-cooling.")
-    request_retry: int | None = setting(None, "Overrides the global request-retry; negative: does not.")
+    disable_cooling: bool | None = setting(None, "Overrides the global disable-cooling.", active=True)
+    request_retry: int | None = setting(
+        None, "Overrides the global request-retry; negative: does not.", active=True
+    )
     request_scoped_errors: tuple[ScopedError, ...] = setting(
         (), "How certain upstream errors are treated.", example=_SCOPED_ERROR
     )
@@ -190,8 +192,10 @@ class CompatibleEntry:
         example={"X-Team": "blue"},
     )
     support_prompt_cache_key: bool = setting(False, "The upstream understands prompt_cache_key.")
-    disable_cooling: bool | None = setting(None, "Overrides the global disable-cooling.")
-    request_retry: int | None = setting(None, "Overrides the global request-retry; negative: does not.")
+    disable_cooling: bool | None = setting(None, "Overrides the global disable-cooling.", active=True)
+    request_retry: int | None = setting(
+        None, "Overrides the global request-retry; negative: does not.", active=True
+    )
     request_scoped_errors: tuple[ScopedError, ...] = setting(
         (), "How certain upstream errors are treated.", example=_SCOPED_ERROR
     )

@@ -158,7 +158,7 @@ class Config:
     payload: Payload = setting(Payload(), "Changes to requests on their way to the upstream.")
     max_retry_credentials: int = setting(0, "Credentials tried in one round; 0: all.", minimum=0, below=0)
     max_active_auths: int = setting(0, "Credentials in use; 0: all.", minimum=0, below=0)
-    disable_cooling: bool = setting(False, "Do not rest credentials that failed.")
+    disable_cooling: bool = setting(False, "Do not rest credentials that failed.", active=True)
     save_cooldown_status: bool = setting(False, "Remember over restarts which credentials rest.")
     transient_error_cooldown_seconds: int = setting(
         0, "Rest after a passing upstream error; 0: the usual; negative: none.", minimum=-1, below=-1

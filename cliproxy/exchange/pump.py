@@ -98,7 +98,7 @@ class Outlet:
         if held:
             send.send_nowait(held)
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes) -> None:  # noqa: ASYNC910 - nothing to send is no point to be cancelled at
         """Send bytes on. A client that has stopped listening ends the exchange by cancellation, not by an
         error here."""
         if data and self._send is not None:
@@ -106,8 +106,6 @@ class Outlet:
                 await self._send.send(data)
             except trio.BrokenResourceError:
                 await trio.sleep_forever()
-        else:
-            await trio.lowlevel.checkpoint()
 
     def close(self) -> None:
         """End the body. An exchange that fails unexpectedly does not call this: its answer is not complete,

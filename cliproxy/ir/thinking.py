@@ -363,6 +363,8 @@ def _of_adaptive(case: _Case) -> _Amount:
                 return _level("high")
             if support.efforts:
                 return _level(support.efforts[-1])
+            if not support.has_budgets:
+                return _ANYTHING
             return _budget(support.max_budget or _BUDGETS["high"])
         case _:
             return _level("high" if support is None else "xhigh")
