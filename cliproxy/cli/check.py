@@ -1,7 +1,6 @@
 """``check``: say everything about configuration and credential files, and look at the accounts where that is
 possible."""
 
-import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -16,9 +15,9 @@ from cliproxy.config.load import Loaded
 from cliproxy.credentials.model import Credential, CredentialId
 from cliproxy.errors import ConfigError, LoginError, Problem, StoreError
 from cliproxy.providers import PROVIDERS
+from cliproxy.service.ask import ask
 from cliproxy.service.certificate import check_certificate
 from cliproxy.service.listen import choose_binding
-from cliproxy.service.logins import World, run_flow, sender
 from cliproxy.service.run import opened
 from cliproxy.service.service import Service
 from cliproxy.service.state import State, complete
@@ -125,8 +124,5 @@ async def _looked_at(
     provider = service.snapshots.providers[credential.provider]
     if provider.check is None:
         return ()
-    tokens = {slot: await service.tokens.ensure_fresh(credential, slot) for slot in list(provider.slots)[:1]}
-    world = World(
-        send=sender(service.upstreams, credential.proxy_url), now=time.time, note=lines[credential.id].append
-    )
-    return await run_flow(provider.check(credential, tokens), world)
+    slot = next(iter(provider.slots), None)
+    return await ask(service, credential, provider.check, slot, lines[credential.id].append)

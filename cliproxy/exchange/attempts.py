@@ -89,13 +89,13 @@ _TOKEN_FAULTS: Final[dict[str, tuple[Kind, Scope]]] = {
 
 
 def failure_from_login(error: LoginError) -> Failure:
-    """Classify a token that could not be had."""
+    """Classify a token that could not be had. The status a vendor's login answered with is not the client's
+    business: a refresh token that has ended is 400 there."""
     kind, scope = _TOKEN_FAULTS.get(error.code, (Kind.AUTHENTICATION, Scope.CREDENTIAL))
     return Failure(
         kind=kind,
         scope=scope,
         message=error.explained,
-        status=error.status,
         code=error.code,
         retry_after=error.retry_after,
     )

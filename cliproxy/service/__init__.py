@@ -1,6 +1,7 @@
 """The running process: the owner of the root nursery and of everything that outlives a request."""
 
 __all__ = [
+    "ask",
     "connection",
     "discovery",
     "listen",

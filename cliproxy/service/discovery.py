@@ -16,7 +16,7 @@ from cliproxy.catalog.model import ModelInfo
 from cliproxy.credentials.model import Credential
 from cliproxy.errors import LoginError
 from cliproxy.providers.base import Provider
-from cliproxy.service.logins import World, run_flow, sender
+from cliproxy.service.ask import ask
 from cliproxy.service.service import Service
 
 logger = logging.getLogger(__name__)
@@ -41,16 +41,11 @@ async def discover(service: Service, provider: Provider, credential: Credential)
     await trio.lowlevel.checkpoint()
     if provider.discover is None:
         return ()
-    tokens = {}
-    if provider.discover_needs is not None:
-        slot = provider.discover_needs
-        tokens[slot] = await service.tokens.ensure_fresh(credential, slot)
-    world = World(
-        send=sender(service.upstreams, credential.proxy_url),
-        now=time.time,
-        note=lambda text: logger.info("credential=%s %s", credential.id, text),
-    )
-    return await run_flow(provider.discover(credential, tokens), world)
+
+    def note(text: str) -> None:
+        logger.info("credential=%s %s", credential.id, text)
+
+    return await ask(service, credential, provider.discover, provider.discover_needs, note)
 
 
 @define(eq=False)

@@ -168,9 +168,9 @@ async def test_without_a_renewal_the_refusal_is_what_the_client_sees() -> None:
 @pytest.mark.parametrize(
     ("code", "status", "kind"),
     [
-        ("expired", 403, Kind.AUTHENTICATION),
+        ("expired", 401, Kind.AUTHENTICATION),
         ("no_seat", 403, Kind.PERMISSION),
-        ("rate_limited", 403, Kind.RATE_LIMIT),
+        ("rate_limited", 429, Kind.RATE_LIMIT),
     ],
 )
 async def test_a_renewal_that_explains_the_refusal_is_what_the_client_sees(
@@ -179,7 +179,7 @@ async def test_a_renewal_that_explains_the_refusal_is_what_the_client_sees(
     class Explaining(FakeTokens):
         async def refresh(self, wanted: Credential, slot: TokenSlot, failed_version: int) -> Token:
             await self.step()
-            raise LoginError("the token was revoked", code=code, hint="Log in again.", status=403)
+            raise LoginError("the token was revoked", code=code, hint="Log in again.", status=400)
 
     error = await refused(bottle(json_reply(REFUSED, 401), tokens=Explaining()))
     assert (error.status, error.kind) == (status, kind)
@@ -210,7 +210,7 @@ async def test_a_contract_without_a_token_renews_nothing() -> None:
 def test_a_token_that_cannot_be_had_is_classified(code: str, kind: Kind, scope: Scope) -> None:
     failure = failure_from_login(LoginError("no.", code=code, hint="Log in.", status=403, retry_after=9.0))
     assert (failure.kind, failure.scope, failure.code) == (kind, scope, code)
-    assert (failure.message, failure.status, failure.retry_after) == ("no. Log in.", 403, 9.0)
+    assert (failure.message, failure.status, failure.retry_after) == ("no. Log in.", 0, 9.0)
 
 
 async def test_a_token_that_cannot_be_had_is_a_failed_attempt() -> None:
