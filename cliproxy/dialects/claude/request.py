@@ -60,7 +60,7 @@ from cliproxy.ir.request import (
 )
 from cliproxy.ir.signatures import Replay, family_of_model, has_foreign_signature, replay
 from cliproxy.ir.thinking import CLAUDE_DEFAULT_MAX_TOKENS
-from cliproxy.wire.jsontext import JsonObject, JsonValue, child, flag, items, number, strings, text
+from cliproxy.wire.jsontext import JsonObject, JsonValue, child, flag, items, number, objects, strings, text
 
 UNREADABLE: Final = "[content that this model cannot read]"
 """What a user said of whose words and pictures nothing could be written."""
@@ -201,9 +201,20 @@ def _unread_settings(body: JsonObject, reasoning: Reasoning | None) -> Iterator[
 
 
 def may_pass(body: JsonObject, model: str) -> bool:
-    """Tell whether an upstream of this dialect takes a body as it is: not if it would refuse a signature."""
+    """Tell whether an upstream of this dialect takes a body as it is: not if it would refuse a signature, or
+    a thought that has none because another vendor's model had it."""
     family = family_of_model(model)
+    if family is Family.CLAUDE and _has_unsigned_thought(body):
+        return False
     return not has_foreign_signature(body, Family.CLAUDE if family is Family.UNKNOWN else family)
+
+
+def _has_unsigned_thought(body: JsonObject) -> bool:
+    return any(
+        text(block, "type") == "thinking" and not text(block, "signature")
+        for message in objects(body, "messages")
+        for block in objects(message, "content")
+    )
 
 
 # --- writing ------------------------------------------------------------------------------------------------

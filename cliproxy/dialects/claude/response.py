@@ -141,10 +141,9 @@ def _thought_blocks(part: Thinking, ctx: ExchangeContext) -> Iterator[JsonObject
     signature = part.signature or hidden
     if hides_thoughts(ctx) or (not shown and signature is None):
         return
-    block: JsonObject = {"type": "thinking", "thinking": shown}
-    if signature is not None:
-        block["signature"] = carry(signature, Family.CLAUDE)
-    yield {**block, **own_extras(part.extras)}
+    # Never absent: the vendor's package reads the member from every such block.
+    signed = carry(signature, Family.CLAUDE) if signature is not None else ""
+    yield {"type": "thinking", "thinking": shown, "signature": signed, **own_extras(part.extras)}
 
 
 def opaque_blocks(part: Opaque, ctx: ExchangeContext) -> Iterator[JsonObject]:

@@ -217,6 +217,8 @@ def test_context_learns_whether_thoughts_are_wanted(thinking: JsonValue, wants: 
         ("gemini#x", "claude-opus-4-8", False),
         ("gemini.next-call#x", "claude-opus-4-8", False),
         ("x", "kimi-k2", True),
+        ("", "claude-opus-4-8", False),
+        ("", "kimi-k2", True),
     ],
 )
 def test_foreign_signatures_are_not_passed_through(signature: str, model: str, passes: bool) -> None:

@@ -169,7 +169,10 @@ def test_stop_reason(reason: FinishReason, parts: list[Part], word: str) -> None
     [
         ([Text("")], []),
         ([Refusal("no"), Refusal("")], [{"type": "text", "text": "no"}]),
-        ([Thinking("r"), Text("c")], [{"type": "thinking", "thinking": "r"}, {"type": "text", "text": "c"}]),
+        (
+            [Thinking("r"), Text("c")],
+            [{"type": "thinking", "thinking": "r", "signature": ""}, {"type": "text", "text": "c"}],
+        ),
         ([Thinking("")], []),
         (
             [Thinking("r", Signature("s", Family.GEMINI))],
