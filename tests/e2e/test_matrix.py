@@ -5,6 +5,7 @@ that the package built and on the requests that the upstream saw; and after each
 have refused anything, which it does for whatever its vendor would refuse.
 """
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -12,9 +13,11 @@ from typing import Any, Final
 import anthropic
 import openai
 import pytest
+import trio
 from google.genai import errors as genai_errors
 
 from emulators.scenario import THOUGHTS, UNICODE_TEXT
+from emulators.signing import claude_signature, gemini_signature, openai_encrypted
 from support.matrix import (
     ANSWER_SCHEMA,
     CLIENTS,
@@ -104,8 +107,17 @@ def test_text(cell: Cell) -> None:
     assert said.text == "You said: Hello there"
     assert ended(said, cell, "stop")
     assert said.id
-    assert said.model == cell.upstream.model
+    assert said.model == (cell.upstream.full_model or cell.upstream.model)
     assert said.counts is not None
+    if cell.upstream.dialect == "claude":
+        version = "2023-06-01" if cell.client != "claude" else anthropic_version()
+        assert cell.log()[0].header("anthropic-version") == version
+
+
+def anthropic_version() -> str:
+    """The version of the API that the package asks for: it comes from the client on its own routes."""
+    with anthropic.Anthropic(api_key="unused") as client:
+        return str(client.default_headers["anthropic-version"])
 
 
 def test_streamed_text(cell: Cell) -> None:
@@ -205,6 +217,12 @@ def says_error(body: dict[str, Any]) -> bool:
     return any("error" in part["functionResponse"]["response"] for part in body["contents"][-1]["parts"])
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_forced_tool(cell: Cell, stream: bool) -> None:
+    said = cell.talk(tools=(CLOCK, WEATHER), force="get_weather").ask("Hello", stream=stream)
+    assert [call.name for call in said.calls] == ["get_weather"]
+
+
 def test_text_before_a_call(cell: Cell) -> None:
     talk = cell.talk(tools=(WEATHER,))
     first = talk.ask("Please use the tool with a preamble", stream=True)
@@ -223,6 +241,15 @@ def test_thinking(cell: Cell, stream: bool) -> None:
     assert said.text == "You said: think hard"
 
 
+PROOFS: Final[Mapping[str, str]] = {
+    "claude": claude_signature(THOUGHTS),
+    "claude-new": claude_signature(THOUGHTS),
+    "gemini-new": gemini_signature('get_weather{"city":"sample city","days":1}')[:10],
+    "responses": openai_encrypted(THOUGHTS),
+}
+"""Upstream → what must come back to it of its own thoughts; chat has no place for any but Gemini's."""
+
+
 def test_thinking_and_a_tool(cell: Cell) -> None:
     """What was thought before a call goes back with the results, as far as the client's package keeps it."""
     talk = cell.talk(thinks=True, tools=(WEATHER,))
@@ -231,9 +258,33 @@ def test_thinking_and_a_tool(cell: Cell) -> None:
     talk.give([Given(call, "21 degrees")])
     second = talk.answer(stream=True)
     assert second.text == "The tool said: 21 degrees"
+    if cell.upstream_id in PROOFS:
+        can_keep = cell.client != "chat" or cell.upstream.dialect == "gemini"
+        assert (PROOFS[cell.upstream_id] in json.dumps(cell.log()[1].body)) == can_keep
     talk.say("think and use the tool once more")
     third = talk.answer()
     assert third.calls
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize(
+    ("old", "new"),
+    list(itertools.permutations(("compatible", "claude", "claude-new", "gemini-new", "responses"), 2)),
+)
+def test_moving_to_another_upstream(running_world: World, client: str, old: str, new: str) -> None:
+    """A conversation goes on with another vendor's model, although nobody takes anybody else's signatures."""
+    start, goal = Cell(running_world, client, old), Cell(running_world, client, new)
+    talk = start.talk(thinks=True, tools=(WEATHER,))
+    (call,) = talk.ask("think and use the tool", stream=True).calls
+    talk.give([Given(call, "21 degrees")])
+    talk.wish = goal.talk(thinks=True, tools=(WEATHER,)).wish
+    assert talk.answer().text == "The tool said: 21 degrees"
+    (call,) = talk.ask("think and use the tool once more").calls
+    talk.give([Given(call, "22 degrees")])
+    talk.wish = start.talk(thinks=True, tools=(WEATHER,)).wish
+    assert talk.answer(stream=True).text == "The tool said: 22 degrees"
+    start.close()
+    goal.close()
 
 
 # --- endings -----------------------------------------------------------------------------------------------
@@ -272,6 +323,31 @@ def test_stop_sequence(cell: Cell, stream: bool) -> None:
         body.get("generationConfig", {}).get("stopSequences"),
     )
     assert ["END"] in told
+
+
+@pytest.mark.parametrize("client", ["claude", "gemini"])
+def test_stop_sequences_are_left_out_where_the_model_takes_none(running_world: World, client: str) -> None:
+    """Of clients that cannot know; a client of the vendor's own dialect gets the vendor's own answer."""
+    cell = Cell(running_world, client, "openai")
+    assert cell.talk(stop=("END",)).ask("Hello").text == "You said: Hello"
+    assert "stop" not in cell.body()
+    cell.close()
+
+
+def test_temperature(cell: Cell) -> None:
+    if is_refused_temperature(cell):
+        with pytest.raises(raised(cell.client, 400), match="temperature"):
+            cell.talk(temperature=0.25).ask("Hello")
+        trio.run(cell.emulator.reset)
+        return
+    cell.talk(temperature=0.25).ask("Hello")
+    told = cell.body().get("generationConfig", cell.body()).get("temperature")
+    assert told == (None if cell.upstream_id in {"openai", "claude-new", "responses"} else 0.25)
+
+
+def is_refused_temperature(cell: Cell) -> bool:
+    """Whether client and upstream settle it among themselves: a setting the model or API version refuses."""
+    return cell.is_native and cell.upstream_id in {"openai", "claude", "claude-new"}
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -35,6 +35,8 @@ class Upstream:
     dialect: str
     """The client dialect that speaks its language: the request is passed through."""
     model: str
+    full_model: str = ""
+    """What the vendor calls the model, where it is asked for by a shorter name."""
     wish: Mapping[str, Any] = {}
     """What clients of the upstream's own dialect must write for this model."""
 
@@ -42,7 +44,9 @@ class Upstream:
 UPSTREAMS: Final[dict[str, Upstream]] = {
     "compatible": Upstream(emulator="compatible", dialect="chat", model="some-model"),
     "openai": Upstream(emulator="openai", dialect="chat", model="gpt-5"),
-    "claude": Upstream(emulator="claude", dialect="claude", model="claude-sonnet-4-5"),
+    "claude": Upstream(
+        emulator="claude", dialect="claude", model="claude-haiku-4-5", full_model="claude-haiku-4-5-20251001"
+    ),
     "claude-new": Upstream(
         emulator="claude", dialect="claude", model="claude-opus-4-8", wish={"adaptive": True}
     ),
@@ -186,7 +190,12 @@ class Cell:
         assert refused == []
 
 
-IMPOSSIBLE: Final[dict[tuple[str, str, str], str]] = {}
+IMPOSSIBLE: Final[dict[tuple[str, str, str], str]] = {
+    ("thinking", "*", "openai"): "OpenAI's chat API counts reasoning and never shows it",
+    ("stop_sequence", "responses", "*"): "the Responses API has no stop sequences",
+    ("stop_sequence", "*", "responses"): "the Responses API has no stop sequences",
+    ("stop_sequence", "*", "openai"): "OpenAI's reasoning models take no stop sequences",
+}
 """(cell, client, upstream) → reason; ``*`` stands for all."""
 
 

@@ -1,8 +1,9 @@
 """Conversations held with the vendors' own packages, one class for each client dialect.
 
-A :class:`Talk` does what a careful user of the package does, and nothing more: it sends the history, takes the
-answer object as the package built it, and puts exactly that object back into the history. Whatever a package
-cannot keep (a signature it does not know, a member it drops) is therefore lost here as it is in the field.
+A :class:`Talk` does what a careful user of the package does, and nothing more: it sends the history, takes
+the answer object as the package built it, and puts exactly that object back into the history. Whatever a
+package cannot keep (a signature it does not know, a member it drops) is therefore lost here as it is in the
+field.
 
 :class:`Said` is what all packages say in common. ``stop`` is the dialect's own word; the expectations of each
 dialect stand with the tests.
@@ -84,7 +85,10 @@ class Wish:
     model: str
     system: str = ""
     tools: tuple[ToolSpec, ...] = ()
+    force: str = ""
+    """The tool that must be called."""
     max_tokens: int | None = None
+    temperature: float | None = None
     stop: tuple[str, ...] = ()
     thinks: bool = False
     adaptive: bool = False
@@ -202,8 +206,12 @@ class ChatTalk(Talk):
                 {"type": "function", "function": {"name": tool.name, "parameters": tool.schema}}
                 for tool in wish.tools
             ]
+        if wish.force:
+            settings["tool_choice"] = {"type": "function", "function": {"name": wish.force}}
         if wish.max_tokens is not None:
             settings["max_tokens"] = wish.max_tokens
+        if wish.temperature is not None:
+            settings["temperature"] = wish.temperature
         if wish.stop:
             settings["stop"] = list(wish.stop)
         if wish.thinks:
@@ -252,10 +260,7 @@ class ResponsesTalk(Talk):
 
     def answer(self, *, stream: bool = False) -> Said:
         wanted = {"model": self.wish.model, "input": self.history, "store": False, **self._settings()}
-        if stream:
-            done = self._streamed(wanted)
-        else:
-            done = self.clients.openai.responses.create(**wanted)
+        done = self._streamed(wanted) if stream else self.clients.openai.responses.create(**wanted)
         self.history += [item.model_dump(exclude_none=True) for item in done.output]
         messages = [item for item in done.output if item.type == "message"]
         parts = [part for item in messages for part in item.content]
@@ -293,8 +298,12 @@ class ResponsesTalk(Talk):
                 {"type": "function", "name": tool.name, "parameters": tool.schema, "strict": False}
                 for tool in wish.tools
             ]
+        if wish.force:
+            settings["tool_choice"] = {"type": "function", "name": wish.force}
         if wish.max_tokens is not None:
             settings["max_output_tokens"] = wish.max_tokens
+        if wish.temperature is not None:
+            settings["temperature"] = wish.temperature
         if wish.thinks:
             settings["reasoning"] = {"effort": "low", "summary": "auto"}
             settings["include"] = ["reasoning.encrypted_content"]
@@ -378,6 +387,10 @@ class ClaudeTalk(Talk):
             settings["system"] = wish.system
         if wish.tools:
             settings["tools"] = [{"name": tool.name, "input_schema": tool.schema} for tool in wish.tools]
+        if wish.force:
+            settings["tool_choice"] = {"type": "tool", "name": wish.force}
+        if wish.temperature is not None:
+            settings["extra_body"] = {"temperature": wish.temperature}  # no longer a parameter of its own
         if wish.stop:
             settings["stop_sequences"] = list(wish.stop)
         if wish.thinks and wish.adaptive:
@@ -454,6 +467,9 @@ class GeminiTalk(Talk):
         declarations = [
             g.FunctionDeclaration(name=tool.name, parameters_json_schema=tool.schema) for tool in wish.tools
         ]
+        forced = g.FunctionCallingConfig(
+            mode=g.FunctionCallingConfigMode.ANY, allowed_function_names=[wish.force]
+        )
         thinking = None
         if wish.thinks:
             amount: dict[str, Any] = {"thinking_level": "low"} if wish.leveled else {"thinking_budget": 1024}
@@ -462,7 +478,9 @@ class GeminiTalk(Talk):
             system_instruction=wish.system or None,
             tools=[g.Tool(function_declarations=declarations)] if declarations else None,
             automatic_function_calling=g.AutomaticFunctionCallingConfig(disable=True),
+            tool_config=g.ToolConfig(function_calling_config=forced) if wish.force else None,
             max_output_tokens=wish.max_tokens,
+            temperature=wish.temperature,
             stop_sequences=list(wish.stop) or None,
             thinking_config=thinking,
             response_mime_type="application/json" if wish.schema is not None else None,
