@@ -55,7 +55,7 @@ class Limits:
 class Timeouts:
     """How long is waited; all in seconds."""
 
-    header_seconds: float = setting(30.0, "For the headers of a request.", active=True, minimum=1)
+    header_seconds: float = setting(30.0, "For the headers of a request.", minimum=1)
     body_seconds: float = setting(60.0, "For the body of a request.", active=True, minimum=1)
     keep_alive_seconds: float = setting(
         75.0, "For the next request on an open connection.", active=True, minimum=1

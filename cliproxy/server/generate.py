@@ -6,6 +6,8 @@ handler waits for its commit point, so that everything that goes wrong before th
 error response.
 """
 
+from functools import partial
+
 import trio
 from attrs import evolve, frozen
 from quart import Request, Response, request
@@ -16,6 +18,7 @@ from cliproxy.exchange.answer import answer_exchange, count_exchange, stream_exc
 from cliproxy.exchange.pump import StreamHead
 from cliproxy.server.access import CREDENTIAL_HEADERS, KEY_QUERY
 from cliproxy.server.asgi import nursery_of
+from cliproxy.server.blanks import with_blanks
 from cliproxy.server.body import ChannelBody, read_json
 from cliproxy.server.render import JSON_TYPE, SSE_TYPE, error_response, forwarded, json_response
 from cliproxy.server.world import World, headers_of, query_of
@@ -36,11 +39,17 @@ class Generate:
             wanted = await self._read(path_arguments, client)
             if wanted.stream and wanted.action is not Action.COUNT:
                 return await self._stream(wanted)
+        except (DialectError, ProxyError) as exc:
+            return self._refusal(exc)
+        interval = self.world.blanks_s()
+        if not interval:
             return await self._answer(wanted)
-        except DialectError as exc:
-            return error_response(BadRequest(exc.message, param=exc.param), self.dialect)
-        except ProxyError as exc:
-            return error_response(exc, self.dialect)
+        return await with_blanks(nursery_of(request), interval, partial(self._answer, wanted))
+
+    def _refusal(self, error: DialectError | ProxyError) -> Response:
+        if isinstance(error, DialectError):
+            error = BadRequest(error.message, param=error.param)
+        return error_response(error, self.dialect)
 
     async def _read(self, path_arguments: dict[str, str], client: str) -> ClientRequest:
         limit = self.world.body_limit()
@@ -59,8 +68,11 @@ class Generate:
 
     async def _answer(self, wanted: ClientRequest) -> Response:
         exchange = count_exchange if wanted.action is Action.COUNT else answer_exchange
-        with self.world.gate.entered(wanted.client):
-            answer = await exchange(wanted, self.world.deps)
+        try:
+            with self.world.gate.entered(wanted.client):
+                answer = await exchange(wanted, self.world.deps)
+        except (DialectError, ProxyError) as exc:
+            return self._refusal(exc)
         headers = forwarded(answer.headers) if self.world.passes_headers() else {}
         return json_response(answer.body, answer.status, headers)
 

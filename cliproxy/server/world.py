@@ -78,6 +78,10 @@ class World:
         """Silence after which a stream shows a sign of life; 0: never."""
         return float(self.deps.snapshot().config.streaming.keepalive_seconds)
 
+    def blanks_s(self) -> float:
+        """Interval of blanks before an answer in one piece; 0: none."""
+        return float(self.deps.snapshot().config.nonstream_keepalive_interval)
+
     def passes_headers(self) -> bool:
         """Whether upstream response headers are shown to clients."""
         return self.deps.snapshot().config.passthrough_headers
