@@ -4,6 +4,7 @@ Much of it was written by others: upstreams explain their refusals, files contai
 through here, so that no control character reaches the terminal and nothing that looks like a key is shown.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from typing import TextIO
@@ -38,4 +39,8 @@ def leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
 
 def _print(text: str, stream: TextIO) -> None:
     lines = [one_line(redacted(line)) for line in text.split("\n")]
-    print("\n".join(lines), file=stream, flush=True)
+    try:
+        print("\n".join(lines), file=stream, flush=True)
+    except BrokenPipeError:
+        # Whoever read this has had enough. The work goes on (a login still has to be saved), unheard.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,5 +1,9 @@
 """Text from elsewhere is harmless on a terminal, and shows no keys."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from cliproxy.cli.output import complain, complain_about, leaves, say
@@ -32,3 +36,17 @@ def test_every_reason_of_a_group_is_told_once(capsys: pytest.CaptureFixture[str]
         "c.yaml: host: worse",
         "cliproxy: no disk",
     ]
+
+
+def test_a_reader_that_has_had_enough_does_not_stop_the_work() -> None:
+    """``cliproxy check | head -1``: what is said to a closed pipe is lost, and nothing else."""
+    program = (
+        "from cliproxy.cli.output import say\nfor number in range(3): say(str(number))\nraise SystemExit(7)"
+    )
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with os.fdopen(write_end, "wb") as closed:
+        ended = subprocess.run(
+            [sys.executable, "-c", program], stdout=closed, stderr=subprocess.PIPE, check=False, timeout=60
+        )
+    assert (ended.returncode, ended.stderr) == (7, b"")
