@@ -59,24 +59,25 @@ def _finite(digits: str) -> float:
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _ascii_encoder = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+_CONTAINERS: Final = (dict, list)
 
 
-def _too_deep(raw: bytes) -> bool:
-    """Tell whether brackets nest deeper than allowed; exact only for texts that have enough brackets to
-    matter."""
-    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
-        return False
-    depth = 0
-    for match in _BRACKETS.finditer(raw):
-        token = match.group()
-        if token in (b"[", b"{"):
-            depth += 1
-            if depth > MAX_DEPTH:
-                return True
-        elif token in (b"]", b"}"):
-            depth -= 1
-    return False
+def _too_deep(value: JsonValue) -> bool:
+    """Tell whether lists and objects nest deeper than allowed. Looks at containers only, level by level: the
+    parser has bounded the depth far enough for this walk, and reading the text again would cost more than
+    parsing it."""
+    level: list[JsonValue] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        inner: list[JsonValue] = []
+        for container in level:
+            if isinstance(container, dict):
+                inner += [member for member in container.values() if isinstance(member, _CONTAINERS)]
+            elif isinstance(container, list):
+                inner += [item for item in container if isinstance(item, _CONTAINERS)]
+        if not inner:
+            return False
+        level = inner
+    return True
 
 
 def _to_text(data: bytes | str) -> str:
@@ -158,17 +159,18 @@ class Document:
     @classmethod
     def parse(cls, raw: bytes) -> "Document":
         """Parse a request body. Raises :class:`JsonError` when it is not one JSON object."""
-        if _too_deep(raw):
-            raise JsonError("nested too deeply")
         source = _to_text(raw)
         try:
-            return cls._scan(source)
+            document = cls._scan(source)
         except JsonError:
             raise
         except RecursionError as exc:
             raise JsonError("nested too deeply") from exc
         except (ValueError, IndexError) as exc:
             raise JsonError(str(exc) or "unexpected end of text") from exc
+        if _too_deep(document.value):
+            raise JsonError("nested too deeply")
+        return document
 
     @classmethod
     def _scan(cls, source: str) -> "Document":

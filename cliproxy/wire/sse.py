@@ -26,7 +26,9 @@ from cliproxy.errors import FrameError
 MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 
 _BOM: Final = b"\xef\xbb\xbf"
-_FRAME_END: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
+_FRAME_END: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
+"""Two line ends. Written out twice: a repetition would hide from the regular expression engine which bytes a
+match can begin with, and it would try every byte of the stream."""
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 _LONGEST_END: Final = 4
 
@@ -103,8 +105,7 @@ class FrameParser:
             body = body.removeprefix(_BOM)
         event: bytes | None = None
         data: list[bytes] = []
-        lines = body.split(b"\n") if b"\r" not in body else _LINE_END.split(body)
-        for line in lines:
+        for line in body.splitlines():  # of bytes: LF, CR LF and CR, nothing else
             name, colon, value = line.partition(b":")
             if colon and value.startswith(b" "):
                 value = value[1:]
