@@ -386,7 +386,11 @@ def _known_level(level: str, case: _Case) -> str:
 
 
 def _checked(amount: _Amount, support: ThinkingSupport, case: _Case) -> _Amount:
-    """Fit an amount to what the model supports."""
+    """Fit an amount to what the model supports.
+
+    A step may hand on to the next: a level may be measured as a budget, and for a model that only knows
+    thinking and not thinking, either is just thinking (``auto``), which each target writes in its own way.
+    """
     if amount.mode == "level":
         amount = _checked_level(amount, support, case)
     if amount.mode == "budget":
@@ -403,16 +407,11 @@ def _checked_level(amount: _Amount, support: ThinkingSupport, case: _Case) -> _A
         return amount
     if not support.efforts:
         if not support.has_budgets:
-            return _on(support)
+            return _ANYTHING
         return _budget(budget_of_level(_known_level(amount.level, case)))
     if case.is_same_family or amount.level not in LEVELS:
         case.refuse(f'level "{amount.level}" not supported, valid levels: {", ".join(support.levels)}')
     return _level(_nearest(amount.level, support.efforts))
-
-
-def _on(support: ThinkingSupport) -> _Amount:
-    """Return what any amount is for a model that only knows thinking and not thinking."""
-    return _ADAPTIVE if support.adaptive else _ANYTHING
 
 
 def _nearest(level: str, levels: tuple[str, ...]) -> str:
@@ -425,7 +424,7 @@ def _checked_budget(amount: _Amount, support: ThinkingSupport, case: _Case) -> _
     if support.efforts and (case.style == "levels" or not support.has_budgets):
         return _level(_nearest(level_of_budget(amount.budget), support.efforts))
     if not support.has_budgets:
-        return _on(support)
+        return _ANYTHING
     low, high = support.min_budget or 0, support.max_budget or amount.budget
     is_stated = case.is_same_family and not case.from_name and not amount.is_derived
     if is_stated and not low <= amount.budget <= high:

@@ -222,6 +222,9 @@ ORACLE = [
     ("gemini", "claude", "AD", "8192", "adaptive -"),
     ("openai", "claude", "AD", "S:auto", "adaptive -"),
     ("gemini", "kimi", "TG", "-1", "level auto"),
+    ("openai", "gemini", "AD", "high", "budget -1 shown"),
+    ("claude", "gemini", "AD", "8192", "budget -1 shown"),
+    ("openai", "kimi", "AD", "high", "level auto"),
 ]
 
 
