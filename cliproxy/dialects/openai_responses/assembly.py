@@ -3,7 +3,7 @@
 Theory of operation. Blocks of the hub become items, with these differences in mind:
 
 * **Lazy opening.** A block opens its item when it first says something; a block that says nothing leaves no
-  trace. Calls say something by existing.
+  trace. Calls say something by existing; an empty text or citation says nothing.
 * **One at a time, calls excepted.** Before an item opens, every other open item is closed, unless it is a
   call that still runs. A block whose item was closed that way and that goes on gets a new item.
 * **Late closing.** When a block ends, its item stays open until the next one begins or the answer finishes:
@@ -255,7 +255,7 @@ class Assembly:
 
     def _take_annotation(self, event: Annotation) -> None:
         block = self._block(event.index, BlockKind.TEXT)
-        if block is not None and block.start.kind is BlockKind.TEXT:
+        if block is not None and event.citation and block.start.kind is BlockKind.TEXT:
             self._message(block).cite(self.sink, event.citation, event.dialect)
 
     def _take_thought(self, event: ThinkingDelta) -> None:

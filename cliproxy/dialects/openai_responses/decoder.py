@@ -348,7 +348,8 @@ class ResponsesDecoder:
         if spoken:
             said.pieces.append(spoken)
             self._out.append(TextDelta(said.index, spoken))
-        self._cite(said, list(objects(part, "annotations"))[said.citations :])
+        citations = [citation for citation in objects(part, "annotations") if citation]
+        self._cite(said, citations[said.citations :])
         self._stop(said)
 
     # --- reasoning ----------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ def test_events_of_other_choices_are_left_out():
     items = assembled(
         BlockStart(0, BlockKind.TEXT, 1),
         TextDelta(0, "a"),
-        Annotation(0, {}, "openai"),
+        Annotation(0, {"type": "url_citation"}, "openai"),
         ThinkingDelta(0, "a"),
         ThinkingBreak(0),
         SignatureDelta(0, "s", Family.GPT),
@@ -94,8 +94,24 @@ def test_break_before_any_thought_says_nothing():
 
 
 def test_annotation_of_a_refusal_is_ignored():
-    items = assembled(BlockStart(0, BlockKind.REFUSAL), TextDelta(0, "no"), Annotation(0, {}, "openai"))
+    items = assembled(
+        BlockStart(0, BlockKind.REFUSAL),
+        TextDelta(0, "no"),
+        Annotation(0, {"type": "url_citation"}, "openai"),
+    )
     assert items[0]["content"] == [{"type": "refusal", "refusal": "no"}]
+
+
+def test_empty_annotation_opens_no_message():
+    """A text whose message was closed by another one gets a new message only for something that is said."""
+    items = assembled(
+        BlockStart(0, BlockKind.TEXT),
+        TextDelta(0, "a"),
+        BlockStart(1, BlockKind.TEXT),
+        TextDelta(1, "b"),
+        Annotation(0, {}, "openai"),
+    )
+    assert [item["content"][0]["text"] for item in items] == ["a", "b"]
 
 
 def test_signature_may_come_before_the_first_word():

@@ -224,6 +224,20 @@ def test_citations_are_given_once():
     ]
 
 
+def test_empty_annotation_does_not_shift_the_count_of_those_that_were_told():
+    citation = {"type": "url_citation", "url": "https://e.example"}
+    item = message("Hi")
+    item["content"][0]["annotations"] = [{}, citation]
+    told = [
+        frame("output_text.annotation.added", output_index=0, content_index=0, annotation=annotation)
+        for annotation in ({}, citation)
+    ]
+    parts = parts_of(
+        created(), added(message("", content=[])), text_delta("Hi"), *told, done(item), completed()
+    )
+    assert parts[0].citations == [citation]
+
+
 def test_refusal_is_its_own_kind_of_block():
     refusal = frame("refusal.delta", output_index=0, item_id="msg_1", content_index=0, delta="No")
     finish = frame("refusal.done", output_index=0, item_id="msg_1", content_index=0, refusal="No.")
