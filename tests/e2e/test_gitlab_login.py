@@ -74,7 +74,10 @@ def credential_of(result: LoginResult) -> Credential:
 async def test_a_personal_token_logs_in_and_nothing_is_refused() -> None:
     async with start_emulator("gitlab") as emulator:
         result = await log_in(emulator, "glpat-good")
-        assert result.notes == ()
+        assert result.notes == (
+            "Open to this account: the agent platform and the Code Suggestions gateway.",
+            "The model name gitlab-duo stands for claude-sonnet-4-5 at present.",
+        )
         assert result.data["username"] == "duo.dev"
         assert result.data["model_name"] == "claude-sonnet-4-5"
         assert "claude-opus-4-8" in result.data["discovered_models"]
@@ -122,8 +125,8 @@ async def test_tokens_that_will_not_do(token: str, code: str) -> None:
         ({"agent_platform": 403}, "the agent platform"),
         ({"agent_platform": 404}, "the agent platform"),
         ({"direct_connections": False}, "direct connections are switched off"),
-        ({"agent_platform": 404, "direct_connections": False}, "Only GitLab's text endpoints"),
-        ({"agent_platform": 404, "direct_connections": False, "code_suggestions": 404}, "Only GitLab's text"),
+        ({"agent_platform": 404, "direct_connections": False}, "only GitLab's text endpoints"),
+        ({"agent_platform": 404, "direct_connections": False, "code_suggestions": 404}, "only GitLab's text"),
     ],
 )
 async def test_what_an_account_lacks_is_said_and_the_rest_is_used(settings: dict, words: str) -> None:

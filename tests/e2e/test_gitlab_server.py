@@ -236,3 +236,133 @@ async def test_an_editor_fills_in_the_middle(tmp_path: Path, stream: bool) -> No
         assert seen.body["current_file"]["file_name"] == "hello.py"
         assert seen.body["current_file"]["content_below_cursor"] == "\n"
         assert await emulator.refusals() == []
+
+
+EDITOR = {"model": "gitlab-duo", "prompt": "def f(", "suffix": "):\n    pass"}
+
+
+async def test_what_an_editor_knows_reaches_gitlab_by_body_or_header(tmp_path: Path) -> None:
+    known = {
+        "intent": "generation",
+        "generation_type": "comment",
+        "user_instruction": "be brief",
+        "project_path": "emulated/project",
+    }
+    context = [{"type": "file", "name": "b.py", "content": "x = 1"}]
+    headers = {f"X-{name.replace('_', '-')}": value for name, value in known.items()}
+    async with at_work(tmp_path) as (emulator, server):
+        with openai_client(server) as client:
+            client.completions.create(**EDITOR, extra_body={**known, "context": context})
+            client.completions.create(**EDITOR, extra_headers=headers)
+            with pytest.raises(openai.BadRequestError) as caught:
+                client.completions.create(**EDITOR, extra_body={"intent": "guess"})
+        assert caught.value.param == "intent"
+        by_body, by_header = [seen.body for seen in await emulator.log() if "current_file" in str(seen.body)]
+        assert {name: by_body[name] for name in known} == known
+        assert by_body["context"] == context
+        assert {name: by_header[name] for name in known} == known
+        assert await emulator.refusals() == []
+
+
+async def test_gitlabs_limit_on_code_suggestions_is_kept_for_the_account(tmp_path: Path) -> None:
+    """The sixty-first request within a minute is not sent; talking to the model goes on."""
+    async with at_work(tmp_path) as (emulator, server):
+        with openai_client(server) as client:
+            for _ in range(60):
+                client.completions.create(**EDITOR)
+            with pytest.raises(openai.RateLimitError, match="60 times in 60 s") as caught:
+                client.completions.create(**EDITOR)
+            messages: list = [{"role": "user", "content": "Say hello."}]
+            assert client.chat.completions.create(model="gitlab-duo", messages=messages).choices
+        assert 1 <= int(caught.value.response.headers["retry-after"]) <= 70
+        statuses = [seen.status for seen in await emulator.log() if "code_suggestions/compl" in seen.path]
+        assert statuses == [200] * 60
+
+
+async def test_a_model_that_cannot_fill_in_the_middle_is_a_mistake_in_the_request(tmp_path: Path) -> None:
+    wish = {**EDITOR, "model": "demo"}
+    with (
+        running(tmp_path, "-demo") as server,
+        openai_client(server) as client,
+        pytest.raises(openai.BadRequestError) as caught,
+    ):
+        client.completions.create(**wish)
+    assert caught.value.param == "suffix"
+
+
+# --- what an owner configures ------------------------------------------------------------------------------
+
+
+async def test_a_key_in_the_configuration_with_its_settings(tmp_path: Path) -> None:
+    async with start_emulator("gitlab") as emulator:
+        config = f"""
+gitlab-api-key:
+  - api-key: glpat-good
+    base-url: {emulator.base_url}
+    ai-gateway-url: {emulator.base_url}/ai
+    default-model: duo-chat-gpt-5-codex
+    project-path: emulated/project
+"""
+        with (
+            running(tmp_path, config=config, NO_PROXY="127.0.0.1") as server,
+            openai_client(server) as client,
+        ):
+            messages: list = [{"role": "user", "content": "Say hello."}]
+            answer = client.chat.completions.create(model="gitlab-duo", messages=messages)
+            client.completions.create(**EDITOR)
+        assert answer.model == "gpt-5-codex"
+        assert await model_paths(emulator) == [
+            "/ai/v1/proxy/openai/v1/responses",
+            "/api/v4/code_suggestions/completions",
+        ]
+        assert (await emulator.log())[-1].body["project_path"] == "emulated/project"
+        assert await emulator.refusals() == []
+
+
+# --- what clients are told when an account lacks something --------------------------------------------------
+
+
+def said_by(call) -> openai.APIStatusError:
+    with pytest.raises(openai.APIStatusError) as caught:
+        call()
+    return caught.value
+
+
+async def test_an_account_that_loses_its_seat_is_told_so(tmp_path: Path) -> None:
+    async with at_work(tmp_path) as (emulator, server):
+        await emulator.configure(seat=False, revoke="gateway")
+        with openai_client(server) as client:
+            messages: list = [{"role": "user", "content": "Say hello."}]
+            first = said_by(lambda: client.chat.completions.create(model="gpt-5", messages=messages))
+            later = said_by(lambda: client.chat.completions.create(model="gpt-5", messages=messages))
+    assert (first.status_code, first.code) == (403, "no_seat")
+    assert first.message.count("needs a GitLab Duo seat") == 1
+    assert (later.status_code, later.code) == (503, "model_cooldown")
+    assert int(later.response.headers["retry-after"]) > 1000
+
+
+async def test_tools_without_a_gateway_are_refused_with_the_reason(tmp_path: Path) -> None:
+    async with at_work(tmp_path, **REST_ONLY) as (_, server):
+        with openai_client(server) as client:
+            wish: dict = {
+                "model": "gitlab-duo",
+                "messages": [{"role": "user", "content": WEATHER}],
+                "tools": [{"type": "function", "function": TOOL}],
+            }
+            errors = [said_by(lambda: client.chat.completions.create(**wish)) for _ in range(2)]
+            models = [model.id for model in client.models.list()]
+    assert [(error.status_code, error.param) for error in errors] == [(400, "tools")] * 2
+    assert all("direct connections are switched off" in error.message for error in errors)
+    assert models == ["gitlab-duo"]
+
+
+async def test_a_token_that_was_revoked_is_named_with_the_place_to_make_a_new_one(tmp_path: Path) -> None:
+    async with at_work(tmp_path) as (emulator, server):
+        await emulator.configure(revoke="glpat-good")
+        await emulator.configure(revoke="gateway")
+        with openai_client(server) as client:
+            messages: list = [{"role": "user", "content": "Say hello."}]
+            error = said_by(lambda: client.chat.completions.create(model="gitlab-duo", messages=messages))
+    assert (error.status_code, error.code) == (401, "expired")
+    assert "/-/user_settings/personal_access_tokens" in error.message
+    assert "glpat-good" not in error.message

@@ -2,8 +2,8 @@
 
 GitLab answers for a top-level group, so the account's groups are asked one after the other until one has an
 answer. Instances before 18.4 cannot be asked; what ``direct_access`` says about the assigned model remains,
-and where the agent platform is open, its proxy serves every model of the table. Where no gateway is open at
-all, GitLab chooses the model: there is nothing to offer but the alias.
+and where the agent platform is open, its proxy serves every model of the table. Where the gateways are off,
+GitLab chooses the model: there is nothing to offer but the alias.
 """
 
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ def discover(credential: Credential, tokens: Mapping[TokenSlot, Token]) -> Flow[
     tiers = yield from find_tiers(instance, account)
     if not tiers.has_gateway:
         yield from _check_account(tiers, instance, account)
-        return offered([]) if tiers.are_closed else ()
+        return offered([]) if tiers.are_off else ()
     listed = yield from ask_for_models(instance, account, setting_of(credential, "duo_namespace_id"))
     wish = chosen(credential)
     if listed.pinned is not None:

@@ -23,6 +23,7 @@ REST_WHAT: Final = "GitLab's text endpoints"
 REST_MEANS: Final = "no tools, no images, and GitLab chooses the model"
 _CLOSED: Final = frozenset({"no_seat", "disabled", "not_available", "token_rejected"})
 """Codes of refusals that are meant; the others may be over in a moment."""
+_OFF: Final = frozenset({"disabled", "not_available"})
 _PROBES: Final[tuple[tuple[str, JsonObject], ...]] = (
     (
         "/code_suggestions/completions",
@@ -61,6 +62,12 @@ class Tiers:
     def are_closed(self) -> bool:
         """Whether everything that was asked was refused, and none of it for the moment only."""
         return not self.open and all(error.code in _CLOSED for error in self.missing.values())
+
+    @property
+    def are_off(self) -> bool:
+        """Whether the gateways are closed, and one of them for everybody: the text endpoints are what is
+        left. An account that is merely refused may have nothing at all, and its owner should learn why."""
+        return self.are_closed and any(error.code in _OFF for error in self.missing.values())
 
     def reasons(self, instance: str) -> str:
         """Say why what is missing is missing; the instance, which all of it is about, is not repeated."""

@@ -117,9 +117,17 @@ def test_what_the_file_names_is_the_last_resort() -> None:
     assert [info.id for info in infos] == ["claude-opus-5"]
 
 
-def test_where_no_gateway_is_open_gitlab_chooses_the_model() -> None:
-    script = [*CLOSED, gateway(FORBIDDEN)]
-    assert [info.id for info in play(discover(account(), TOKENS), script)] == ["gitlab-duo"]
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(answer(404, {}), FORBIDDEN), (FORBIDDEN, answer(403, {"message": "Direct connections are disabled"}))],
+)
+def test_where_the_gateways_are_off_gitlab_chooses_the_model(first, second) -> None:
+    infos = play(discover(account(), TOKENS), [agent(first), gateway(second)])
+    assert [info.id for info in infos] == ["gitlab-duo"]
+
+
+def test_an_account_that_is_refused_keeps_its_list_so_that_requests_can_say_why() -> None:
+    assert play(discover(account(), TOKENS), [agent(FORBIDDEN), gateway(FORBIDDEN)]) == ()
 
 
 @pytest.mark.parametrize("passing", [answer(503, {}), LoginError("cut off", code="unreachable")])
@@ -141,8 +149,7 @@ def test_a_token_that_is_refused_everywhere_is_said_to_be() -> None:
 def test_a_good_token_may_be_refused_by_the_gateways() -> None:
     """So some instances answer an account without a seat."""
     who = Beat(Sends(method="GET", url=f"{HOST}/api/v4/user"), answer(200, {"id": 42}))
-    infos = play(discover(account(), TOKENS), [agent(REFUSED), gateway(REFUSED), who])
-    assert [info.id for info in infos] == ["gitlab-duo"]
+    assert play(discover(account(), TOKENS), [agent(REFUSED), gateway(REFUSED), who]) == ()
 
 
 @pytest.mark.parametrize(
