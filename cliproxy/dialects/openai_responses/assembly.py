@@ -278,13 +278,13 @@ class Assembly:
 
     def _take_fragment(self, event: ArgsDelta) -> None:
         block = self._block(event.index, BlockKind.TOOL_CALL)
-        call = self._call(block) if block is not None else None
+        call = self._call(block) if block is not None and event.fragment else None
         if call is not None:
             call.argue(self.sink, event.fragment)
 
     def _take_arguments(self, event: ArgsDone) -> None:
         block = self._block(event.index, BlockKind.TOOL_CALL)
-        call = self._call(block) if block is not None else None
+        call = self._call(block) if block is not None and event.arguments else None
         if call is not None:
             call.argue_whole(event.arguments)
 

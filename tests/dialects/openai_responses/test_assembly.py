@@ -6,6 +6,7 @@ from cliproxy.dialects.openai_responses.response import SilentSink
 from cliproxy.ir.events import (
     Annotation,
     ArgsDelta,
+    ArgsDone,
     BlockKind,
     BlockStart,
     BlockStop,
@@ -64,6 +65,21 @@ def test_item_that_ended_is_closed_when_another_goes_on():
         BlockStart(1, BlockKind.TOOL_CALL, call_id="b", name="f"),
         BlockStop(0),
         ArgsDelta(1, "{"),
+        reason=FinishReason.LENGTH,
+    )
+    assert [item["status"] for item in items] == ["completed", "incomplete"]
+
+
+def test_call_does_not_go_on_by_empty_arguments():
+    """The text behind it is what the end of the answer cut off."""
+    items = assembled(
+        BlockStart(0, BlockKind.CUSTOM_TOOL_CALL, call_id="a", name="f"),
+        BlockStart(1, BlockKind.TEXT),
+        TextDelta(1, "t"),
+        BlockStop(1),
+        ArgsDelta(0, ""),
+        ArgsDone(0, ""),
+        BlockStop(0),
         reason=FinishReason.LENGTH,
     )
     assert [item["status"] for item in items] == ["completed", "incomplete"]
