@@ -54,11 +54,11 @@ def run(arguments: Arguments) -> int:
 
 
 def _list_logins() -> None:
-    print("Providers to log in to:")
+    say("Providers to log in to:")
     for flag in LOGINS:
         method = f" -method {flag.method}" if flag.method else ""
         ready = "" if flag.is_available else " (not available yet)"
-        print(f"  cliproxy login {flag.provider + method:<{COLUMN}} {flag.help.rstrip('.')}{ready}")
+        say(f"  cliproxy login {flag.provider + method:<{COLUMN}} {flag.help.rstrip('.')}{ready}")
 
 
 def _explained(group: BaseExceptionGroup[LoginError]) -> int:
