@@ -28,6 +28,13 @@ from attrs import evolve, frozen
 
 from cliproxy.credentials.model import Credential, TokenSlot
 from cliproxy.dialects.base import Action, Framing
+from cliproxy.dialects.claude.final import (
+    add_cache_marks,
+    changes_between,
+    for_counting,
+    make_legal,
+    take_betas,
+)
 from cliproxy.errors import Failure, Kind, Scope, kind_of_status
 from cliproxy.login.code import one_line
 from cliproxy.login.rates import RateRule
@@ -36,7 +43,16 @@ from cliproxy.providers.gitlab.fill import suggestion_of
 from cliproxy.providers.gitlab.instance import SCOPE, instance_of, retry_after_of, setting_of
 from cliproxy.providers.gitlab.models import Target, Vendor, target_of
 from cliproxy.wire.http import Headers, HttpCall, UpstreamCall
-from cliproxy.wire.jsontext import Document, JsonError, child, dumps, loads_object, text
+from cliproxy.wire.jsontext import (
+    Changes,
+    Document,
+    JsonError,
+    JsonObject,
+    child,
+    dumps,
+    loads_object,
+    text,
+)
 
 CLOUD_GATEWAY: Final = "https://cloud.gitlab.com"
 ANTHROPIC_VERSION: Final = "2023-06-01"
@@ -107,22 +123,28 @@ class GatewayContract:
                 "Accept": "text/event-stream" if call.stream else "application/json",
             }
         )
+        document = Document.parse(call.body)
+        body = document.value
         if self.vendor is Vendor.ANTHROPIC:
-            headers = headers.merged(_anthropic_headers(call.client_headers))
+            body, betas = take_betas(self._legal(body))
+            headers = headers.merged(_anthropic_headers(call.client_headers, betas))
         headers = headers.merged(own_headers(call)).merged(token.headers)
         return HttpCall(
             method="POST",
             url=gateway_url(self.own_url or token.base_url or self.known_url, self.vendor) + self.path,
             headers=headers.with_field("Authorization", f"Bearer {token.value.reveal()}"),
-            body=self._named(call),
+            body=document.patch(self._changes(document.value, body, call.model)),
             stream=call.stream,
         )
 
-    def _named(self, call: Call) -> bytes:
-        """Return the body with the vendor's model name, should it be there under another one."""
-        if call.model == self.model:
-            return call.body
-        return Document.parse(call.body).patch({"model": self.model})
+    def _legal(self, body: JsonObject) -> JsonObject:
+        """Return a Claude request as the vendor takes it; one without cache marks gets the usual ones."""
+        return for_counting(body) if self.action is Action.COUNT else make_legal(add_cache_marks(body))
+
+    def _changes(self, old: JsonObject, new: JsonObject, model: str) -> Changes:
+        """Return what is to be replaced; the model, too, should it be there under another name."""
+        changes = changes_between(old, new)
+        return changes if model == self.model else {**changes, "model": self.model}
 
     def read_failure(self, status: int, _headers: Headers, body: bytes) -> Failure | None:
         """Tell token, model and access apart; everything else is judged by the general rules."""
@@ -227,9 +249,10 @@ def _said(body: bytes) -> tuple[str, str]:
     return text(error, "type") or text(error, "code") or text(value, "error"), message
 
 
-def _anthropic_headers(client: Mapping[str, str]) -> dict[str, str]:
+def _anthropic_headers(client: Mapping[str, str], named_in_body: tuple[str, ...]) -> dict[str, str]:
     """Return the API version and the betas the client asked for; those about logins mean nothing here."""
-    betas = [beta.strip() for beta in client.get("anthropic-beta", "").split(",")]
+    named = [beta.strip() for beta in client.get("anthropic-beta", "").split(",")]
+    betas = dict.fromkeys([*named, *named_in_body])
     kept = ",".join(beta for beta in betas if beta and not beta.startswith("oauth"))
     fields = {"Anthropic-Version": client.get("anthropic-version", "") or ANTHROPIC_VERSION}
     return fields | ({"Anthropic-Beta": kept} if kept else {})

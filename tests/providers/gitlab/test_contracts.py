@@ -195,6 +195,26 @@ def test_a_claude_request_to_the_gateway() -> None:
     assert call.body == b'{"model":"claude-opus-5","x":1}'
 
 
+def test_a_claude_request_is_made_as_the_vendor_takes_it() -> None:
+    """Marks for the cache, betas in the header, and nothing besides."""
+    body = (
+        b'{"model":"claude-opus-5","betas":["b-1","oauth-2025-04-20"],"tools":[{"name":"t","input_schema":{}}],'
+        b'"messages":[{"role":"user","content":"hi"}],"max_tokens":9}'
+    )
+    call = prepared(account(), "claude-opus-5", "agent-anthropic", body=body)
+    assert fields(call)["anthropic-beta"] == "b-1"
+    sent = loads_object(call.body)
+    assert "betas" not in sent
+    assert sent["tools"] == [{"name": "t", "input_schema": {}, "cache_control": {"type": "ephemeral"}}]
+    assert call.body.endswith(b'"messages":[{"role":"user","content":"hi"}],"max_tokens":9}')
+
+
+def test_a_count_leaves_out_what_the_counting_endpoint_refuses() -> None:
+    body = b'{"model":"claude-opus-5","messages":[],"max_tokens":9,"stream":false}'
+    call = prepared(account(), "claude-opus-5", "gateway-anthropic-count", action=Action.COUNT, body=body)
+    assert loads_object(call.body) == {"model": "claude-opus-5", "messages": []}
+
+
 def test_the_agent_platform_has_no_query_and_a_default_version() -> None:
     call = prepared(account(), "claude-opus-5", "agent-anthropic", stream=False)
     assert call.url == "https://cloud.gitlab.com/ai/v1/proxy/anthropic/v1/messages"
