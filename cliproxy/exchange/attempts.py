@@ -73,6 +73,8 @@ PASSING: Final = frozenset(
     {Kind.RATE_LIMIT, Kind.QUOTA, Kind.OVERLOADED, Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.UPSTREAM}
 )
 """Failures that may be over by the time of another round."""
+WAY_ENDS: Final = frozenset({Scope.CONTRACT, Scope.HOST})
+"""Failures that the account's next way may not share: it may lead to another host."""
 _TOKEN_FAULTS: Final[dict[str, tuple[Kind, Scope]]] = {
     "unreachable": (Kind.UNAVAILABLE, Scope.HOST),
     "timeout": (Kind.TIMEOUT, Scope.HOST),
@@ -235,7 +237,7 @@ class Attempts(Generic[T]):
             except BadRequest as exc:
                 ways.refused = exc
             except AttemptFailed as exc:
-                if exc.failure.scope is not Scope.CONTRACT:
+                if exc.failure.scope not in WAY_ENDS:
                     raise AttemptFailed(with_source(exc.failure, candidate.credential.provider)) from exc
                 ways.reasons.append(exc.failure)
         verdict = ways.verdict()

@@ -5,19 +5,23 @@ application `emulated-public` (no secret) or `emulated-confidential` (`emulated-
 
 The gateway answers below `/ai` (and at the root) of every port. Settings, all changeable while running:
 
-    relative_url         prefix of the instance, such as `/gitlab` gateway_base_url     what `direct_access`
-    names; empty: this process, path `/ai` seat, no_seat_status   Duo for everybody off, and the status that
-    says so (also for users without a seat) direct_connections   false: 403 on
-    `code_suggestions/direct_access` agent_platform       true, or the status of
-    `third_party_agents/direct_access` (403: flag off, 404: no such route) code_suggestions, chat   true, or
-    the status of those endpoints model_details        what `direct_access` says about the assigned model;
-    null: says nothing agent_base_url       whether the agent tier's answer names the gateway (today's does
-    not) gateway_life, agent_life   seconds a gateway token lives refused_models       models the gateway
-    turns down with 403, whoever asks completions_stream   `sse` or `cumulative` limits               name →
-    [calls, seconds], per user users, tokens, applications   who there is (gitlab_accounts.py) authorize
-    `approve` or `deny` chat_models          what GraphQL lists projects             path → whether Duo is
-    on for it revoke               not a setting but an act: `gateway`, `code_suggestions`, `agent`,
-    `access`, `refresh`, or a token
+* `relative_url`: prefix of the instance, such as `/gitlab`
+* `gateway_base_url`: what `direct_access` names; empty: this process, path `/ai`
+* `seat`, `no_seat_status`: Duo for everybody off, and the status that says so (also for users without a seat)
+* `direct_connections`: false: 403 on `code_suggestions/direct_access`
+* `agent_platform`: true, or the status of its `direct_access` (403: flag off, 404: no such route)
+* `code_suggestions`, `chat`: true, or the status of those endpoints
+* `model_details`: what `direct_access` says about the assigned model; null: says nothing
+* `agent_base_url`: whether the agent tier's answer names the gateway (today's does not)
+* `gateway_life`, `agent_life`: seconds a gateway token lives
+* `refused_models`: models the gateway turns down with 403, whoever asks
+* `completions_stream`: `sse` or `cumulative`
+* `limits`: name → [calls, seconds], per user
+* `users`, `tokens`, `applications`: who there is (gitlab_accounts.py)
+* `authorize`: `approve` or `deny`
+* `chat_models`: what GraphQL lists
+* `projects`: path → whether Duo is on for it
+* `revoke`: not a setting but an act: `gateway`, `code_suggestions`, `agent`, `access`, `refresh`, or a token
 """
 
 import copy

@@ -504,6 +504,20 @@ async def test_notes_tell_every_attempt() -> None:
     assert (second.credential, second.failure) == ("b", None)
 
 
+async def test_another_way_may_lead_to_another_host() -> None:
+    ways = (
+        FakeContract(id="one", host="x"),
+        FakeContract(id="two", host="x"),
+        FakeContract(id="three", host="y"),
+    )
+    world = bottle(UNREACHABLE, GOOD, contracts=ways)
+    await attempt(world)
+    assert [call.url.split("/")[2:4] for call in world.upstreams.calls] == [
+        ["x.example", "one"],
+        ["y.example", "three"],
+    ]
+
+
 # --- hosts ----------------------------------------------------------------------------------------
 
 SHARED = (FakeContract(host="x"),)
