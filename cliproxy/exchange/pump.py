@@ -101,11 +101,16 @@ class Outlet:
     async def send(self, data: bytes) -> None:  # noqa: ASYNC910 - nothing to send is no point to be cancelled at
         """Send bytes on. A client that has stopped listening ends the exchange by cancellation, not by an
         error here."""
-        if data and self._send is not None:
+        if not data or self._send is None:
+            return  # noqa: ASYNC910 - as above
+        try:
             try:
+                # Without giving way: what the upstream has ready meanwhile becomes part of the same message.
+                self._send.send_nowait(data)
+            except trio.WouldBlock:
                 await self._send.send(data)
-            except trio.BrokenResourceError:
-                await trio.sleep_forever()
+        except trio.BrokenResourceError:
+            await trio.sleep_forever()
 
     def close(self) -> None:
         """End the body. An exchange that fails unexpectedly does not call this: its answer is not complete,

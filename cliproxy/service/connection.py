@@ -21,7 +21,7 @@ class Connection(TCPServer):
         self._is_read_out = True
         await self.idle_task.stop()
 
-    async def protocol_send(self, event: Event) -> None:
+    async def protocol_send(self, event: Event) -> None:  # noqa: ASYNC910 - the parent waits, or nobody does
         """Send on, and start no timer for a client that has left."""
         if not (self._is_read_out and isinstance(event, Updated)):
             await super().protocol_send(event)
