@@ -175,14 +175,13 @@ class HttpStream:
         Closing the outermost would leave the inner ones to the garbage collector; a cancelled read unwinds
         them all. What is buffered already comes out first, and if it is broken nobody cares.
         """
-        if self._is_at_end:
-            await trio.lowlevel.checkpoint()
-            return
-        with trio.CancelScope() as scope:
-            scope.cancel(reason="the answer is not wanted any more")
-            with suppress(httpx.HTTPError, httpx.StreamError):
-                async for _ in self._body:
-                    pass
+        if not self._is_at_end:
+            with trio.CancelScope() as scope:
+                scope.cancel(reason="the answer is not wanted any more")
+                with suppress(httpx.HTTPError, httpx.StreamError):
+                    async for _ in self._body:
+                        pass
+        await trio.lowlevel.checkpoint()
 
 
 class Upstreams:

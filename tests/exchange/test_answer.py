@@ -50,10 +50,12 @@ CLAUDE = {"messages": [{"role": "user", "content": "four words of text"}], "max_
 
 async def streamed(world: Bottle, wanted: ClientRequest | None = None) -> bytes:
     """Run a streamed exchange to its end and return what the client receives."""
+    pieces: list[bytes] = []
     async with trio.open_nursery() as nursery:
         head = await nursery.start(stream_exchange, wanted or chat(), world.deps)
         async with head.body:
-            return b"".join([piece async for piece in head.body])
+            pieces = [piece async for piece in head.body]
+    return b"".join(pieces)
 
 
 async def refused(world: Bottle, wanted: ClientRequest | None = None) -> ProxyError:

@@ -225,7 +225,7 @@ async def test_a_client_that_reads_slowly_is_no_silence_of_the_upstream(autojump
     rig = make_rig()
     received = []
 
-    async def run(*, task_status: trio.TaskStatus[StreamHead]) -> None:
+    async def run(*, task_status: trio.TaskStatus[StreamHead]) -> None:  # noqa: ASYNC128 - the outlet does it
         outlet = Outlet(task_status, rig.recorder)
         stream = ScriptedStream(rig.world.upstreams, Reply(body=[b"text "] * 20), None)
         await Pump(stream=stream, carrier=rig.carrier, outlet=outlet, keepalive=b"", idle_s=20).run()
@@ -266,7 +266,7 @@ async def test_a_client_that_leaves_after_the_end_leaves_a_complete_answer(autoj
     rig = make_rig()
     done = trio.Event()
 
-    async def run(*, task_status: trio.TaskStatus[StreamHead]) -> None:
+    async def run(*, task_status: trio.TaskStatus[StreamHead]) -> None:  # noqa: ASYNC128 - the outlet does it
         outlet = Outlet(task_status, rig.recorder)
         stream = ScriptedStream(rig.world.upstreams, Reply(body=(b"last ", math.inf)), None)
         await Pump(stream=stream, carrier=rig.carrier, outlet=outlet, keepalive=b"", idle_s=20).run()

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 import trio.testing
+from attrs import evolve
 from quart import Response, request
 
 from cliproxy.config.model import Config
@@ -171,13 +172,12 @@ async def served(app: App) -> AsyncIterator[trio.SocketStream]:
         config = hypercorn_config(Config(), [listener])
         listener.detach()
     stop = trio.Event()
-    async with trio.open_nursery() as nursery:
-        await nursery.start(serve_app, app, config, stop.wait)
-        stream = await trio.open_tcp_stream(*address)
-        with trio.fail_after(10):
-            yield stream
-        await stream.aclose()
-        stop.set()
+    with trio.fail_after(15):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(serve_app, app, config, stop.wait)
+            async with await trio.open_tcp_stream(*address) as stream:
+                yield stream
+            stop.set()
 
 
 def post(body: bytes) -> bytes:
@@ -202,12 +202,13 @@ async def test_a_fault_behind_the_head_cuts_the_connection(caplog: pytest.LogCap
 
 async def test_a_client_that_resets_ends_the_upstream_at_once() -> None:
     world = bottle(Reply(body=(chunk("Hel"), math.inf)))
+    is_over = trio.Event()
+    world.deps = evolve(world.deps, record=lambda _record: is_over.set())
     async with served(application(world)) as stream:
         await stream.send_all(post(b'{"model":"m","messages":[],"stream":true}'))
         assert b"200" in await stream.receive_some()
         linger = b"\x01\x00\x00\x00\x00\x00\x00\x00"
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         await stream.aclose()
-        while not world.records:
-            await trio.lowlevel.checkpoint()
+        await is_over.wait()
     assert world.upstreams.open_streams == 0

@@ -94,7 +94,7 @@ async def test_requests_are_served_and_those_under_way_may_finish() -> None:
         async with httpx.AsyncClient(trust_env=False) as client:
             answers.append(await client.get(url))
 
-    async with trio.open_nursery() as nursery, serving(subject, page) as url:
+    async with serving(subject, page) as url, trio.open_nursery() as nursery:
         nursery.start_soon(get, url)
         await page.asked.wait()
         assert subject.is_ready()
@@ -122,9 +122,10 @@ async def test_what_does_not_end_within_the_drain_time_is_ended() -> None:
             with pytest.raises(httpx.HTTPError):
                 await client.get(url)
 
-    async with trio.open_nursery() as nursery, serving(subject, page) as url:
+    async with serving(subject, page) as url, trio.open_nursery() as nursery:
         nursery.start_soon(get, url)
         await page.asked.wait()
+        subject.stop()
 
 
 async def test_https_speaks_both_versions_of_the_protocol(tmp_path: Path) -> None:
