@@ -26,7 +26,7 @@ KEPT_PREFIXES = ("LC_", "PYTEST_", "PYTHON", "COV_", "COVERAGE_", "HYPOTHESIS_",
 LONGEST_STEP_S = 0.1
 
 hypothesis.settings.register_profile("dev", max_examples=100, deadline=None)
-hypothesis.settings.register_profile("ci", max_examples=200, deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.register_profile("long", max_examples=5_000, deadline=None)
 hypothesis.settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev")

@@ -6,8 +6,8 @@ clock: requests are *prepared* here and sent elsewhere; logins, token renewals a
 of :mod:`cliproxy.login.steps`.
 
 A **contract** is one way of reaching the upstream: URL, headers, dialect, token slot. A credential may have
-several for one model, in order of preference; a failure of scope ``contract`` or ``host`` moves on to the next
-one of the same credential.
+several for one model, in order of preference; a failure of scope ``contract`` or ``host`` moves on to the
+next one of the same credential.
 """
 
 from collections.abc import Callable, Mapping
