@@ -284,8 +284,10 @@ class Assembly:
 
     def _take_arguments(self, event: ArgsDone) -> None:
         block = self._block(event.index, BlockKind.TOOL_CALL)
-        call = self._call(block) if block is not None and event.arguments else None
-        if call is not None:
+        if block is None or not event.arguments:
+            return
+        call = block.item or self._call(block)  # a repetition does not make a call go on
+        if isinstance(call, CallItem):
             call.argue_whole(event.arguments)
 
     def _take_image(self, event: ImageDone) -> None:

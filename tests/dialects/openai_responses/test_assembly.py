@@ -1,5 +1,7 @@
 """How blocks become items: opening, closing, joining. The encoder's tests cover what the events look like."""
 
+import pytest
+
 from cliproxy.dialects.openai_responses.assembly import Assembly
 from cliproxy.dialects.openai_responses.output import ItemIds
 from cliproxy.dialects.openai_responses.response import SilentSink
@@ -70,15 +72,17 @@ def test_item_that_ended_is_closed_when_another_goes_on():
     assert [item["status"] for item in items] == ["completed", "incomplete"]
 
 
-def test_call_does_not_go_on_by_empty_arguments():
+@pytest.mark.parametrize("said", ["", "x"])
+def test_call_does_not_go_on_by_what_adds_nothing(said):
     """The text behind it is what the end of the answer cut off."""
     items = assembled(
         BlockStart(0, BlockKind.CUSTOM_TOOL_CALL, call_id="a", name="f"),
+        ArgsDelta(0, said),
         BlockStart(1, BlockKind.TEXT),
         TextDelta(1, "t"),
         BlockStop(1),
         ArgsDelta(0, ""),
-        ArgsDone(0, ""),
+        ArgsDone(0, said),
         BlockStop(0),
         reason=FinishReason.LENGTH,
     )
