@@ -55,7 +55,7 @@ NO_LIMIT: Final = 2**31 - 1
 
 @define(eq=False, kw_only=True)
 class Service:
-    """What a running server consists of. Built by :func:`cliproxy.service.start.opened`."""
+    """What a running server consists of. Built by :func:`cliproxy.service.run.opened`."""
 
     snapshots: Snapshots
     upstreams: Upstreams
