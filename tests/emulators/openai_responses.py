@@ -362,9 +362,7 @@ def _check_reasoning(items: list[JsonObject], stored: frozenset[str]) -> None:
             raise refuse(f"{text} false.", param="input", status=404)
         following = as_object(items[at + 1]) if at + 1 < len(items) else {}
         if following.get("role", "assistant") != "assistant" or not following:
-            text = (
-                f"Item '{name}' of type 'reasoning' was provided without its required following item."
-            )
+            text = f"Item '{name}' of type 'reasoning' was provided without its required following item."
             raise refuse(text, param="input")
 
 
