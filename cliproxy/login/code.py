@@ -26,6 +26,8 @@ LOGIN_LIMITS: Final = Limits(connect=10.0, first_byte=30.0, idle=30.0, total=30.
 """Time limits of one request of a login or a renewal."""
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 MAX_REASON: Final = 300
+SHORTEST_CODE: Final = 12
+"""A single word that is shorter is a slip of the keyboard; codes are long, so that nobody guesses them."""
 _PARAMETERS: Final = ("code", "state", "error", "error_description")
 _DENIALS: Final = frozenset({"access_denied", "user_denied"})
 _FINAL: Final[Mapping[str, str]] = {
@@ -216,7 +218,9 @@ def _answer_in(given: str) -> dict[str, str]:
     query = _query_of(given)
     if query is None:
         code, mark, state = given.partition("#")
-        return {"code": code, "state": state} if mark else {"code": code}
+        if mark:
+            return {"code": code, "state": state}
+        return {"code": code} if len(code) >= SHORTEST_CODE else {}
     found = {key: value for key, value in query.items() if key in _PARAMETERS and value}
     code, mark, state = found.get("code", "").partition("#")
     if mark and not found.get("state"):

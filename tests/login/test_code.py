@@ -161,7 +161,7 @@ def test_what_a_token_endpoint_refuses_and_what_that_means(status: int, body: ob
         (f"{REDIRECT}?code=c", {"code": "c", "state": ""}),
         ("c0de#s", {"code": "c0de", "state": "s"}),
         (f"{REDIRECT}?code=c%23s", {"code": "c", "state": "s"}),
-        ("c0de", {"code": "c0de"}),
+        ("c0de-c0de-c0de", {"code": "c0de-c0de-c0de"}),
         (f"{REDIRECT}?error=access_denied&state=s", {"error": "access_denied", "state": "s"}),
         (
             f"{REDIRECT}?error_description=no",
@@ -182,6 +182,7 @@ def test_what_owners_paste(pasted: str, expected: dict[str, str]) -> None:
         ("https://example.org/", "bad_paste"),
         ("code=", "bad_paste"),
         ("what am I to do", "bad_paste"),
+        ("rubbish", "bad_paste"),
     ],
 )
 def test_pastes_that_are_no_answer(pasted: str, code: str) -> None:
