@@ -64,7 +64,7 @@ def test_the_listener_is_open_before_the_owner_is_sent_away() -> None:
 
 
 def test_a_code_pasted_alone_is_accepted() -> None:
-    assert authorized(parse_pasted("c0de")).code.reveal() == "c0de"
+    assert authorized(parse_pasted("c0de-c0de-c0de")).code.reveal() == "c0de-c0de-c0de"
 
 
 @pytest.mark.parametrize(
