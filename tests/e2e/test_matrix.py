@@ -22,6 +22,7 @@ from support.matrix import (
     ANSWER_SCHEMA,
     CLIENTS,
     CLOCK,
+    IMPOSSIBLE,
     PNG,
     UPSTREAMS,
     WEATHER,
@@ -30,6 +31,7 @@ from support.matrix import (
     is_possible,
     world,
 )
+from support.server import ROOT
 from support.talks import TALKS, Counts, Given, Said, Wish
 
 STOPS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -97,6 +99,11 @@ def ended(said: Said, cell: Cell, reason: str) -> bool:
 
 def raised(client: str, status: int) -> type[Exception]:
     return ERRORS["chat" if client == "responses" else client][status]
+
+
+def test_what_cannot_be_is_documented() -> None:
+    document = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    assert [reason for reason in IMPOSSIBLE.values() if reason not in document] == []
 
 
 # --- text --------------------------------------------------------------------------------------------------
