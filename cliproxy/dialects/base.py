@@ -32,7 +32,7 @@ from typing import Protocol
 
 from attrs import field, frozen
 
-from cliproxy.errors import DialectError, ProxyError
+from cliproxy.errors import DialectError, Kind, ProxyError
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.events import Event, StreamError
 from cliproxy.ir.request import IRRequest, Reasoning
@@ -71,6 +71,16 @@ class StreamDecoder(Protocol):
     def feed(self, frame: Frame) -> list[Event]: ...
 
     def finish(self) -> list[Event]: ...
+
+
+def broken_event(frame: Frame) -> StreamError | None:
+    """Return the error that a frame is which should be JSON and is not.
+
+    A piece of the answer is lost in it. ``None`` for other text: some servers send it as a sign of life.
+    """
+    if not frame.data.lstrip().startswith((b"{", b"[{")):
+        return None
+    return StreamError(Kind.UPSTREAM, "the upstream sent an event that is not JSON", 502)
 
 
 class StreamEncoder(Protocol):

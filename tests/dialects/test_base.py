@@ -1,9 +1,13 @@
-"""What dialects share: reading settings that must be numbers."""
+"""What dialects share: reading settings that must be numbers, and frames that must be JSON."""
 
 import pytest
 
+from cliproxy.dialects import by_id
 from cliproxy.dialects.base import checked_integer, checked_number
-from cliproxy.errors import DialectError
+from cliproxy.errors import DialectError, Kind
+from cliproxy.ir.events import StreamError
+from cliproxy.wire.sse import make_frame
+from support.factories import make_context
 
 
 def test_numbers_are_read_and_may_be_absent() -> None:
@@ -25,3 +29,15 @@ def test_a_count_is_a_whole_number(value: str | float) -> None:
     with pytest.raises(DialectError, match="`top_k` must be a whole number") as refused:
         checked_integer({"top_k": value}, "top_k")
     assert refused.value.param == "top_k"
+
+
+@pytest.mark.parametrize("dialect", ["openai", "openai-response", "claude", "gemini"])
+def test_a_frame_that_is_half_an_object_ends_the_answer_with_an_error(dialect: str) -> None:
+    """Passing over it would lose a piece of the answer without a word."""
+    decoder = by_id(dialect).stream_decoder(make_context())
+    assert decoder.feed(make_frame(b"ping")) == []
+    (error,) = decoder.feed(make_frame(b'{"type":"content_block_delta","choices":[{"delta":{"content":"a'))
+    assert isinstance(error, StreamError)
+    assert (error.kind, error.status) == (Kind.UPSTREAM, 502)
+    assert decoder.feed(make_frame(b"{}")) == []
+    assert decoder.finish() == []

@@ -15,6 +15,7 @@ from typing import Final
 
 from attrs import define, field
 
+from cliproxy.dialects.base import broken_event
 from cliproxy.dialects.claude.errors import decode_error
 from cliproxy.dialects.claude.outcome import read_ending, read_later_usage, read_usage
 from cliproxy.dialects.claude.reading import ID, arguments_of, own_family
@@ -108,8 +109,9 @@ class ClaudeStreamDecoder:
         try:
             data = loads_object(frame.data)
         except JsonError:
-            self._ctx.note("a stream frame that is no JSON object was ignored")
-            return []
+            broken = broken_event(frame)
+            self._is_over = broken is not None
+            return [broken] if broken is not None else []
         kind = text(data, "type")
         if not kind and "error" in data:
             kind = "error"

@@ -22,6 +22,7 @@ from typing import Final
 
 from attrs import define
 
+from cliproxy.dialects.base import broken_event
 from cliproxy.dialects.gemini.errors import decode_error
 from cliproxy.dialects.gemini.outcome import blocked, decode_ending, decode_usage
 from cliproxy.dialects.gemini.parts import DIALECT_ID, decode_part
@@ -103,13 +104,15 @@ class GeminiStreamDecoder:
         return f"<GeminiStreamDecoder {state}, {self._next_block} blocks>"
 
     def feed(self, frame: Frame) -> list[Event]:
-        """Decode a frame. What is no JSON is passed over."""
+        """Decode a frame."""
         if self._is_over or frame.is_comment:
             return []
         try:
             return self.read(loads(frame.data))
         except JsonError:
-            return []
+            broken = broken_event(frame)
+            self._is_over = broken is not None
+            return [broken] if broken is not None else []
 
     def read(self, value: JsonValue) -> list[Event]:
         """Decode a chunk, or a list of chunks."""

@@ -23,6 +23,7 @@ from typing import Final
 
 from attrs import define, field
 
+from cliproxy.dialects.base import broken_event
 from cliproxy.dialects.openai_chat.errors import decode_error
 from cliproxy.dialects.openai_chat.messages import arguments_of, reasoning_of, signature_of
 from cliproxy.dialects.openai_chat.names import CUSTOM, DIALECT_ID, DONE, FUNCTION
@@ -108,8 +109,9 @@ class ChatStreamDecoder:
         try:
             chunk = loads_object(frame.data)
         except JsonError:
-            self._ctx.note("a frame of the stream is not JSON")
-            return []
+            broken = broken_event(frame)
+            self._has_ended = broken is not None
+            return [broken] if broken is not None else []
         if chunk.get("error") or (frame.event == b"error" and "choices" not in chunk):
             self._has_ended = True
             return [decode_error(0, chunk)]

@@ -15,13 +15,13 @@ from typing import Final
 
 from attrs import define, field
 
+from cliproxy.dialects.base import broken_event
 from cliproxy.dialects.openai_responses.assembly import MESSAGE
 from cliproxy.dialects.openai_responses.content import CONTENT
 from cliproxy.dialects.openai_responses.errors import error_of_event
 from cliproxy.dialects.openai_responses.items import decode_call, decode_reasoning
 from cliproxy.dialects.openai_responses.names import DIALECT_ID, as_extras, item_type
 from cliproxy.dialects.openai_responses.response import decode_usage, message_extras, read_ending
-from cliproxy.errors import Kind
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.events import (
     Annotation,
@@ -36,7 +36,6 @@ from cliproxy.ir.events import (
     OpaqueBlock,
     SignatureDelta,
     Start,
-    StreamError,
     TextDelta,
     ThinkingBreak,
     ThinkingDelta,
@@ -135,11 +134,9 @@ class ResponsesDecoder:
         try:
             return loads_object(frame.data)
         except JsonError:
-            if frame.data.lstrip().startswith(b"{"):
+            if (broken := broken_event(frame)) is not None:
                 self._is_over = True
-                self._out.append(
-                    StreamError(Kind.UPSTREAM, "the upstream sent an event that is not JSON", 502)
-                )
+                self._out.append(broken)
             return None
 
     # --- the frame of the answer --------------------------------------------------------------------------
