@@ -117,10 +117,14 @@ def contract_place(candidate: Candidate, contract: Contract) -> Place:
 
 
 def host_of(candidate: Candidate, call: UpstreamCall) -> Place | None:
-    """The place of the host a call goes to; ``None`` where it stays inside this process."""
-    host = urlsplit(call.url).hostname if isinstance(call, HttpCall) else None
-    if not host:
+    """The place of the host a call goes to; ``None`` where it stays inside this process.
+
+    Scheme and port belong to it: several servers may share a machine.
+    """
+    parts = urlsplit(call.url) if isinstance(call, HttpCall) else None
+    if parts is None or not parts.hostname:
         return None
+    host = f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}"
     return host_place(f"{host} for {candidate.credential.id}" if candidate.credential.proxy_url else host)
 
 

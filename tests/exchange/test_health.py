@@ -21,7 +21,7 @@ from support.exchange import FakeContract
 from support.routes import candidate
 
 CONTRACT = FakeContract()
-HOST = host_place("x.example")
+HOST = host_place("https://x.example:8443")
 
 
 class World:
@@ -125,6 +125,8 @@ def test_no_place_is_paused_where_there_is_none(world: World) -> None:
 def test_hosts_are_shared_except_behind_a_proxy_of_ones_own() -> None:
     call = HttpCall(method="POST", url="https://X.example:8443/v1")
     assert host_of(candidate("a"), call) == host_of(candidate("b"), call) == HOST
+    neighbour = HttpCall(method="POST", url="https://x.example:8444/v1")
+    assert host_of(candidate("a"), neighbour) != HOST
     own = candidate("c", proxy_url=Secret("http://user:pass@proxy.example"))
     place = host_of(own, call)
     assert place not in {None, HOST}
