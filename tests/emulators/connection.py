@@ -192,9 +192,19 @@ class Connection:
                     record.events += 1
                 case Finish():
                     if not skip_finish:
-                        await self._write(self._http.send(h11.EndOfMessage()))
+                        await self._finish()
                 case _:
                     await self._interrupt(step)
+
+    async def _finish(self, data: bytes = b"") -> None:
+        """End the body after its last bytes; one that is shorter than its head said can only be cut off."""
+        try:
+            end = self._http.send(h11.EndOfMessage()) or b""
+        except h11.LocalProtocolError:
+            await self._write(data)
+            self._cut_now("fin")
+        else:
+            await self._write(data + end)
 
     async def _interrupt(self, step: Operation) -> None:
         match step:
@@ -213,9 +223,7 @@ class Connection:
 
     async def _data(self, step: Data, record: Record, *, last: bool) -> None:
         data = self._http.send(h11.Data(data=step.data)) or b""
-        if last:
-            data += self._http.send(h11.EndOfMessage()) or b""
-        await self._write(data)
+        await (self._finish(data) if last else self._write(data))
         record.first_event_at = record.first_event_at or time.monotonic()
         record.events += step.counts
         record.sent += len(step.data)
