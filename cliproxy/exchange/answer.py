@@ -91,7 +91,7 @@ async def _recorded(request: ClientRequest, deps: Deps) -> AsyncIterator[Recorde
     recorder.finish(Outcome.OK)
 
 
-async def stream_exchange(
+async def stream_exchange(  # noqa: ASYNC128 - the task status is handed on
     request: ClientRequest, deps: Deps, *, task_status: trio.TaskStatus[StreamHead] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Serve a streamed answer. ``started`` is called at the commit point; errors before it are raised.
