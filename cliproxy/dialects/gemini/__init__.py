@@ -25,7 +25,7 @@ from cliproxy.dialects.gemini.response import (
     inspect,
     inspect_response,
 )
-from cliproxy.dialects.gemini.settings import patch_reasoning
+from cliproxy.dialects.gemini.settings import patch_reasoning, read_reasoning
 from cliproxy.ir.rules import TargetRules
 from cliproxy.wire.jsontext import Changes
 
@@ -63,6 +63,7 @@ DIALECT = Dialect(
     inspect_response=inspect_response,
     patch_model=_patch_model,
     patch_reasoning=patch_reasoning,
+    read_reasoning=read_reasoning,
     decode_count=decode_count,
     encode_count=encode_count,
     may_pass=may_pass,

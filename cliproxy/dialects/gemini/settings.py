@@ -92,6 +92,12 @@ def decode_settings(raw: JsonObject) -> Settings:
     )
 
 
+def read_reasoning(body: JsonObject) -> Reasoning | None:
+    """Read what a raw body says about thinking."""
+    config = camel(child(camel(body), CONFIG))
+    return _decode_reasoning(camel(child(config, "thinkingConfig")))
+
+
 def _decode_reasoning(config: JsonObject) -> Reasoning | None:
     level = text(config, "thinkingLevel").lower()
     budget = integer(config, "thinkingBudget")

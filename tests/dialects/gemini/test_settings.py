@@ -7,6 +7,7 @@ from cliproxy.dialects.gemini.settings import (
     encode_reasoning,
     encode_settings,
     patch_reasoning,
+    read_reasoning,
 )
 from cliproxy.errors import DialectError
 from cliproxy.ir.request import IRRequest, Meta, OutputFormat, Reasoning, Sampling
@@ -186,3 +187,19 @@ def test_a_model_told_not_to_think_shows_no_thoughts():
     assert patch_reasoning(Reasoning(budget=0), body) == {
         "generationConfig": {"thinkingConfig": {"thinkingBudget": 0, "includeThoughts": False}}
     }
+
+
+@pytest.mark.parametrize(
+    ("body", "wish"),
+    [
+        ({}, None),
+        ({"generationConfig": {"temperature": 1}}, None),
+        ({"generationConfig": {"thinkingConfig": {"thinkingBudget": 5}}}, Reasoning(budget=5)),
+        (
+            {"generation_config": {"thinking_config": {"thinking_level": "LOW", "include_thoughts": True}}},
+            Reasoning(level="low", visible=True),
+        ),
+    ],
+)
+def test_what_a_raw_body_says_about_thinking(body, wish):
+    assert read_reasoning(body) == wish
