@@ -248,6 +248,25 @@ def test_thinking(cell: Cell, stream: bool) -> None:
     assert said.text == "You said: think hard"
 
 
+@pytest.mark.parametrize(
+    ("client", "upstream", "form"),
+    [
+        ("claude", "claude", {"adaptive": True}),
+        ("claude", "claude-new", {"adaptive": False}),
+        ("gemini", "gemini", {"leveled": True}),
+        ("gemini", "gemini-new", {"leveled": False}),
+    ],
+)
+def test_thinking_asked_for_in_the_form_of_another_generation(
+    running_world: World, client: str, upstream: str, form: dict[str, bool]
+) -> None:
+    """The vendor would refuse it; a client that was pointed at another model by an alias cannot know."""
+    cell = Cell(running_world, client, upstream)
+    said = cell.talk(thinks=True, **form).ask("think hard", stream=True)
+    assert said.thoughts == THOUGHTS
+    cell.close()
+
+
 PROOFS: Final[Mapping[str, str]] = {
     "claude": claude_signature(THOUGHTS),
     "claude-new": claude_signature(THOUGHTS),

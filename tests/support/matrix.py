@@ -164,7 +164,7 @@ class Cell:
     def talk(self, **wish: Any) -> Talk:
         """Begin a conversation."""
         own = self.upstream.wish if self.is_native else {}
-        return TALKS[self.client](self.world.clients, Wish(model=self.upstream.model, **own, **wish))
+        return TALKS[self.client](self.world.clients, Wish(model=self.upstream.model, **{**own, **wish}))
 
     def script(self, *entries: dict[str, Any]) -> None:
         """Say what the next requests get."""
