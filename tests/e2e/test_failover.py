@@ -21,9 +21,10 @@ import trio
 from attrs import frozen
 
 from emulators.faults import FAULTS
+from support.conversation import Clients, Said, Wish
 from support.emulator import Emulator, Seen, running_emulator
 from support.server import Server, running
-from support.talks import TALKS, Clients, Said, Wish
+from support.talks import TALKS
 
 SECOND: Final = "from the second"
 FIRST_TEXT: Final = "one two three four five six seven eight"

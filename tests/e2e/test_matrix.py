@@ -18,6 +18,7 @@ from google.genai import errors as genai_errors
 
 from emulators.scenario import THOUGHTS, UNICODE_TEXT
 from emulators.signing import claude_signature, gemini_signature, openai_encrypted
+from support.conversation import Counts, Given, Said, Wish
 from support.matrix import (
     ANSWER_SCHEMA,
     CLIENTS,
@@ -32,7 +33,7 @@ from support.matrix import (
     world,
 )
 from support.server import ROOT
-from support.talks import TALKS, Counts, Given, Said, Wish
+from support.talks import TALKS
 
 STOPS: Final[Mapping[str, Mapping[str, str]]] = {
     "chat": {"stop": "stop", "length": "length", "tool_calls": "tool_calls"},

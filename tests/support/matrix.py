@@ -18,9 +18,10 @@ import trio
 from attrs import frozen
 
 from emulators.scenario import PIXEL
+from support.conversation import Clients, Talk, ToolSpec, Wish
 from support.emulator import Emulator, Seen, running_emulator
 from support.server import Server, running
-from support.talks import TALKS, Clients, Talk, ToolSpec, Wish
+from support.talks import TALKS
 
 CLIENTS: Final = tuple(TALKS)
 PNG: Final = base64.b64decode(PIXEL)
