@@ -148,7 +148,7 @@ class Config:
     )
     xai_api_key: tuple[KeyEntry, ...] = setting((), "Keys of the xAI API.", example={"api-key": "xai-..."})
     oauth_clients: Mapping[str, OAuthClient] = setting(
-        {}, "OAuth applications for logins, by provider.", example={"gemini-cli": {}}
+        {}, "OAuth applications for logins, by provider.", active=True, example={"gemini-cli": {}}
     )
     oauth_request_scoped_errors: Mapping[str, tuple[ScopedError, ...]] = setting(
         {},

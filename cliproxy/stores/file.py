@@ -101,7 +101,7 @@ class FileStore:
         warnings = []
         if IS_POSIX and found.mode & (_READABLE_BY_ALL | _WRITABLE_BY_OTHERS):
             warnings.append(
-                f"{self.config_path} holds keys and is open to other users (mode {found.mode:04o}); "
+                f"{self.config_path} may hold keys and is open to other users (mode {found.mode:04o}); "
                 "chmod 600 closes it"
             )
         return _stored(str(self.config_path), found.content, warnings)
