@@ -55,7 +55,7 @@ def test_a_connection_can_be_used_again(server: Server) -> None:
 
 def test_a_client_that_leaves_is_noticed_while_the_answer_is_slow(server: Server) -> None:
     with connect(server) as sock:
-        sock.sendall(post("please be slow"))
+        sock.sendall(post("slow, please"))
         assert b"200" in sock.recv(65536)
         sock.shutdown(socket.SHUT_RDWR)
     deadline = time.monotonic() + 5
@@ -86,7 +86,7 @@ def test_a_client_that_does_not_read_does_not_keep_the_server_from_stopping(tmp_
 def test_open_streams_end_within_the_drain_time(tmp_path: Path) -> None:
     """The first signal lets a stream finish; new connections are refused at once."""
     with running(tmp_path, "-demo") as started, connect(started) as sock:
-        sock.sendall(post("please be slow", "Connection: close"))
+        sock.sendall(post("slow, please", "Connection: close"))
         first = sock.recv(65536)
         started.process.terminate()
         rest = read_to_the_end(sock)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from support.server import Server, running
 
-BODY = '{{"model":"demo","stream":{},"messages":[{{"role":"user","content":"please be slow"}}]}}'
+BODY = '{{"model":"demo","stream":{},"messages":[{{"role":"user","content":"slow, please"}}]}}'
 STREAMS = 50
 
 
