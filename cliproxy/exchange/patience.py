@@ -4,6 +4,7 @@ import trio
 
 from cliproxy.errors import Kind, TransportError
 from cliproxy.net.http import UpstreamStream
+from cliproxy.net.rest import read_rest
 
 
 class Patient:
@@ -27,16 +28,7 @@ class Patient:
     async def read_all(self, limit: int) -> bytes:
         """Return the rest. Raises :class:`~cliproxy.errors.TransportError`, also when it exceeds the
         limit."""
-        pieces: list[bytes] = []
-        size = 0
-        while data := await self.read():
-            size += len(data)
-            if size > limit:
-                raise TransportError(
-                    f"the upstream's answer exceeds {limit} bytes", kind=Kind.UPSTREAM, phase="body"
-                )
-            pieces.append(data)
-        return b"".join(pieces)
+        return await read_rest(self.read, limit, "the upstream's answer")
 
 
 def silent_for(seconds: float) -> str:

@@ -1,3 +1,3 @@
 """The only room that opens sockets towards upstreams."""
 
-__all__ = ["browser", "callback", "http", "memory"]
+__all__ = ["browser", "callback", "http", "memory", "rest"]

@@ -29,6 +29,7 @@ import trio
 from cliproxy import __version__
 from cliproxy.errors import Kind, TransportError
 from cliproxy.net.memory import answer_from
+from cliproxy.net.rest import read_rest
 from cliproxy.wire.compression import CODINGS, CompressionError, Inflater, is_plain
 from cliproxy.wire.http import (
     PROXY_SCHEMES,
@@ -158,16 +159,7 @@ class HttpStream:
 
     async def read_all(self, limit: int) -> bytes:
         """Return the rest of the body; see :class:`UpstreamStream`."""
-        pieces: list[bytes] = []
-        size = 0
-        while data := await self.read():
-            size += len(data)
-            if size > limit:
-                raise TransportError(
-                    f"{self._host}: the answer exceeds {limit} bytes", kind=Kind.UPSTREAM, phase="body"
-                )
-            pieces.append(data)
-        return b"".join(pieces)
+        return await read_rest(self.read, limit, f"{self._host}: the answer")
 
     async def aclose(self) -> None:
         """End the library's chain of generators.

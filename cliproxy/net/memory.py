@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import trio
 
-from cliproxy.errors import Kind, TransportError
+from cliproxy.net.rest import read_rest
 from cliproxy.wire.http import MemoryCall, MemoryReply, MemoryUpstream
 
 
@@ -34,14 +34,7 @@ class MemoryStream:
 
     async def read_all(self, limit: int) -> bytes:
         """Return the rest. Raises :class:`~cliproxy.errors.TransportError` when it exceeds the limit."""
-        pieces: list[bytes] = []
-        size = 0
-        while data := await self.read():
-            size += len(data)
-            if size > limit:
-                raise TransportError(f"the answer exceeds {limit} bytes", kind=Kind.UPSTREAM, phase="body")
-            pieces.append(data)
-        return b"".join(pieces)
+        return await read_rest(self.read, limit, "the answer")
 
 
 def answer_from(upstreams: Mapping[str, MemoryUpstream], call: MemoryCall) -> MemoryStream:
