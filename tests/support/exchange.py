@@ -29,6 +29,7 @@ from cliproxy.wire.secret import Secret
 from support.routes import credential
 
 NOW = 1_700_000_000.0
+MODEL = ModelInfo(id="m")
 SSE = {"content-type": "text/event-stream"}
 JSON = {"content-type": "application/json"}
 
@@ -205,10 +206,11 @@ def bottle(
     quirks: tuple[Pass, ...] = (),
     limits: Mapping[str, CallLimit] | None = None,
     own: Mapping[str, Mapping[str, object]] | None = None,
+    info: ModelInfo = MODEL,
     **settings: object,
 ) -> Bottle:
-    """Build the world of an exchange for client model ``m``, served by credentials named by single
-    letters, all with the same ``settings`` except for their ``own``.
+    """Build the world of an exchange for one client model, ``m`` if not told otherwise, served by credentials
+    named by single letters, all with the same ``settings`` except for their ``own``.
     """
     offered: tuple[Contract, ...] = contracts
     provider = Provider(
@@ -220,7 +222,7 @@ def bottle(
         limits=limits or {},
     )
     credentials = tuple(credential(name, **{**settings, **(own or {}).get(name, {})}) for name in names)
-    registry = build([Offer(credential=each, models=(ModelInfo(id="m"),)) for each in credentials])
+    registry = build([Offer(credential=each, models=(info,)) for each in credentials])
     snapshot = Snapshot(
         config=config or Config(request_retry=0),
         registry=registry,
