@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import trio
+from attrs import evolve
 
 from cliproxy.cli import prompts
 from cliproxy.cli.exits import FAILURE, OK, PORT_IN_USE
@@ -23,6 +24,7 @@ from cliproxy.net.callback import LOOPBACK, open_listener
 from cliproxy.net.http import Upstreams
 from cliproxy.providers import PROVIDERS
 from cliproxy.providers.base import Login, LoginInputs, LoginResult
+from cliproxy.service.clients import finder
 from cliproxy.service.logins import Callback, World, after_a_while, asker, run_login, sender, tunnel_hint
 from cliproxy.service.run import proxy_of
 from cliproxy.stores.base import Store
@@ -90,7 +92,8 @@ async def _log_in(login: Login, arguments: Arguments) -> int:
         oauth_clients=clients,
     )
     async with Upstreams(proxy_url=proxy_of(loaded.config)) as upstreams:
-        result = await run_login(login.flow(inputs), _world(arguments, upstreams))
+        world = evolve(_world(arguments, upstreams), client=finder(os.environ, loaded.config.oauth_clients))
+        result = await run_login(login.flow(inputs), world)
     await save(store, result)
     say(f"Logged in as {result.label}. Saved to {Path(store.auth_dir) / result.file_name}")
     for note in result.notes:

@@ -8,6 +8,7 @@ Pasted text may be the whole address, its query, ``code#state``, or the code alo
 carries no state to be checked; the verifier that only this process knows still ties the code to this login.
 """
 
+import base64
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
@@ -19,12 +20,13 @@ from cliproxy.errors import LoginError
 from cliproxy.login.pkce import METHOD, Pkce, from_random
 from cliproxy.login.steps import AwaitCallback, Flow, OpenCallback, Send, Show
 from cliproxy.wire.http import Headers, HttpAnswer, HttpCall, Limits
-from cliproxy.wire.jsontext import JsonError, JsonObject, integer, loads_object, text
+from cliproxy.wire.jsontext import JsonError, JsonObject, JsonValue, dumps, integer, loads_object, text
 from cliproxy.wire.secret import Secret
 
 LOGIN_LIMITS: Final = Limits(connect=10.0, first_byte=30.0, idle=30.0, total=30.0)
 """Time limits of one request of a login or a renewal."""
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
+JSON_TYPE: Final = "application/json"
 MAX_REASON: Final = 300
 SHORTEST_CODE: Final = 12
 """A single word that is shorter is a slip of the keyboard; codes are long, so that nobody guesses them."""
@@ -41,7 +43,7 @@ _FINAL: Final[Mapping[str, str]] = {
 
 @frozen(kw_only=True)
 class CodeLogin:
-    """What a vendor's authorization-code login looks like."""
+    """What a vendor's authorization-code login looks like. The defaults are those of RFC 6749 and 7636."""
 
     vendor: str
     """Name for messages."""
@@ -55,6 +57,19 @@ class CodeLogin:
     host_in_url: str = "localhost"
     extra: Mapping[str, str] = field(factory=dict)
     """Further query parameters of the authorization URL."""
+    redirect_url: str = ""
+    """The only one the vendor accepts, even if the listener was moved to another port; empty: where it is."""
+    redirect_name: str = "redirect_uri"
+    """Name of that parameter in the authorization URL."""
+    uses_pkce: bool = True
+    is_json: bool = False
+    """The token endpoint takes JSON in place of a form."""
+    sends_state: bool = False
+    """The token endpoint wants the state too."""
+    headers: Mapping[str, str] = field(factory=dict)
+    """Further headers for the token endpoint."""
+    uses_basic: bool = False
+    """The client id and secret go into the ``Authorization`` header as well."""
 
 
 @frozen(kw_only=True)
@@ -71,18 +86,18 @@ def authorize(login: CodeLogin, state: str, verifier: str) -> Flow[Granted]:
     """Send the owner to the vendor and wait for the code. ``state`` and ``verifier`` are fresh random
     texts."""
     pkce = from_random(verifier)
-    redirect = yield OpenCallback(
+    opened = yield OpenCallback(
         port=login.callback_port, path=login.callback_path, host_in_url=login.host_in_url
     )
-    assert isinstance(redirect, str)
+    assert isinstance(opened, str)
+    redirect = login.redirect_url or opened
     query = {
         "client_id": login.client_id,
         "response_type": "code",
-        "redirect_uri": redirect,
+        login.redirect_name: redirect,
         **({"scope": login.scope} if login.scope else {}),
         "state": state,
-        "code_challenge": pkce.challenge,
-        "code_challenge_method": METHOD,
+        **({"code_challenge": pkce.challenge, "code_challenge_method": METHOD} if login.uses_pkce else {}),
         **login.extra,
     }
     yield Show(url=f"{login.authorize_url}?{urlencode(query)}", text=f"Sign in to {login.vendor}")
@@ -115,14 +130,17 @@ def exchange(login: CodeLogin, granted: Granted) -> Flow[JsonObject]:
         "client_id": login.client_id,
         "code": granted.code.reveal(),
         "redirect_uri": granted.redirect_url,
-        "code_verifier": granted.pkce.verifier,
+        **({"code_verifier": granted.pkce.verifier} if login.uses_pkce else {}),
+        **({"state": granted.state} if login.sends_state else {}),
     }
     return (yield from ask_for_tokens(login, form))
 
 
-def refresh(login: CodeLogin, refresh_token: Secret) -> Flow[JsonObject]:
-    """Change a refresh token into new tokens."""
-    form = {"grant_type": "refresh_token", "refresh_token": refresh_token.reveal()}
+def refresh(
+    login: CodeLogin, refresh_token: Secret, extra: Mapping[str, str] | None = None
+) -> Flow[JsonObject]:
+    """Change a refresh token into new tokens; ``extra`` are further fields, such as ``scope``."""
+    form = {"grant_type": "refresh_token", "refresh_token": refresh_token.reveal(), **(extra or {})}
     if login.client_id:
         form["client_id"] = login.client_id
     return (yield from ask_for_tokens(login, form))
@@ -131,19 +149,38 @@ def refresh(login: CodeLogin, refresh_token: Secret) -> Flow[JsonObject]:
 def ask_for_tokens(login: CodeLogin, form: Mapping[str, str]) -> Flow[JsonObject]:
     """Send a form to the token endpoint; the client secret is added where there is one."""
     fields = dict(form)
-    if login.client_secret:
-        fields["client_secret"] = login.client_secret.reveal()
-    answer = yield Send(
-        HttpCall(
-            method="POST",
-            url=login.token_url,
-            headers=Headers({"Content-Type": FORM_TYPE, "Accept": "application/json"}),
-            body=urlencode(fields).encode("ascii"),
-            limits=LOGIN_LIMITS,
-        )
-    )
+    headers = dict(login.headers)
+    secret = login.client_secret
+    if secret:
+        fields["client_secret"] = secret.reveal()
+    if secret and login.uses_basic:
+        pair = f"{login.client_id}:{secret.reveal()}".encode()
+        headers["Authorization"] = f"Basic {base64.b64encode(pair).decode('ascii')}"
+    answer = yield Send(post(login.token_url, fields, headers, is_json=login.is_json))
     assert isinstance(answer, HttpAnswer)
     return tokens_of(answer, login.vendor)
+
+
+def post(
+    url: str,
+    fields: Mapping[str, JsonValue],
+    headers: Mapping[str, str] | None = None,
+    *,
+    is_json: bool = False,
+) -> HttpCall:
+    """Make a request with fields, as a form or as JSON, under the limits of a login."""
+    own = {"Content-Type": JSON_TYPE if is_json else FORM_TYPE, "Accept": JSON_TYPE}
+    body = dumps(dict(fields)) if is_json else urlencode(fields).encode("ascii")
+    return HttpCall(
+        method="POST", url=url, headers=Headers({**own, **(headers or {})}), body=body, limits=LOGIN_LIMITS
+    )
+
+
+def get(url: str, headers: Mapping[str, str] | None = None) -> HttpCall:
+    """Make a request for JSON under the limits of a login."""
+    return HttpCall(
+        method="GET", url=url, headers=Headers({"Accept": JSON_TYPE, **(headers or {})}), limits=LOGIN_LIMITS
+    )
 
 
 def tokens_of(answer: HttpAnswer, vendor: str) -> JsonObject:

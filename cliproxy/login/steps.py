@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
+from cliproxy.login.clients import ClientSource
 from cliproxy.wire.http import HttpCall
 from cliproxy.wire.jsontext import JsonValue
 
@@ -36,6 +37,8 @@ class Show:
     code: str = ""
     text: str = ""
     open_browser: bool = True
+    expires_in: float | None = None
+    """Seconds until the vendor gives up waiting, where it says so."""
 
 
 @frozen(kw_only=True)
@@ -94,6 +97,16 @@ class Persist:
 
 
 @frozen
+class UseClient:
+    """Ask for the registered application to log in as. Result: :class:`~cliproxy.login.clients.OAuthClient`.
+
+    The runner knows where to look: see :func:`cliproxy.login.clients.resolve`.
+    """
+
+    source: ClientSource
+
+
+@frozen
 class Note:
     """Tell the owner something. Result: ``None``."""
 
@@ -105,7 +118,7 @@ class Now:
     """Ask for the time, to turn a lifetime an issuer names into an end. Result: Unix seconds."""
 
 
-Step: TypeAlias = Send | Show | OpenCallback | AwaitCallback | Pause | Ask | Persist | Note | Now
+Step: TypeAlias = Send | Show | OpenCallback | AwaitCallback | Pause | Ask | Persist | UseClient | Note | Now
 
 T = TypeVar("T")
 

@@ -2,6 +2,7 @@
 
 __all__ = [
     "ask",
+    "clients",
     "connection",
     "discovery",
     "listen",

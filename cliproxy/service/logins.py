@@ -20,8 +20,21 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from cliproxy.errors import Kind, LoginError, TransportError
+from cliproxy.login.clients import ClientSource, OAuthClient, resolve
 from cliproxy.login.code import parse_pasted
-from cliproxy.login.steps import Ask, AwaitCallback, Flow, Note, Now, OpenCallback, Pause, Persist, Send, Show
+from cliproxy.login.steps import (
+    Ask,
+    AwaitCallback,
+    Flow,
+    Note,
+    Now,
+    OpenCallback,
+    Pause,
+    Persist,
+    Send,
+    Show,
+    UseClient,
+)
 from cliproxy.login.steps import Step as LoginStep
 from cliproxy.wire.http import HttpAnswer, HttpCall
 from cliproxy.wire.jsontext import JsonValue
@@ -58,6 +71,16 @@ def _no_listener(step: OpenCallback) -> AbstractAsyncContextManager[Callback]:
     raise LoginError(f"nobody waits for a browser on port {step.port}", code="needs_owner")
 
 
+FindClient = Callable[[ClientSource], Awaitable[OAuthClient]]
+"""Finds the application to log in as; see :mod:`cliproxy.service.clients`."""
+
+
+async def published_client(source: ClientSource) -> OAuthClient:
+    """Return a vendor's published application, the only one known without looking anywhere."""
+    await trio.lowlevel.checkpoint()
+    return resolve(source, ())
+
+
 async def _no_file(patch: Mapping[str, JsonValue]) -> None:
     raise LoginError(f"there is no file to keep {', '.join(sorted(patch))} in", code="not_saved")
 
@@ -78,6 +101,7 @@ class World:
     paste: Callable[[], Awaitable[str]] | None = None
     """Waits for the owner to paste; an empty text means he does not want to."""
     persist: Callable[[Mapping[str, JsonValue]], Awaitable[None]] = _no_file
+    client: FindClient = published_client
 
 
 async def run_flow(flow: Flow[T], world: World) -> T:
@@ -135,7 +159,7 @@ class _Steps:
     stack: AsyncExitStack
     callback: Callback | None = field(default=None, init=False)
 
-    async def carry_out(self, step: LoginStep) -> object:
+    async def carry_out(self, step: LoginStep) -> object:  # noqa: C901 - an arm for each step
         """Return the result of a step; see :mod:`cliproxy.login.steps` for what each gives."""
         await trio.lowlevel.checkpoint()
         world = self.world
@@ -155,6 +179,8 @@ class _Steps:
                 return await world.ask(step)
             case Persist():
                 await world.persist(step.patch)
+            case UseClient():
+                return await world.client(step.source)
             case Note():
                 world.note(step.text)
             case Now():

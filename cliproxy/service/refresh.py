@@ -32,7 +32,7 @@ from cliproxy.credentials.model import Credential, CredentialId, CredentialKind,
 from cliproxy.errors import CredentialError, LoginError, StoreError
 from cliproxy.login.freshness import JITTER, Advice
 from cliproxy.providers.base import Provider
-from cliproxy.service.logins import Fetcher, World, run_flow, sender
+from cliproxy.service.logins import Fetcher, FindClient, World, published_client, run_flow, sender
 from cliproxy.service.tokens import Account, AccountStatus, Flight, SlotState, account_of, earliest_renewal
 from cliproxy.wire.jsontext import JsonValue
 
@@ -74,6 +74,7 @@ class TokenTable:
     """Reads a credential's file again; ``None`` when it is gone or has none."""
     exclusive: Exclusive = _not_shared
     """Holds the lock other processes respect as well."""
+    client: FindClient = published_client
     wall: Callable[[], float]
     monotonic: Callable[[], float]
     rng: random.Random
@@ -325,6 +326,7 @@ class TokenTable:
             now=self.wall,
             note=lambda text: logger.info("credential=%s %s", account.credential.id, text),
             persist=persist,
+            client=self.client,
         )
 
     def _locked(self, account: Account) -> AbstractAsyncContextManager[None]:

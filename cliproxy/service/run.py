@@ -8,6 +8,7 @@ renewal under way (its refresh token may be used up already) still gets its mome
 """
 
 import logging
+import os
 import random
 import socket
 import time
@@ -24,6 +25,7 @@ from cliproxy.credentials.model import Credential, CredentialKind
 from cliproxy.errors import CredentialError
 from cliproxy.net.http import Upstreams
 from cliproxy.providers.base import Provider
+from cliproxy.service.clients import finder
 from cliproxy.service.discovery import Discovery
 from cliproxy.service.listen import Binding
 from cliproxy.service.refresh import Persist, Reread, TokenTable
@@ -69,6 +71,7 @@ async def opened(
             persist=persister(state.store),
             reread=rereader(state.store, providers),
             exclusive=lambda credential: state.store.lock(credential.source),
+            client=finder(os.environ, config.oauth_clients),
             wall=time.time,
             monotonic=trio.current_time,
             rng=random.SystemRandom(),

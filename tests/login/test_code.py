@@ -2,6 +2,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +19,7 @@ from cliproxy.login.code import (
     tokens_of,
 )
 from cliproxy.login.pkce import from_random
-from cliproxy.login.steps import AwaitCallback, OpenCallback, Show, Step
+from cliproxy.login.steps import AwaitCallback, OpenCallback, Send, Show, Step
 from cliproxy.wire.secret import Secret
 from support.playbook import Beat, Sends, answer, play
 
@@ -218,3 +219,66 @@ def test_the_end_of_a_token(tokens: dict[str, int], end: float | None) -> None:
 def test_vendor_texts_become_one_bounded_line() -> None:
     assert one_line("a\x1b[31m\r\n b") == "a [31m b"
     assert len(one_line("x" * 5000)) == 300
+
+
+# --- vendors that want it differently --------------------------------------------------------------------
+
+ODD = evolve(
+    LOGIN,
+    client_secret=Secret("s3cret"),
+    redirect_url="http://localhost:1455/auth/callback",
+    redirect_name="redirect",
+    uses_pkce=False,
+    is_json=True,
+    sends_state=True,
+    uses_basic=True,
+    headers={"X-Device": "d"},
+)
+
+
+def test_a_fixed_redirect_goes_into_the_address_wherever_the_listener_is() -> None:
+    def shows(step: Step) -> None:
+        assert isinstance(step, Show)
+        query = dict(parse_qsl(urlsplit(step.url).query))
+        assert query["redirect"] == "http://localhost:1455/auth/callback"
+        assert "redirect_uri" not in query
+        assert "code_challenge" not in query
+
+    script = [Beat(OPENS, REDIRECT), Beat(shows), Beat(WAITS, {"code": "c", "state": "the-state"})]
+    granted = play(authorize(ODD, "the-state", VERIFIER), script)
+    assert granted.redirect_url == "http://localhost:1455/auth/callback"
+
+
+def test_a_token_endpoint_may_want_json_the_state_and_basic_authentication() -> None:
+    def sends(step: Step) -> None:
+        Sends(
+            method="POST",
+            url="https://example.org/oauth/token",
+            json={
+                "grant_type": "authorization_code",
+                "client_id": "the-client",
+                "client_secret": "s3cret",
+                "code": "c",
+                "redirect_uri": REDIRECT,
+                "state": "the-state",
+            },
+        )(step)
+        assert isinstance(step, Send)
+        assert step.call.headers.get("authorization") == "Basic dGhlLWNsaWVudDpzM2NyZXQ="
+        assert step.call.headers.get("content-type") == "application/json"
+        assert step.call.headers.get("x-device") == "d"
+
+    granted = Granted(code=Secret("c"), redirect_url=REDIRECT, pkce=from_random(VERIFIER), state="the-state")
+    tokens = {"access_token": "t"}
+    assert play(exchange(ODD, granted), [Beat(sends, answer(200, tokens))]) == tokens
+
+
+def test_a_renewal_may_carry_further_fields() -> None:
+    sends = Sends(
+        method="POST",
+        url="https://example.org/oauth/token",
+        form={"grant_type": "refresh_token", "refresh_token": "r", "client_id": "the-client", "scope": "all"},
+    )
+    tokens = {"access_token": "t"}
+    flow = refresh(LOGIN, Secret("r"), {"scope": "all"})
+    assert play(flow, [Beat(sends, answer(200, tokens))]) == tokens
