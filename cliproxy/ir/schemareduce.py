@@ -16,6 +16,7 @@ steps, children before the choice among branches, so that a parent only ever see
 Nothing disappears silently: every keyword that was removed or reworded is named in :attr:`Reducer.notes`.
 """
 
+import re
 from typing import Final, assert_never
 from urllib.parse import unquote
 
@@ -36,6 +37,8 @@ _FEW: Final = 10
 """More allowed values than this are not listed in words."""
 _SCORES: Final = {"object": 3, "array": 2, "null": 0}
 _OTHER_SCORE: Final = 1
+_ACCEPTS_NULL: Final = re.compile(r"Accepts: (?:\w+ \| )*null\b")
+"""A hint that already tells that null is allowed."""
 
 
 @frozen
@@ -315,7 +318,8 @@ class Reducer:
             _hint(body, f"not: {dumps_text(body['not'])}")
         if nullable:
             self._note("nullable")
-            _hint(body, "(nullable)")
+            if not _ACCEPTS_NULL.search(text(body, "description")):
+                _hint(body, "(nullable)")
 
     def _complete(self, body: JsonObject, place: _Place) -> None:
         kind = body.get("type")
