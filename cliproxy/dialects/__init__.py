@@ -11,6 +11,7 @@ from cliproxy.dialects.claude import DIALECT as CLAUDE
 from cliproxy.dialects.codex import DIALECT as CODEX
 from cliproxy.dialects.completions import DIALECT as COMPLETIONS
 from cliproxy.dialects.gemini import DIALECT as GEMINI
+from cliproxy.dialects.gemini_cli import DIALECT as GEMINI_CLI
 from cliproxy.dialects.gitlab_rest import DIALECTS as GITLAB_REST
 from cliproxy.dialects.openai_chat import DIALECT as OPENAI
 from cliproxy.dialects.openai_responses import DIALECT as OPENAI_RESPONSES
@@ -23,6 +24,7 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     OPENAI_RESPONSES,
     CLAUDE,
     GEMINI,
+    GEMINI_CLI,
     CODEX,
     *GITLAB_REST,
 )

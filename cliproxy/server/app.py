@@ -35,7 +35,7 @@ from cliproxy.service.service import Service
 
 logger = logging.getLogger(__name__)
 
-API_PREFIXES: Final = ("/v1/", "/v1beta/")
+API_PREFIXES: Final = ("/v1/", "/v1beta/", "/v1internal:")
 ALLOWED_METHODS: Final = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 _ARGUMENT: Final = re.compile(r"\{(\w+)(?::(\w+))?\}")
 REQUEST_ID: Final = "cliproxy.request_id"

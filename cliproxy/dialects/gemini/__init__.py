@@ -29,7 +29,7 @@ from cliproxy.dialects.gemini.settings import patch_reasoning, read_reasoning
 from cliproxy.ir.rules import TargetRules
 from cliproxy.wire.jsontext import Changes
 
-__all__ = ["DIALECT", "RULES"]
+__all__ = ["DIALECT", "RULES", "may_pass", "patch_reasoning", "read_reasoning"]
 
 RULES = TargetRules(
     merges_roles=True,

@@ -25,7 +25,7 @@ from attrs import define
 from cliproxy.dialects.base import broken_event
 from cliproxy.dialects.gemini.errors import decode_error
 from cliproxy.dialects.gemini.outcome import blocked, decode_ending, decode_usage
-from cliproxy.dialects.gemini.parts import DIALECT_ID, decode_part
+from cliproxy.dialects.gemini.parts import CLIENTS, DIALECT_ID, decode_part
 from cliproxy.dialects.gemini.spelling import camel
 from cliproxy.ir.arguments import to_object
 from cliproxy.ir.context import ExchangeContext
@@ -230,7 +230,7 @@ class GeminiStreamDecoder:
 
     def _new_id(self, name: str) -> str:
         """Make up an id, unless the client's dialect does without."""
-        if self._ctx.client_dialect in {DIALECT_ID, "gemini-cli"}:
+        if self._ctx.client_dialect in CLIENTS:
             return ""
         stem = "".join("_" if mark in _NAME_FORBIDDEN else mark for mark in name)
         return self._ctx.new_id(f"{stem}-", 8)

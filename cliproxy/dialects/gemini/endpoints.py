@@ -44,24 +44,30 @@ def read(document: Document, facts: PathFacts) -> ClientRequest:
     model = model.removeprefix("models/")
     if not colon or not model:
         raise NotFound(f"{facts.args.get('target', '')} is not of the form model:action.")
-    action = _ACTIONS.get(name)
-    if action is None:
-        if name in _NOT_SERVED:
-            raise NotFound(f"The action {name} is not served here.", status=_UNIMPLEMENTED)
-        raise NotFound(f"There is no action {name}; there are {', '.join(_ACTIONS)}.")
     return ClientRequest(
         dialect=DIALECT_ID,
-        action=action,
+        action=action_of(name),
         model=model,
         stream=name == STREAM,
         document=document,
         headers=facts.headers,
         query=facts.query,
-        framing=_framing(facts) if name == STREAM else Framing.SSE,
+        framing=framing_of(facts) if name == STREAM else Framing.SSE,
     )
 
 
-def _framing(facts: PathFacts) -> Framing:
+def action_of(name: str) -> Action:
+    """Return what a method of the API does. Raises :class:`~cliproxy.errors.NotFound`."""
+    action = _ACTIONS.get(name)
+    if action is not None:
+        return action
+    if name in _NOT_SERVED:
+        raise NotFound(f"The action {name} is not served here.", status=_UNIMPLEMENTED)
+    raise NotFound(f"There is no action {name}; there are {', '.join(_ACTIONS)}.")
+
+
+def framing_of(facts: PathFacts) -> Framing:
+    """Return how a client wants its stream cut. Raises :class:`~cliproxy.errors.BadRequest`."""
     wanted = facts.query.get("alt") or facts.query.get("$alt") or ""
     match wanted.lower():
         case "sse":

@@ -11,6 +11,7 @@ from typing import Final
 
 from attrs import frozen
 
+from cliproxy.dialects.gemini.parts import RELATIVES
 from cliproxy.errors import Kind, ProxyError, kind_of_status
 from cliproxy.ir.events import StreamError
 from cliproxy.wire.jsontext import JsonError, JsonObject, child, integer, loads, objects, text
@@ -156,7 +157,7 @@ def _typed(details: list[JsonObject], name: str) -> list[JsonObject]:
 
 def encode_error(error: ProxyError) -> JsonObject:
     """Write an error of ours; one that came in this shape keeps its body."""
-    if error.native is not None and error.native.dialect == "gemini":
+    if error.native is not None and error.native.dialect in RELATIVES:
         try:
             native = loads(error.native.body)
         except JsonError:

@@ -53,6 +53,11 @@ from cliproxy.wire.jsontext import (
 )
 
 DIALECT_ID: Final = "gemini"
+"""Also the name under which all relatives keep extras and citations: inside an envelope they are the same."""
+CLIENTS: Final = frozenset({DIALECT_ID, "gemini-cli"})
+"""Client dialects whose requests and answers are these bodies, bare or in an envelope."""
+RELATIVES: Final = CLIENTS | {"antigravity"}
+"""Dialects with these bodies, errors included."""
 
 Media = Image | Document | Audio | Video
 

@@ -17,6 +17,7 @@ from typing import Final
 from attrs import define, evolve, field, frozen
 
 from cliproxy.dialects.gemini.parts import (
+    CLIENTS,
     DIALECT_ID,
     Media,
     decode_parts,
@@ -75,7 +76,7 @@ _OLD_GENERATION: Final = re.compile(r"gemini-(?:1|2)(?:\.\d+)?-|gemini-pro")
 class Style:
     """The habits in which relatives of this dialect differ."""
 
-    dialects: frozenset[str] = frozenset({DIALECT_ID})
+    dialects: frozenset[str] = CLIENTS
     """Client dialects that say everything this one can say."""
     schema_key: str = "parametersJsonSchema"
     media_inside_results: bool = False
