@@ -228,8 +228,9 @@ def may_pass(body: JsonObject, model: str) -> bool:
     """Tell whether a raw body can go to an upstream of this dialect as it is.
 
     It cannot when the upstream would refuse it for something that decoding and encoding repairs: a content
-    without a role, a result without a name, a signature of another family or, for newer models, a turn whose
-    first call is not signed. Clients that were answered from other upstreams before send such histories.
+    without a role, a result without a name or with a signature, a signature of another family or, for newer
+    models, a turn whose first call is not signed. Clients that were answered from other upstreams before send
+    such histories.
     """
     contents = camel(child(body, "generateContentRequest") or body).get("contents")
     if not isinstance(contents, list):
@@ -262,6 +263,7 @@ def _is_in_order(content: JsonObject, *, needs_signature: bool) -> bool:
         content.get("role") in _ROLES
         and not (needs_signature and calls and not text(calls[0], "thoughtSignature"))
         and all(text(result, "name") for result in results)
+        and not any("functionResponse" in part and "thoughtSignature" in part for part in parts)
         and all(read(value, Family.GEMINI) == Signature(value, Family.GEMINI) for value in signatures)
     )
 
