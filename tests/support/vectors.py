@@ -39,8 +39,9 @@ kind                ``expect``
 ==================  ======================================================================================
 
 Mappings match when they have at least the expected members; schemas and suffixes match exactly. Lists match
-in length and order. ``…`` matches any value, and ``…*`` any number of items of a list. A string is compared
-to the letter.
+in length and order. ``…`` matches any value, and ``…*`` any number of items of a list. ``@name`` matches any
+value, too, but the same one wherever it stands and none that another name stands for: two ids that were made
+up. Any other string is compared to the letter.
 """
 
 import re
@@ -51,7 +52,7 @@ from typing import Any, Final
 import attrs
 import trio
 import yaml
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.catalog.static import find, thinking_from
@@ -73,10 +74,11 @@ TOPICS: Final = (
 )
 ANY: Final = "…"
 REST: Final = "…*"
+_NAME: Final = re.compile("@[a-z]+")
 _ID: Final = re.compile(r"\d{3}(-[a-z0-9]+)+")
 
 MODELS: Final = {
-    "openai": "gpt-4.1",
+    "openai": "some-model",
     "openai-response": "gpt-4.1",
     "claude": "claude-sonnet-4-5",
     "gemini": "gemini-3-pro-preview",
@@ -84,7 +86,8 @@ MODELS: Final = {
     "antigravity": "gemini-3-pro-preview",
     "codex": "gpt-5.1-codex",
 }
-"""Who is asked where an entry does not say."""
+"""Who is asked where an entry does not say. For a chat that is somebody's model, not OpenAI's own, whose API
+refuses what other servers have added."""
 STREAMS_ONLY: Final = frozenset({"codex"})
 HELLO: Final[dict[str, JsonObject]] = {
     "openai": {"messages": [{"role": "user", "content": "hi"}]},
@@ -357,7 +360,7 @@ async def complaints(vector: Vector) -> list[str]:
     found: list[str] = []
     for case in vector.cases or (vector,):
         outcome = await outcome_of(case)
-        wrong = [*differences(case.expect, outcome.result, exact=case.kind in _EXACT)]
+        wrong = differences(case.expect, outcome.result, exact=case.kind in _EXACT)
         wrong += [f"sent{at}" for at in differences(case.sent, outcome.sent)]
         wrong += [f"{path} is there" for path in case.absent if leads_somewhere(path, outcome.result)]
         if wrong:
@@ -365,45 +368,74 @@ async def complaints(vector: Vector) -> list[str]:
     return found
 
 
-def differences(expected: Any, actual: JsonValue, at: str = "", *, exact: bool = False) -> Iterator[str]:
-    """Yield where a value is not what was expected; see the module's docstring for what matches."""
-    if expected == ANY:
-        return
-    if isinstance(expected, dict) and isinstance(actual, dict):
+def differences(expected: Any, actual: JsonValue, *, exact: bool = False) -> list[str]:
+    """Return where a value is not what was expected; see the module's docstring for what matches."""
+    return [*_Comparison(exact).differences(expected, actual)]
+
+
+@define
+class _Comparison:
+    """One value compared with what was expected of it."""
+
+    exact: bool = False
+    bound: dict[str, JsonValue] = field(factory=dict)
+    """What names stand for."""
+
+    def differences(self, expected: Any, actual: JsonValue, at: str = "") -> Iterator[str]:
+        """Yield where the value is not as expected."""
+        if expected == ANY:
+            return
+        if isinstance(expected, str) and _NAME.fullmatch(expected):
+            yield from self._unlike_before(expected, actual, at)
+        elif isinstance(expected, dict) and isinstance(actual, dict):
+            yield from self._members(expected, actual, at)
+        elif isinstance(expected, list) and isinstance(actual, list):
+            yield from self._items(expected, actual, at)
+        elif expected != actual or isinstance(expected, bool) != isinstance(actual, bool):
+            yield f"{at} is {actual!r}, not {expected!r}"
+
+    def _unlike_before(self, name: str, actual: JsonValue, at: str) -> Iterator[str]:
+        if self.bound.setdefault(name, actual) != actual:
+            yield f"{at} is {actual!r}, not {self.bound[name]!r} like {name} before"
+        yield from (
+            f"{at} is {actual!r}, which is {other}"
+            for other, value in self.bound.items()
+            if other != name and value == actual
+        )
+
+    def _members(self, expected: dict[str, Any], actual: JsonObject, at: str) -> Iterator[str]:
         for key, value in expected.items():
             if key in actual:
-                yield from differences(value, actual[key], f"{at}.{key}", exact=exact)
+                yield from self.differences(value, actual[key], f"{at}.{key}")
             else:
                 yield f"{at}.{key} is missing"
-        if exact:
+        if self.exact:
             yield from (f"{at}.{key} was not expected" for key in actual if key not in expected)
-    elif isinstance(expected, list) and isinstance(actual, list):
-        yield from _list_differences(expected, actual, at, exact=exact)
-    elif expected != actual or isinstance(expected, bool) != isinstance(actual, bool):
-        yield f"{at} is {actual!r}, not {expected!r}"
 
+    def _items(self, expected: list[Any], actual: list[JsonValue], at: str) -> Iterator[str]:
+        if REST in expected:
+            if not self._fits(expected, actual):
+                yield f"{at} does not have these items in this order: {expected!r}"
+            return
+        if len(expected) != len(actual):
+            yield f"{at} has {len(actual)} items, not {len(expected)}"
+        for index, (wanted, found) in enumerate(zip(expected, actual, strict=False)):
+            yield from self.differences(wanted, found, f"{at}[{index}]")
 
-def _list_differences(expected: list[Any], actual: list[JsonValue], at: str, *, exact: bool) -> Iterator[str]:
-    if REST in expected:
-        if not _matches(expected, actual, exact=exact):
-            yield f"{at} does not have these items in this order: {expected!r}"
-        return
-    if len(expected) != len(actual):
-        yield f"{at} has {len(actual)} items, not {len(expected)}"
-    for index, (wanted, found) in enumerate(zip(expected, actual, strict=False)):
-        yield from differences(wanted, found, f"{at}[{index}]", exact=exact)
-
-
-def _matches(expected: list[Any], actual: list[JsonValue], *, exact: bool) -> bool:
-    """Tell whether a list is as expected, where parts of it may be anything."""
-    if not expected:
-        return not actual
-    wanted, *others = expected
-    if wanted == REST:
-        return any(_matches(others, actual[start:], exact=exact) for start in range(len(actual) + 1))
-    if not actual or any(differences(wanted, actual[0], exact=exact)):
-        return False
-    return _matches(others, actual[1:], exact=exact)
+    def _fits(self, expected: list[Any], actual: list[JsonValue]) -> bool:
+        """Tell whether a list is as expected, where parts of it may be anything."""
+        if not expected:
+            return not actual
+        wanted, *others = expected
+        before = dict(self.bound)
+        if wanted == REST:
+            fits = any(self._fits(others, actual[start:]) for start in range(len(actual) + 1))
+        else:
+            is_first = bool(actual) and not any(self.differences(wanted, actual[0]))
+            fits = is_first and self._fits(others, actual[1:])
+        if not fits:
+            self.bound = before
+        return fits
 
 
 def leads_somewhere(path: str, value: JsonValue) -> bool:
