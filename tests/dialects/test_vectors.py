@@ -73,6 +73,7 @@ def test_a_case_replaces_members_of_its_entry() -> None:
         (["…*", 2, "…*"], [1, 2, 3]),
         (["…*", {"a": 1}], [{"a": 2}, {"a": 1, "b": 1}]),
         (["…*"], []),
+        ("resp_…", "resp_1"),
         (["@one", "@two", "@one"], ["a", "b", "a"]),
         (["…*", "@one", "@one"], ["a", "b", "b"]),
         (1.0, 1),
@@ -94,6 +95,7 @@ def test_matches(expected: object, actual: object) -> None:
         (["@one", "@two"], ["a", "a"], "[1] is 'a', which is @one"),
         (1, True, " is True, not 1"),
         ("a", "A", " is 'A', not 'a'"),
+        ("resp_…", "msg_1", " is 'msg_1', not 'resp_…'"),
         ({}, [], " is [], not {}"),
     ],
 )

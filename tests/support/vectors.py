@@ -41,7 +41,7 @@ kind                ``expect``
 Mappings match when they have at least the expected members; schemas and suffixes match exactly. Lists match
 in length and order. ``…`` matches any value, and ``…*`` any number of items of a list. ``@name`` matches any
 value, too, but the same one wherever it stands and none that another name stands for: two ids that were made
-up. Any other string is compared to the letter.
+up. ``resp_…`` matches a string that begins so. Any other string is compared to the letter.
 """
 
 import re
@@ -373,6 +373,13 @@ def differences(expected: Any, actual: JsonValue, *, exact: bool = False) -> lis
     return [*_Comparison(exact).differences(expected, actual)]
 
 
+def _begins(expected: str, actual: JsonValue) -> bool:
+    if expected == ANY:
+        return True
+    start = expected.removesuffix(ANY)
+    return start != expected and isinstance(actual, str) and actual.startswith(start)
+
+
 @define
 class _Comparison:
     """One value compared with what was expected of it."""
@@ -383,7 +390,7 @@ class _Comparison:
 
     def differences(self, expected: Any, actual: JsonValue, at: str = "") -> Iterator[str]:
         """Yield where the value is not as expected."""
-        if expected == ANY:
+        if isinstance(expected, str) and _begins(expected, actual):
             return
         if isinstance(expected, str) and _NAME.fullmatch(expected):
             yield from self._unlike_before(expected, actual, at)
