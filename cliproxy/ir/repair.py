@@ -10,6 +10,7 @@ changes nothing more.
 ===================  ==================================================================================
 pass                 what holds afterwards
 ===================  ==================================================================================
+drop_foreign         nothing is left that only another dialect understands (what must not be lost: refused)
 settle_tool_choice   the tool choice names declared tools
 fit_names            tool names fit (see :mod:`cliproxy.ir.toolnames`)
 settle_roles         calls and thoughts are the assistant's, results the user's, system messages text
@@ -29,12 +30,14 @@ from typing import Final, TypeAlias
 
 from attrs import evolve
 
+from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.pairing import pair_calls
 from cliproxy.ir.request import (
     Extras,
     IRRequest,
     Message,
+    Opaque,
     Part,
     Refusal,
     Role,
@@ -42,7 +45,9 @@ from cliproxy.ir.request import (
     SystemText,
     Text,
     Thinking,
+    Tool,
     ToolCall,
+    ToolKind,
     ToolResult,
 )
 from cliproxy.ir.rules import TargetRules
@@ -56,6 +61,38 @@ def normalise(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) -> I
     for repair in PASSES:
         request = repair(request, rules, ctx)
     return request
+
+
+# --- what only another dialect understands ----------------------------------------------------------------
+
+
+def drop_foreign(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) -> IRRequest:
+    """Remove opaque parts of dialects the target does not speak.
+
+    Raises :class:`~cliproxy.errors.DialectError` where something would be lost that must not be.
+    """
+    for essential in request.essentials:
+        if essential.dialect not in rules.speaks:
+            raise DialectError(
+                f"`{essential.where}`: {essential.what} is understood by the API that made it alone, and the "
+                "model is not reached by that",
+                essential.where,
+            )
+    messages = [evolve(each, parts=_spoken(each.parts, rules, ctx)) for each in request.messages]
+    return evolve(request, messages=messages)
+
+
+def _spoken(parts: list[Part], rules: TargetRules, ctx: ExchangeContext) -> list[Part]:
+    kept: list[Part] = []
+    for part in parts:
+        match part:
+            case Opaque() if part.dialect not in rules.speaks:
+                ctx.note(f"{part.kind or 'a part'} ({part.dialect}) was dropped: only its own API knows it")
+            case ToolResult() if any(isinstance(inner, Opaque) for inner in part.parts):
+                kept.append(evolve(part, parts=_spoken(part.parts, rules, ctx)))
+            case _:
+                kept.append(part)
+    return kept
 
 
 # --- roles ------------------------------------------------------------------------------------------------
@@ -239,19 +276,23 @@ def _is_reminder(message: Message) -> bool:
 # --- tools ------------------------------------------------------------------------------------------------
 
 
-def settle_tool_choice(request: IRRequest, _rules: TargetRules, ctx: ExchangeContext) -> IRRequest:
-    """Remove a tool choice that no declared tool can satisfy."""
+def settle_tool_choice(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) -> IRRequest:
+    """Remove a tool choice that no tool the target knows can satisfy."""
     if not request.tools:
         return evolve(request, tool_choice=None, parallel_tool_calls=None)
     choice = request.tool_choice
     if choice is None or (not choice.names and choice.mode != "tool"):
         return request
-    declared = {tool.name for tool in request.tools}
+    declared = {tool.name for tool in request.tools if _is_known(tool, rules)}
     names = [name for name in choice.names if name in declared]
     if len(names) == len(choice.names) and names:
         return request
     ctx.note("the tool choice names a tool that is not declared")
     return evolve(request, tool_choice=evolve(choice, names=names) if names else None)
+
+
+def _is_known(tool: Tool, rules: TargetRules) -> bool:
+    return tool.kind is not ToolKind.BUILTIN or tool.dialect in rules.speaks
 
 
 def fit_names(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) -> IRRequest:
@@ -260,6 +301,7 @@ def fit_names(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) -> I
 
 
 PASSES: Final[tuple[Pass, ...]] = (
+    drop_foreign,
     settle_tool_choice,
     fit_names,
     settle_roles,

@@ -6,7 +6,8 @@ One shape that can carry what any dialect says. Three ideas keep it lossless whe
   there; an encoder writes back only those of its own dialect. Decoding and encoding within one dialect is
   therefore near-lossless.
 * **opaque parts**: a content part, tool or history item that only one dialect knows is an :class:`Opaque`
-  holding the wire object; other dialects' encoders drop it with a note in the context, or refuse it by name.
+  holding the wire object. On the way to a target that does not speak the dialect it is dropped with a note in
+  the context; what must not be dropped is named in ``essentials``, and the request is refused.
 * **arguments stay text**: tool arguments are the JSON text the model wrote; only dialects that need an object
   parse them.
 
@@ -357,6 +358,18 @@ class Meta:
     """``aspect_ratio`` and ``image_size`` of generated images."""
 
 
+@define
+class Essential:
+    """Something only one dialect can carry and that must not be left out: it stands for a part of the
+    conversation. A target that does not speak the dialect refuses the request."""
+
+    dialect: str
+    what: str
+    """In words, for the message."""
+    where: str
+    """Its place in the body."""
+
+
 @define(kw_only=True)
 class IRRequest:
     """A generation request, independent of any wire dialect."""
@@ -372,4 +385,5 @@ class IRRequest:
     reasoning: Reasoning | None = None
     meta: Meta = field(factory=Meta)
     stream: bool = False
+    essentials: list[Essential] = field(factory=list)
     extras: Extras = field(factory=dict)

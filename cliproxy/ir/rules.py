@@ -11,6 +11,8 @@ from attrs import frozen
 class TargetRules:
     """What a dialect demands of a conversation, as data for the repair passes."""
 
+    speaks: frozenset[str] = frozenset()
+    """Ids of the dialects whose opaque parts and server-side tools the target understands."""
     merges_roles: bool = False
     """Consecutive messages of one role must be merged."""
     needs_paired_results: bool = True

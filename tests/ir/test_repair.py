@@ -8,11 +8,13 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.pairing import NO_RESULT
-from cliproxy.ir.repair import normalise
+from cliproxy.ir.repair import drop_foreign, normalise
 from cliproxy.ir.request import (
     CacheMark,
+    Essential,
     Family,
     Image,
     Inline,
@@ -409,3 +411,51 @@ def test_the_original_is_not_touched(wild: IRRequest) -> None:
     copy = repr(wild)
     normalise(wild, STRICT, context())
     assert repr(wild) == copy
+
+
+# --- what only another dialect understands ------------------------------------------------------------------
+
+SPEAKING = evolve(LENIENT, speaks=frozenset({"own"}))
+
+
+def test_opaque_parts_of_other_dialects_are_dropped_with_a_note():
+    own, foreign = Opaque("own", "search", {}), Opaque("other", "search", {})
+    parts: list[Part] = [own, foreign, ToolResult("c", [foreign, Text("t")])]
+    ctx = context()
+    request = drop_foreign(IRRequest(model="m", messages=[Message("user", parts)]), SPEAKING, ctx)
+    assert request.messages[0].parts == [own, ToolResult("c", [Text("t")])]
+    assert ctx.notes == ["search (other) was dropped: only its own API knows it"]
+
+
+def test_neighbours_of_a_dropped_part_become_one_message():
+    said = [
+        Message("user", [Text("a")]),
+        Message("assistant", [Opaque("other", "search", {})]),
+        Message("user", [Text("b")]),
+    ]
+    (message,) = normalise(IRRequest(model="m", messages=said), STRICT, context()).messages
+    assert message.parts == [Text("a"), Text("b")]
+
+
+def test_what_must_not_be_lost_is_refused_by_name():
+    request = IRRequest(model="m", messages=[], essentials=[Essential("other", "a summary", "input[0]")])
+    with pytest.raises(DialectError, match="a summary") as caught:
+        normalise(request, SPEAKING, context())
+    assert caught.value.param == "input[0]"
+
+
+def test_what_must_not_be_lost_goes_to_those_who_understand_it():
+    request = IRRequest(model="m", messages=[], essentials=[Essential("own", "a summary", "input[0]")])
+    assert normalise(request, SPEAKING, context()).essentials == request.essentials
+
+
+@pytest.mark.parametrize(("dialect", "kept"), [("own", True), ("other", False)])
+def test_choice_of_a_server_side_tool_needs_a_target_that_has_it(dialect, kept):
+    request = IRRequest(
+        model="m",
+        messages=[Message("user", [Text("a")])],
+        tools=[Tool(ToolKind.BUILTIN, "shell", raw={}, dialect=dialect), Tool(ToolKind.FUNCTION, "f")],
+        tool_choice=ToolChoice("tool", ["shell"]),
+    )
+    choice = normalise(request, SPEAKING, context()).tool_choice
+    assert choice == (ToolChoice("tool", ["shell"]) if kept else None)

@@ -21,6 +21,7 @@ __all__ = ["DIALECT"]
 
 
 RULES = TargetRules(
+    speaks=frozenset({ID}),
     merges_roles=True,
     results_first=True,
     calls_last=True,
@@ -52,6 +53,12 @@ DIALECT = Dialect(
     patch_reasoning=patch_reasoning,
     read_reasoning=read_reasoning,
     may_pass=may_pass,
+    signature_faults=(
+        "`signature`",
+        "signature in thinking block",
+        "thinking.signature",
+        "`redacted_thinking`",
+    ),
     decode_count=decode_count,
     encode_count=encode_count,
     rules=RULES,

@@ -32,6 +32,7 @@ from cliproxy.wire.jsontext import Changes
 __all__ = ["DIALECT", "RULES", "may_pass", "patch_reasoning", "read_reasoning"]
 
 RULES = TargetRules(
+    speaks=frozenset({DIALECT_ID}),
     merges_roles=True,
     results_first=True,
     results_in_call_order=True,
@@ -67,6 +68,7 @@ DIALECT = Dialect(
     decode_count=decode_count,
     encode_count=encode_count,
     may_pass=may_pass,
+    signature_faults=("thought signature", "thought_signature", "thoughtsignature"),
     rules=RULES,
     models=MODEL_LISTS,
     # A blank line: harmless between events and in JSON alike. The vendor's Python client takes a comment for

@@ -52,7 +52,13 @@ DIALECT: Final = Dialect(
     patch_stream=patch_stream,
     patch_refused=patch_refused,
     # Servers differ in what they demand; the vendor demands all of this.
-    rules=TargetRules(drops_orphan_results=False, max_call_id=40, tool_names="openai64", schemas="openai"),
+    rules=TargetRules(
+        speaks=frozenset({DIALECT_ID}),
+        drops_orphan_results=False,
+        max_call_id=40,
+        tool_names="openai64",
+        schemas="openai",
+    ),
     models=MODEL_LISTS,
     terminator=b"data: [DONE]\n\n",
 )

@@ -40,6 +40,7 @@ from cliproxy.ir.rules import TargetRules
 __all__ = ["DIALECT", "RULES"]
 
 RULES = TargetRules(
+    speaks=frozenset({DIALECT_ID}),
     results_follow_calls=False,
     drops_orphan_results=False,
     takes_reminders=True,
@@ -62,6 +63,13 @@ DIALECT = Dialect(
     inspect=inspect,
     inspect_response=inspect_response,
     may_pass=may_pass,
+    signature_faults=(
+        "invalid_encrypted_content",
+        "thinking_signature_invalid",
+        "could not be verified",
+        "could not be decrypted",
+        "required 'reasoning' item",
+    ),
     patch_model=patch_model,
     patch_reasoning=patch_reasoning,
     rules=RULES,
