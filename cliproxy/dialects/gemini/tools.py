@@ -132,12 +132,16 @@ _MODES: Final[Mapping[str, str]] = {"auto": "AUTO", "none": "NONE", "any": "ANY"
 def encode_choice(request: IRRequest) -> JsonObject:
     """Write the function calling configuration; empty when there is nothing to choose."""
     choice = request.tool_choice
-    if choice is None or not any(tool.kind in _CALLABLE for tool in request.tools):
+    served = {tool.name for tool in request.tools if tool.kind not in _CALLABLE}
+    if choice is None or all(tool.kind not in _CALLABLE for tool in request.tools):
         return {}
+    names = [name for name in choice.names if name not in served]
+    if choice.names and not names:
+        return {}  # a server tool: it can be offered here, but not demanded
     own = choice.extras.get(DIALECT_ID, {})
     config: JsonObject = {**own, "mode": text(own, "mode") or _MODES[choice.mode]}
-    if choice.names and choice.mode != "none":
-        config["allowedFunctionNames"] = list[JsonValue](choice.names)
+    if names and choice.mode != "none":
+        config["allowedFunctionNames"] = list[JsonValue](names)
         if choice.mode == "auto":
             # Names can be restricted in the modes ANY and VALIDATED only.
             config["mode"] = "VALIDATED"

@@ -149,3 +149,11 @@ def test_writing_a_choice(choice, calling):
 def test_without_functions_there_is_nothing_to_choose():
     search = Tool(ToolKind.WEB_SEARCH, "googleSearch", raw={"googleSearch": {}}, dialect="gemini")
     assert encode_choice(request(search, choice=ToolChoice("any"))) == {}
+
+
+def test_server_tool_cannot_be_demanded():
+    """Only functions may be named; a search that is offered beside them is the model's to use or not."""
+    search = Tool(ToolKind.WEB_SEARCH, "web_search", raw={"type": "web_search"}, dialect="openai-response")
+    assert encode_choice(request(function(), search, choice=ToolChoice("tool", ["web_search"]))) == {}
+    both = ToolChoice("any", ["web_search", "f"])
+    assert encode_choice(request(function(), search, choice=both))["allowedFunctionNames"] == ["f"]
