@@ -32,10 +32,18 @@ def resolve(registry: Registry, wanted: str) -> Resolution | None:
     base, reasoning = split_suffix(wanted)
     if base == AUTO and AUTO not in registry:
         names = registry.names()
-        return Resolution(names[0], registry.candidates(names[0]), reasoning) if names else None
+        wish = _stated(reasoning)
+        return Resolution(names[0], registry.candidates(names[0]), wish) if names else None
     if reasoning is not None and (found := registry.candidates(base)):
-        return Resolution(base, found, reasoning)
+        return Resolution(base, found, _stated(reasoning))
     base, reasoning = split_level_name(wanted)
     if reasoning is not None and (found := registry.candidates(base)):
         return Resolution(base, found, reasoning)
     return None
+
+
+def _stated(wish: Reasoning | None) -> Reasoning | None:
+    """Return a wish that asks for something. A suffix that means nothing is only taken off the name: what the
+    body says of thinking holds, and stays as the client wrote it."""
+    says_nothing = wish is None or (wish.level is None and wish.budget is None)
+    return None if says_nothing else wish

@@ -39,6 +39,14 @@ def test_a_name_that_exists_is_not_taken_apart() -> None:
     assert odd.name == "odd(high)"
 
 
+@pytest.mark.parametrize("wanted", ["gpt-5(fast)", "gpt-5()", "gpt-5(-5)", "auto(fast)"])
+def test_a_suffix_without_a_meaning_asks_for_nothing(wanted: str) -> None:
+    """It is taken off the name, and what the body says of thinking holds."""
+    found = resolve(registry("gpt-5"), wanted)
+    assert found is not None
+    assert (found.name, found.reasoning) == ("gpt-5", None)
+
+
 @pytest.mark.parametrize("wanted", ["gpt-6", "gpt-6(high)", "other://gpt-5", "gpt-5-bright", ""])
 def test_unknown_names(wanted: str) -> None:
     assert resolve(registry("gpt-5"), wanted) is None
