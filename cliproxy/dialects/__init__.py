@@ -6,6 +6,7 @@ translation.
 
 from typing import Final
 
+from cliproxy.dialects.antigravity import DIALECT as ANTIGRAVITY
 from cliproxy.dialects.base import Dialect
 from cliproxy.dialects.claude import DIALECT as CLAUDE
 from cliproxy.dialects.codex import DIALECT as CODEX
@@ -25,6 +26,7 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     CLAUDE,
     GEMINI,
     GEMINI_CLI,
+    ANTIGRAVITY,
     CODEX,
     *GITLAB_REST,
 )

@@ -210,10 +210,32 @@ def from_openapi(schema: JsonObject) -> JsonObject:
 
 
 def without_placeholders(arguments: JsonObject, schema: JsonObject | None) -> JsonObject:
-    """Take out of a call's arguments what only the placeholders of a strict target asked for."""
+    """Take out of a call's arguments what only the placeholders of a strict target asked for.
+
+    Inside the arguments, ``reason`` is one only where it stands alone in an object of which the schema says
+    nothing: an object that has properties never got it, and in one that takes any it may be the client's.
+    """
     declared = child(schema or {}, "properties")
     return {
-        name: value
+        name: _without_flags(value, declared.get(name))
         for name, value in arguments.items()
         if name in declared or name not in {PLACEHOLDER_FLAG, PLACEHOLDER_REASON}
+    }
+
+
+def _without_flags(value: JsonValue, schema: JsonValue) -> JsonValue:
+    """Take placeholders out of a value, as deep as its schema tells where they were put."""
+    if not isinstance(schema, dict):
+        return value
+    if isinstance(value, list):
+        return [_without_flags(entry, schema.get("items")) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    declared = child(schema, "properties")
+    if not declared:
+        return {} if list(value) == [PLACEHOLDER_REASON] and _lower(schema.get("type")) == "object" else value
+    return {
+        name: _without_flags(inner, declared.get(name))
+        for name, inner in value.items()
+        if name in declared or name != PLACEHOLDER_FLAG
     }

@@ -180,3 +180,24 @@ def test_any_schema_fits_and_twice_is_once(profile, schema):
     if PROFILES[profile].keeps is not None:
         check_fits(once, PROFILES[profile])
     assert fit_arguments(once, profile).schema == once
+
+
+@pytest.mark.parametrize(
+    ("inner", "schema", "left"),
+    [
+        ({"_": True, "b": 1}, {"type": "object", "properties": {"b": {}}}, {"b": 1}),
+        ({"_": True}, {"type": "object", "properties": {"_": {}}}, {"_": True}),
+        ({"reason": "r"}, {"type": "object"}, {}),
+        ({"reason": "r", "b": 1}, {"type": "object"}, {"reason": "r", "b": 1}),
+        ({"reason": "r"}, {"type": "object", "properties": {"b": {}}}, {"reason": "r"}),
+        (
+            [{"_": True, "b": 1}, 2],
+            {"type": "array", "items": {"type": "object", "properties": {"b": {}}}},
+            [{"b": 1}, 2],
+        ),
+        ({"_": True}, True, {"_": True}),
+    ],
+    ids=["flag", "own flag", "empty", "free", "declared", "in a list", "no schema"],
+)
+def test_placeholders_inside_of_arguments_are_taken_out(inner, schema, left):
+    assert without_placeholders({"a": inner}, {"properties": {"a": schema}}) == {"a": left}

@@ -16,7 +16,7 @@ operation:
 The end is clean when a reason was given, or the prompt was refused.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final
 
@@ -46,7 +46,7 @@ from cliproxy.ir.events import (
     ThinkingDelta,
     UsageUpdate,
 )
-from cliproxy.ir.request import Image, Inline, Opaque, Signature, Text, Thinking, ToolCall
+from cliproxy.ir.request import Family, Image, Inline, Opaque, Signature, Text, Thinking, ToolCall
 from cliproxy.ir.response import Ending
 from cliproxy.wire.jsontext import (
     JsonError,
@@ -73,6 +73,8 @@ class _Open:
 
     index: int
     kind: BlockKind
+    name: str = ""
+    """Of the function, for calls."""
     is_signed: bool = False
     arguments: JsonObject | None = None
     """Set for calls, told when the call is complete."""
@@ -88,11 +90,20 @@ class _Choice:
     has_call: bool = False
 
 
+Clean = Callable[[str, JsonObject], JsonObject]
+"""(name of the function, arguments) → the arguments the client gets."""
+
+
+def _as_they_are(_name: str, arguments: JsonObject) -> JsonObject:
+    return arguments
+
+
 class GeminiStreamDecoder:
     """Decodes one answer. See the module's theory of operation."""
 
-    def __init__(self, ctx: ExchangeContext) -> None:
+    def __init__(self, ctx: ExchangeContext, clean: Clean = _as_they_are) -> None:
         self._ctx = ctx
+        self._clean = clean
         self._choices: dict[int, _Choice] = {}
         self._next_block = 0
         self._block_reason = ""
@@ -239,7 +250,7 @@ class GeminiStreamDecoder:
         self, choice: _Choice, kind: BlockKind, *, call_id: str = "", name: str = ""
     ) -> tuple[list[Event], _Open]:
         events = self._close(choice)
-        block = _Open(self._next_block, kind)
+        block = _Open(self._next_block, kind, name)
         self._next_block += 1
         choice.open = block
         events.append(BlockStart(block.index, kind, choice.index, call_id, name))
@@ -248,7 +259,11 @@ class GeminiStreamDecoder:
     def _sign(self, block: _Open, signature: Signature | None) -> Iterator[Event]:
         if signature is not None:
             block.is_signed = True
-            yield SignatureDelta(block.index, signature.value, signature.family)
+            family = signature.family
+            if family is Family.GEMINI and self._ctx.upstream_family is Family.CLAUDE:
+                # A relative's upstream serves Claude models, too, whose signatures can look like Gemini's.
+                family = Family.CLAUDE
+            yield SignatureDelta(block.index, signature.value, family)
 
     def _close(self, choice: _Choice) -> list[Event]:
         block = choice.open
@@ -257,7 +272,7 @@ class GeminiStreamDecoder:
         choice.open = None
         events: list[Event] = []
         if block.arguments is not None:
-            events.append(ArgsDone(block.index, dumps_text(block.arguments)))
+            events.append(ArgsDone(block.index, dumps_text(self._clean(block.name, block.arguments))))
         return [*events, BlockStop(block.index)]
 
     def _citation(self, choice: _Choice, citation: JsonObject) -> Iterator[Event]:

@@ -32,6 +32,7 @@ from cliproxy.ir.events import (
     BlockStop,
     End,
     Event,
+    ExtrasUpdate,
     Finish,
     ImageDone,
     OpaqueBlock,
@@ -56,7 +57,7 @@ _OPENING: Final = b'{"candidates":[{"content":{"parts":[{"text":'
 _TEXT: Final = b'}],"role":"model"},"index":'
 _THOUGHT: Final = b',"thought":true}],"role":"model"},"index":'
 
-_Course = BlockStart | Start | UsageUpdate | Finish | Ping | StreamError
+_Course = BlockStart | Start | UsageUpdate | Finish | ExtrasUpdate | Ping | StreamError
 _Kept = ThinkingBreak | SignatureDelta | ArgsDelta | ArgsDone | Annotation | ImageDone | OpaqueBlock
 
 
@@ -152,7 +153,7 @@ class GeminiStreamEncoder:
             case End(clean=is_clean):
                 self._is_cut_off = not is_clean
                 return self.finish()
-            case BlockStart() | Start() | UsageUpdate() | Finish() | Ping() | StreamError():
+            case BlockStart() | Start() | UsageUpdate() | Finish() | ExtrasUpdate() | Ping() | StreamError():
                 self._follow(event)
             case _:
                 self._keep(event)
@@ -198,7 +199,7 @@ class GeminiStreamEncoder:
             case Finish(ending=ending, choice=choice):
                 self._endings[choice] = encode_ending(ending)
                 self._choices.add(choice)
-            case Ping() | StreamError():
+            case ExtrasUpdate() | Ping() | StreamError():
                 pass  # an error is written by `error`, with what the exchange knows about it
             case _:
                 assert_never(event)

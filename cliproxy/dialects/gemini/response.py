@@ -66,7 +66,11 @@ _MODELLED_OF_CANDIDATE = frozenset({"content", "finishReason", "index"})
 
 def decode_response(body: JsonObject, ctx: ExchangeContext) -> IRResponse:
     """Read a whole answer. Raises :class:`~cliproxy.errors.DialectError` for one that is an error."""
-    decoder = GeminiStreamDecoder(ctx)
+    return decode_with(GeminiStreamDecoder(ctx), body)
+
+
+def decode_with(decoder: GeminiStreamDecoder, body: JsonObject) -> IRResponse:
+    """Read a whole answer with a relative's decoder; see :func:`decode_response`."""
     collector = Collector()
     for event in (*decoder.read(body), *decoder.finish()):
         if isinstance(event, StreamError):
