@@ -216,6 +216,9 @@ class Dialect:
     patch_refused: Callable[[JsonObject, frozenset[str]], Changes] | None = None
     """(raw body, settings the model refuses) → members to replace in a passed-through request where the model
     knows the same under another name."""
+    signature_faults: tuple[str, ...] = ()
+    """Words of a refusal, in lower case, that are about a reasoning signature in the history, or the lack of
+    one. Such a request is sent once more without any."""
     decode_count: Callable[[JsonObject], int | None] | None = None
     """The dialect's own answer to a token count request → the count."""
     encode_count: Callable[[int], JsonObject] | None = None

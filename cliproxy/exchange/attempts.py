@@ -8,6 +8,8 @@ Three loops are nested, widest first:
   :func:`routing.select.pick` gives;
 * **contracts**: within a credential, its ways of reaching the upstream in order of preference. A refused
   token is renewed once, and the same contract tried again, before anything is held against the credential.
+  A refused reasoning signature is not worth losing the conversation for: the request is sent once more
+  without any, decoded and repaired even where it would pass as it is.
 
 A fault of the request ends all three at once. What an attempt does with the open answer is the caller's
 business (:data:`Serve`): collect it, or pump it to the client. It raises
@@ -54,7 +56,13 @@ from cliproxy.ir.events import StreamError
 from cliproxy.ir.request import IRRequest
 from cliproxy.net.http import UpstreamStream
 from cliproxy.providers.base import Call, Contract
-from cliproxy.routing.classify import failure_from_answer, failure_from_transport, most_useful, with_source
+from cliproxy.routing.classify import (
+    blames_signature,
+    failure_from_answer,
+    failure_from_transport,
+    most_useful,
+    with_source,
+)
 from cliproxy.routing.resolve import Resolution, resolve
 from cliproxy.routing.select import Earliest, RouteKey, pick
 from cliproxy.wire.http import HttpCall, Limits, UpstreamCall
@@ -73,6 +81,7 @@ PASSING: Final = frozenset(
     {Kind.RATE_LIMIT, Kind.QUOTA, Kind.OVERLOADED, Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.UPSTREAM}
 )
 """Failures that may be over by the time of another round."""
+UNSIGNED: Final = "the upstream refused a reasoning signature; it was asked again without them"
 WAY_ENDS: Final = frozenset({Scope.CONTRACT, Scope.HOST})
 """Failures that the account's next way may not share: it may lead to another host."""
 _TOKEN_FAULTS: Final[dict[str, tuple[Kind, Scope]]] = {
@@ -287,13 +296,13 @@ class Attempts(Generic[T]):
         """Send with a token that is good now; once more with a renewed one if the first is refused."""
         token = await self._token(candidate, contract)
         try:
-            return await self._send(candidate, contract, token)
+            return await self._signed_or_not(candidate, contract, token)
         except AttemptFailed as exc:
             refused = exc
         renewed = await self._renewed(candidate, contract, token, refused.failure)
         if renewed is None:
             raise refused
-        return await self._send(candidate, contract, renewed)
+        return await self._signed_or_not(candidate, contract, renewed)
 
     async def _token(self, candidate: Candidate, contract: Contract) -> Token | None:
         if contract.needs is None:
@@ -317,8 +326,32 @@ class Attempts(Generic[T]):
                 return None
             raise AttemptFailed(failure_from_login(exc)) from exc
 
-    async def _send(self, candidate: Candidate, contract: Contract, token: Token | None) -> T:
+    async def _signed_or_not(self, candidate: Candidate, contract: Contract, token: Token | None) -> T:
+        """Send; once more without reasoning signatures if it is one of them that is refused."""
         plan = self._planner.plan(candidate, contract)
+        try:
+            return await self._send(candidate, contract, token, plan)
+        except AttemptFailed as exc:
+            refused = exc
+        is_about_signature = blames_signature(refused.failure, plan.upstream.signature_faults)
+        unsigned = self._unsigned(candidate, contract, plan) if is_about_signature else None
+        if unsigned is None:
+            raise refused
+        self._note(candidate, contract, refused.failure)
+        return await self._send(candidate, contract, token, unsigned)
+
+    def _unsigned(self, candidate: Candidate, contract: Contract, signed: Plan) -> Plan | None:
+        """Return a plan without signatures, unless that changes nothing or cannot be made."""
+        try:
+            plan = self._planner.plan(candidate, contract, unsigned=True)
+        except BadRequest:
+            return None
+        if plan.body == signed.body:
+            return None
+        plan.context.note(UNSIGNED)
+        return plan
+
+    async def _send(self, candidate: Candidate, contract: Contract, token: Token | None, plan: Plan) -> T:
         self.recorder.notes = plan.context.notes
         call = self._prepared(candidate, contract, token, plan)
         veil = veil_of(call)

@@ -33,6 +33,7 @@ from cliproxy.ir.sampling import without_refused
 from cliproxy.ir.schema import clean_schemas
 from cliproxy.ir.signatures import family_of_model
 from cliproxy.ir.thinking import apply_thinking, is_understood, override
+from cliproxy.ir.unsigned import without_signatures
 from cliproxy.providers.base import Contract, Provider
 from cliproxy.routing.resolve import Resolution
 from cliproxy.wire.jsontext import Changes, dumps
@@ -67,15 +68,18 @@ class Planner:
     snapshot: Snapshot
     _decoded: tuple[IRRequest, ExchangeContext] | None = field(default=None, init=False)
 
-    def plan(self, candidate: Candidate, contract: Contract) -> Plan:
-        """Decide how to carry the request over a contract. Raises :class:`~cliproxy.errors.BadRequest`."""
+    def plan(self, candidate: Candidate, contract: Contract, *, unsigned: bool = False) -> Plan:
+        """Decide how to carry the request over a contract; ``unsigned`` leaves reasoning signatures behind.
+
+        Raises :class:`~cliproxy.errors.BadRequest`.
+        """
         client = by_id(self.request.answer_dialect or self.request.dialect)
         upstream = by_id(contract.dialect)
         provider = self.snapshot.providers[candidate.credential.provider]
         context = self._context(candidate, upstream)
         stream = self._upstream_streams(contract)
         passes = (
-            not candidate.shown_model
+            not (candidate.shown_model or unsigned)
             and self._passes_through(client, upstream, contract, provider)
             and self._is_understood(candidate, client)
         )
@@ -91,7 +95,7 @@ class Planner:
             elif passes:
                 body = self._patched(candidate, client, usage)
             else:
-                body = self._translated(candidate, upstream, provider, context, stream=stream)
+                body = self._translated(candidate, provider, context, stream=stream, unsigned=unsigned)
         except DialectError as exc:
             raise BadRequest(exc.message, param=exc.param) from exc
         return Plan(
@@ -143,13 +147,16 @@ class Planner:
     def _translated(
         self,
         candidate: Candidate,
-        upstream: Dialect,
         provider: Provider,
         context: ExchangeContext,
         *,
         stream: bool,
+        unsigned: bool,
     ) -> bytes:
+        upstream = by_id(context.upstream_dialect)
         request = evolve(self._decode(context), model=candidate.model, stream=stream)
+        if unsigned:
+            request = without_signatures(request)
         if self.resolution.reasoning is not None:
             request = evolve(request, reasoning=override(self.resolution.reasoning, request.reasoning))
         request = apply_thinking(

@@ -5,6 +5,7 @@ matched against a short table of texts that statuses alone misjudge; then the st
 matched in lower case on the message and code only, never on anything a user wrote.
 """
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -92,6 +93,12 @@ def failure_from_transport(error: TransportError) -> Failure:
     account."""
     scope = Scope.HOST if error.phase == "connect" else Scope.MODEL
     return Failure(kind=error.kind, scope=scope, message=error.message)
+
+
+def blames_signature(failure: Failure, words: Sequence[str]) -> bool:
+    """Tell whether a refusal is about a reasoning signature; ``words`` are its dialect's for that."""
+    said = f"{failure.message} {failure.code or ''}".lower()
+    return failure.kind is Kind.INVALID_REQUEST and any(word in said for word in words)
 
 
 def empty_answer() -> Failure:
