@@ -17,8 +17,9 @@ member          meaning
 ``suffix``      appended to the model's name by the client, such as ``(high)``
 ``request``     the client's request, where the answer depends on it. Model and one user message are supplied
 ``input``       request: the client's body. Answers: the upstream's body as a mapping, or its stream as a list
-                of frames (``{event, data}``), or the stream's text under ``raw``. An ``error`` may be the
-                upstream's own refusal, ``{status, body}``
+                of frames (``{event, data}``, the event by default what the data has as ``type``), or the
+                stream's text under ``raw``. An ``error`` may be the upstream's own refusal,
+                ``{status, body}``
 ``cut``         the stream arrives in reads of so many bytes
 ``expect``      what must come out
 ``sent``        what the upstream must have been sent, where both directions matter
@@ -31,7 +32,8 @@ kind                ``expect``
 ==================  ======================================================================================
 ``request``         the body the upstream is sent
 ``answer``          the body a client gets that does not stream
-``stream``          the frames a client gets that streams: ``{event, data}``, data parsed where it is JSON
+``stream``          the frames a client gets that streams: ``{event, data}``, data parsed where it is JSON.
+                    They are held against the grammar of the dialect, too
 ``error``           ``{status, body}`` of a refusal before anything was answered
 ``schema``          the schema of a tool's arguments, fitted; ``subschema``: that of one of its properties;
                     ``output-schema``: that of a structured answer
@@ -64,6 +66,7 @@ from cliproxy.ir.schema import fit_arguments, fit_output
 from cliproxy.ir.thinking import split_suffix
 from cliproxy.wire.jsontext import JsonError, JsonObject, JsonValue, dumps, loads, loads_object
 from cliproxy.wire.sse import Frame, make_frame
+from support import grammar_claude, grammar_gemini, grammar_openai, grammar_responses
 from support.exchange import SSE, Bottle, FakeContract, Reply, bottle, json_reply, request
 from support.frames import parse
 
@@ -229,8 +232,27 @@ async def _answer(vector: Vector) -> Outcome:
 
 async def _stream(vector: Vector) -> Outcome:
     world = _world(vector, _reply(vector))
-    body = await _ask(vector, world, {**HELLO[vector.client], **vector.request}, streams=True)
-    return Outcome(result=[_seen(frame) for frame in parse(body)], sent=_sent(world))
+    asked = {**HELLO[vector.client], **vector.request}
+    frames = parse(await _ask(vector, world, asked, streams=True))
+    _check_grammar(vector.client, asked, frames)
+    return Outcome(result=[_seen(frame) for frame in frames], sent=_sent(world))
+
+
+def _check_grammar(client: str, asked: JsonObject, frames: list[Frame]) -> None:
+    """Hold a stream that ended well against what the vendor promises about all streams of the dialect."""
+    if frames and (frames[-1].event == b"error" or b'"error":{' in frames[-1].data):
+        return
+    match client:
+        case "openai":
+            options = asked.get("stream_options")
+            wants_usage = isinstance(options, dict) and options.get("include_usage") is True
+            grammar_openai.check_chat_stream(frames, include_usage=wants_usage)
+        case "openai-response":
+            grammar_responses.check(frames)
+        case "claude":
+            grammar_claude.check_stream(frames)
+        case "gemini":
+            grammar_gemini.check_stream([frame.data for frame in frames])
 
 
 async def _error(vector: Vector) -> Outcome:
@@ -339,7 +361,7 @@ def _written(frames: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:
     for frame in frames:
         data = frame["data"]
         raw = data.encode() if isinstance(data, str) else dumps(data)
-        event = frame.get("event")
+        event = frame.get("event", data.get("type") if isinstance(data, dict) else None)
         yield make_frame(raw, event.encode() if event else None).raw
 
 
