@@ -20,6 +20,7 @@ from cliproxy.ir.events import (
     BlockStop,
     End,
     Event,
+    ExtrasUpdate,
     Finish,
     ImageDone,
     OpaqueBlock,
@@ -34,6 +35,7 @@ from cliproxy.ir.events import (
 )
 from cliproxy.ir.request import (
     CallKind,
+    Extras,
     Image,
     Inline,
     Opaque,
@@ -71,6 +73,8 @@ class Collector:
         self._usage = Usage()
         self._blocks: dict[int, _Block] = {}
         self._endings: dict[int, Ending] = {}
+        self._extras: Extras = {}
+        self._choice_extras: dict[int, Extras] = {}
 
     @property
     def is_finished(self) -> bool:
@@ -87,12 +91,15 @@ class Collector:
         match event:
             case Start():
                 self._start = event
+                self._note(event.extras, None)
                 if event.usage is not None:
                     self._usage = self._usage.merged(event.usage)
             case BlockStart():
                 self._blocks[event.index] = _Block(event)
             case UsageUpdate():
                 self._usage = self._usage.merged(event.usage)
+            case ExtrasUpdate():
+                self._note(event.extras, event.choice)
             case Finish():
                 self._endings[event.choice] = event.ending
             case StreamError():
@@ -104,6 +111,15 @@ class Collector:
                 if block is not None:
                     _grow(block, event)
 
+    def _note(self, extras: Extras, choice: int | None) -> None:
+        """Keep members that nobody models, of a choice or of the answer."""
+        if choice is not None:
+            for dialect, members in extras.items():
+                grow(self._choice_extras.setdefault(choice, {}).setdefault(dialect, {}), members)
+            return
+        for dialect, members in extras.items():
+            self._extras[dialect] = {**self._extras.get(dialect, {}), **members}
+
     def result(self) -> IRResponse:
         """Return the answer as far as it has come."""
         start = self._start or Start(id="", model="")
@@ -114,10 +130,43 @@ class Collector:
             if part is not None:
                 parts.setdefault(block.start.choice, []).append(part)
         unknown = Ending(FinishReason.STOP)
-        choices = [Choice(parts[index], self._endings.get(index, unknown), index) for index in sorted(parts)]
+        choices = [
+            Choice(parts[index], self._endings.get(index, unknown), index, self._choice_extras.get(index, {}))
+            for index in sorted(parts)
+        ]
         return IRResponse(
-            id=start.id, model=start.model, choices=choices, usage=self._usage, created=start.created
+            id=start.id,
+            model=start.model,
+            choices=choices,
+            usage=self._usage,
+            created=start.created,
+            extras=self._extras,
         )
+
+
+def grow(known: JsonObject, piece: JsonObject, *, joins_text: bool = False) -> None:
+    """Add a further piece to a wire object that is told in pieces; ``known`` is changed, ``piece`` is not.
+
+    Objects are merged and lists go on; null says nothing; of anything else the last one counts, except that
+    texts go on as well with ``joins_text``.
+    """
+    for key, value in piece.items():
+        match known.get(key), value:
+            case _, None:
+                known.setdefault(key, None)
+            case dict() as inner, dict():
+                grow(inner, value, joins_text=joins_text)
+            case list() as entries, list():
+                entries.extend(value)
+            case str() as said, str() if joins_text:
+                known[key] = said + value
+            case _, dict():
+                known[key] = inner = {}
+                grow(inner, value)
+            case _, list():
+                known[key] = [*value]
+            case _:
+                known[key] = value
 
 
 def failure_of(error: StreamError) -> Failure:
@@ -166,9 +215,19 @@ def _grow(block: _Block, event: _Inner) -> None:  # noqa: C901 - one flat match
         case ImageDone():
             block.image = event
         case OpaqueBlock():
-            block.opaque = event.part
+            block.opaque = _joined(block.opaque, event.part)
         case _:
             assert_never(event)
+
+
+def _joined(known: Opaque | None, piece: Opaque) -> Opaque:
+    """Return an opaque part with a further piece of it."""
+    if known is None:
+        return piece
+    raw: JsonObject = {}
+    grow(raw, known.raw)
+    grow(raw, piece.raw, joins_text=True)
+    return Opaque(piece.dialect, piece.kind, raw)
 
 
 def _finished(block: _Block) -> Part | None:
@@ -200,6 +259,7 @@ def _finished(block: _Block) -> Part | None:
                 block.signature,
                 start.namespace,
                 start.item_id,
+                extras=start.extras,
             )
         case BlockKind.IMAGE:
             return (
@@ -215,9 +275,11 @@ def _finished(block: _Block) -> Part | None:
 
 def to_events(response: IRResponse) -> Iterator[Event]:
     """Take an answer apart into the shortest legal stream: one delta for each block."""
-    yield Start(response.id, response.model, response.created)
+    yield Start(response.id, response.model, response.created, extras=response.extras)
     index = 0
     for choice in response.choices:
+        if choice.extras:
+            yield ExtrasUpdate(choice.extras, choice.index)
         for part in choice.parts:
             events = part_events(part, index, choice.index)
             yield from events
@@ -245,6 +307,7 @@ def _opening(part: Part, index: int, choice: int) -> BlockStart:
                 part.name,
                 part.item_id,
                 part.namespace,
+                part.extras,
             )
         case Thinking():
             kind = BlockKind.REDACTED if part.redacted else BlockKind.THINKING

@@ -42,6 +42,8 @@ class Start:
     model: str
     created: int = 0
     usage: Usage | None = None
+    extras: Extras = field(factory=dict)
+    """Members of the answer that its decoder does not model; see :class:`ExtrasUpdate` for later ones."""
 
 
 @define
@@ -56,7 +58,7 @@ class BlockStart:
     item_id: str = ""
     namespace: str = ""
     extras: Extras = field(factory=dict)
-    """What becomes the ``extras`` of a text part."""
+    """What becomes the ``extras`` of the part, of a text or a call."""
 
 
 @define
@@ -128,7 +130,8 @@ class ImageDone:
 
 @define
 class OpaqueBlock:
-    """The content of an opaque block."""
+    """The content of an opaque block. What its dialect tells in pieces comes in several, which add up: texts
+    and lists go on, objects are merged."""
 
     index: int
     part: Opaque
@@ -139,6 +142,19 @@ class BlockStop:
     """A block is complete."""
 
     index: int
+
+
+@define
+class ExtrasUpdate:
+    """Members that the decoder does not model, for encoders of the same dialect; others pass over them.
+
+    Those of a choice belong to what is said next in it, as log probabilities do to their text, and add up:
+    lists go on, objects are merged. Those of the answer as a whole (``choice`` is ``None``) replace what was
+    told under the same name.
+    """
+
+    extras: Extras
+    choice: int | None = None
 
 
 @define
@@ -197,6 +213,7 @@ Event: TypeAlias = (
     | Annotation
     | ImageDone
     | OpaqueBlock
+    | ExtrasUpdate
     | Ping
     | StreamError
     | End

@@ -40,6 +40,8 @@ class Usage:
     reasoning: int | None = None
     reported_total: int | None = None
     """The upstream's own total, when it gave one."""
+    extras: Extras = field(factory=dict)
+    """What else a dialect says of the cost: counts that are part of those above, prices, durations."""
 
     @property
     def input_total(self) -> int:
@@ -65,6 +67,7 @@ class Usage:
             output=self.output if newer.output is None else newer.output,
             reasoning=self.reasoning if newer.reasoning is None else newer.reasoning,
             reported_total=self.reported_total if newer.reported_total is None else newer.reported_total,
+            extras={**self.extras, **newer.extras},
         )
 
 

@@ -2,9 +2,10 @@
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from cliproxy.errors import Kind, UpstreamError
-from cliproxy.ir.collect import Collector, to_events
+from cliproxy.ir.collect import Collector, grow, to_events
 from cliproxy.ir.events import (
     ArgsDelta,
     ArgsDone,
@@ -13,7 +14,9 @@ from cliproxy.ir.events import (
     BlockStop,
     End,
     Event,
+    ExtrasUpdate,
     Finish,
+    OpaqueBlock,
     Start,
     StreamError,
     TextDelta,
@@ -21,9 +24,10 @@ from cliproxy.ir.events import (
     ThinkingDelta,
     UsageUpdate,
 )
-from cliproxy.ir.request import Text, Thinking, ToolCall
-from cliproxy.ir.response import Ending, FinishReason, IRResponse, Usage
-from support.ir_strategies import responses
+from cliproxy.ir.request import Opaque, Text, Thinking, ToolCall
+from cliproxy.ir.response import Choice, Ending, FinishReason, IRResponse, Usage
+from cliproxy.wire.jsontext import JsonObject
+from support.ir_strategies import json_objects, responses
 
 
 def collected(*events: Event) -> IRResponse:
@@ -113,3 +117,49 @@ def test_several_choices_are_kept_apart() -> None:
     )
     assert [choice.parts for choice in answer.choices] == [[Text("a")], [Text("b")]]
     assert [choice.ending.reason for choice in answer.choices] == [FinishReason.STOP, FinishReason.LENGTH]
+
+
+def test_members_nobody_models_add_up() -> None:
+    """Of the answer the last one counts; of a choice lists go on, as log probabilities do."""
+    answer = collected(
+        Start("1", "m", extras={"openai": {"tier": "auto", "links": [1]}}),
+        ExtrasUpdate({"openai": {"logprobs": {"content": [1], "refusal": None}}}, 0),
+        ExtrasUpdate({"openai": {"logprobs": {"content": [2]}, "filter": "a"}}, 0),
+        ExtrasUpdate({"openai": {"filter": "b"}}, 0),
+        ExtrasUpdate({"openai": {"tier": "default", "links": [1, 2]}, "gemini": {"x": 1}}),
+        Finish(Ending(FinishReason.STOP)),
+        End(),
+    )
+    assert answer.extras == {"openai": {"tier": "default", "links": [1, 2]}, "gemini": {"x": 1}}
+    assert answer.choices[0].extras == {
+        "openai": {"logprobs": {"content": [1, 2], "refusal": None}, "filter": "b"}
+    }
+
+
+def test_members_nobody_models_survive_being_taken_apart() -> None:
+    call = ToolCall("c", "f", "{}", extras={"openai": {"x": 1}})
+    choice = Choice([call], Ending(FinishReason.TOOL_CALLS), 0, {"openai": {"logprobs": {"content": [1]}}})
+    response = IRResponse(id="1", model="m", choices=[choice], extras={"openai": {"tier": "auto"}})
+    assert collected(*to_events(response)) == response
+
+
+def test_an_opaque_part_may_come_in_pieces() -> None:
+    pieces: list[JsonObject] = [
+        {"id": "a"},
+        {"data": "AA", "n": 1, "parts": [1]},
+        {"data": "BB", "parts": [2], "n": 2},
+    ]
+    events = [OpaqueBlock(0, Opaque("openai", "audio", piece)) for piece in pieces]
+    answer = collected(Start("1", "m"), BlockStart(0, BlockKind.OPAQUE), *events, BlockStop(0), End())
+    joined: JsonObject = {"id": "a", "data": "AABB", "n": 2, "parts": [1, 2]}
+    assert answer.choices[0].parts == [Opaque("openai", "audio", joined)]
+
+
+@given(st.lists(json_objects, max_size=4))
+def test_growing_changes_no_piece(pieces: list[JsonObject]) -> None:
+    before = repr(pieces)
+    known: JsonObject = {}
+    for piece in pieces:
+        grow(known, piece, joins_text=True)
+    assert repr(pieces) == before
+    assert known.keys() == {key for piece in pieces for key in piece}

@@ -47,6 +47,7 @@ from cliproxy.ir.events import (
     BlockStop,
     End,
     Event,
+    ExtrasUpdate,
     Finish,
     ImageDone,
     OpaqueBlock,
@@ -152,6 +153,8 @@ class ClaudeStreamEncoder:
                 return self.error(ProxyError(event.message, kind=event.kind))
             case End():
                 return self.finish()
+            case ExtrasUpdate():
+                pass
             case _:
                 return self._take_inner(event)
         return []

@@ -8,8 +8,6 @@ everything at the end. Some servers repeat the prompt side there as zeros, which
 from collections.abc import Mapping
 from typing import Final
 
-from attrs import evolve
-
 from cliproxy.ir.response import Ending, FinishReason, Usage
 from cliproxy.wire.jsontext import JsonObject, child, integer, text
 
@@ -80,12 +78,10 @@ def _cache_write(wire: JsonObject) -> int | None:
 def read_later_usage(wire: JsonObject, known: Usage) -> Usage:
     """Read the ``usage`` at the end of a stream, of which the start is ``known``."""
     usage = read_usage(wire)
-    wiped = {
-        member: None
-        for member in ("fresh_input", "cache_read", "cache_write")
-        if getattr(usage, member) == 0 and getattr(known, member)
-    }
-    return evolve(usage, **wiped)
+    for member in ("fresh_input", "cache_read", "cache_write"):
+        if getattr(usage, member) == 0 and getattr(known, member):
+            setattr(usage, member, None)
+    return usage
 
 
 def write_usage(usage: Usage) -> JsonObject:

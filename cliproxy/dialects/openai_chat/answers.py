@@ -5,10 +5,10 @@ from typing import Final
 
 from attrs import frozen
 
-from cliproxy.dialects.openai_chat.names import CUSTOM, DIALECT_ID, FUNCTION
+from cliproxy.dialects.openai_chat.names import CUSTOM, DIALECT_ID, FUNCTION, RESPONSES_ID
 from cliproxy.ir.arguments import to_object
 from cliproxy.ir.context import ExchangeContext
-from cliproxy.wire.jsontext import JsonObject, child, integer, text
+from cliproxy.wire.jsontext import JsonObject, child, flag, integer, text
 
 ID_PREFIX: Final = "chatcmpl-"
 CALL_PREFIX: Final = "call_"
@@ -78,18 +78,30 @@ def image_entry(url: str, number: int) -> JsonObject:
     return {"type": "image_url", "index": number, "image_url": {"url": url}}
 
 
-def annotation(citation: JsonObject, dialect: str) -> JsonObject | None:
-    """Write a citation; ``None`` for one that is no link, which this dialect cannot say."""
+def annotation(
+    citation: JsonObject, dialect: str, ctx: ExchangeContext, *, offset: int = 0
+) -> JsonObject | None:
+    """Write a citation; ``None`` for one that is no link, which this dialect cannot say.
+
+    ``offset`` is where the cited text begins in the message: other dialects count from the beginning of a
+    part.
+    """
     if dialect == DIALECT_ID:
         return citation
     inner = child(citation, "url_citation") or citation
     url = text(inner, "url") or text(inner, "uri")
     if not url:
+        ctx.note("a citation that is no link was dropped")
         return None
-    link: JsonObject = {
-        "url": url,
-        "title": text(inner, "title"),
-        "start_index": integer(inner, "start_index") or 0,
-        "end_index": integer(inner, "end_index") or 0,
-    }
+    start, end = integer(inner, "start_index") or 0, integer(inner, "end_index") or 0
+    if end:
+        start, end = start + offset, end + offset
+    link: JsonObject = {"url": url, "title": text(inner, "title"), "start_index": start, "end_index": end}
     return {"type": "url_citation", "url_citation": link}
+
+
+def wants_usage(ctx: ExchangeContext) -> bool:
+    """Whether the client of a stream asked for a usage chunk, also in a body of the vendor's other dialect
+    that it posted to this one's address."""
+    asked = flag(child(ctx.original_body, "stream_options"), "include_usage")
+    return ctx.include_usage or (ctx.client_dialect == RESPONSES_ID and asked is True)

@@ -4,7 +4,7 @@ Contract: OpenAI API reference, "The chat completion chunk object". What clients
 therefore keeps whatever order events come in::
 
     role chunk      once for each choice, before anything else of it
-    deltas          content, reasoning_content, refusal, images, annotations, tool_calls
+    deltas          content, reasoning_content, refusal, images, annotations, audio, tool_calls
     finish chunk    once for each choice, after all deltas of the answer
     usage chunk     without choices, if the client asked for it; else the last finish chunk has the usage
     [DONE]          once
@@ -15,6 +15,9 @@ the place of everything that would have followed, ``[DONE]`` included.
 
 The two deltas that make up most of a stream, text and arguments, are written by putting a string literal
 between two prepared byte strings.
+
+What an upstream of this dialect said beyond the vendor's grammar is said again: members of the answer in
+every chunk from then on, those of a choice (log probabilities above all) in the next chunk of that choice.
 """
 
 from typing import Final
@@ -28,12 +31,14 @@ from cliproxy.dialects.openai_chat.answers import (
     client_call,
     image_entry,
     unwrapped,
+    wants_usage,
 )
 from cliproxy.dialects.openai_chat.errors import encode_error, error_in_stream
 from cliproxy.dialects.openai_chat.messages import signed
-from cliproxy.dialects.openai_chat.names import DONE
+from cliproxy.dialects.openai_chat.names import AUDIO, DIALECT_ID, DONE, IMAGE_URL, MESSAGE, own, rest
 from cliproxy.dialects.openai_chat.outcome import encode_reason, encode_usage, is_known
 from cliproxy.errors import ProxyError
+from cliproxy.ir.collect import grow
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.events import (
     Annotation,
@@ -44,6 +49,7 @@ from cliproxy.ir.events import (
     BlockStop,
     End,
     Event,
+    ExtrasUpdate,
     Finish,
     ImageDone,
     OpaqueBlock,
@@ -57,9 +63,9 @@ from cliproxy.ir.events import (
     UsageUpdate,
 )
 from cliproxy.ir.media import write_data_url
-from cliproxy.ir.request import Family, Inline, Signature
+from cliproxy.ir.request import Family, Inline, Opaque, Signature
 from cliproxy.ir.response import Ending, FinishReason, Usage
-from cliproxy.wire.jsontext import JsonObject, dumps, literal
+from cliproxy.wire.jsontext import JsonObject, JsonValue, child, dumps, literal, text
 from cliproxy.wire.sse import Frame, make_frame
 
 OBJECT: Final = "chat.completion.chunk"
@@ -85,6 +91,19 @@ class _Choice:
     images: list[str] = field(factory=list)
     has_refusal: bool = False
     ending: Ending | None = None
+    said: int = 0
+    """Characters of text so far: citations count from the beginning of the message."""
+    pending: JsonObject = field(factory=dict)
+    """Members that nobody models, to be told with what comes next."""
+
+    def entry(self, delta: JsonObject, reason: JsonValue = None) -> JsonObject:
+        """Return the entry of a chunk that says this, and what was pending."""
+        entry: JsonObject = {"index": self.index, "delta": delta, "finish_reason": reason}
+        if self.pending:
+            grow(delta, child(self.pending, MESSAGE))
+            entry |= rest(self.pending, MESSAGE)
+            self.pending = {}
+        return entry
 
 
 @define(eq=False)
@@ -113,6 +132,15 @@ class _Block:
     """What stands before and after the text of a delta."""
     has_break: bool = False
     """A paragraph of reasoning is over, which is told when the next one begins."""
+    offset: int = 0
+    """Where in the text of the message it begins."""
+
+    def delta(self, said: str) -> JsonObject:
+        """Return the delta that says a piece of text or arguments."""
+        if self.call is None:
+            return {_MEMBERS[self.kind]: said}
+        client = self.call.client
+        return {"tool_calls": [{"index": self.call.number, client.kind: {client.member: said}}]}
 
 
 @define(eq=False)
@@ -150,7 +178,7 @@ class ChatStreamEncoder:
         frames, self._out = self._out, []
         return frames
 
-    def _take(self, event: Event) -> None:  # noqa: C901 - one flat match
+    def _take(self, event: Event) -> None:  # noqa: C901, PLR0912 - one flat match
         match event:
             case TextDelta():
                 self._say(event.index, event.text, BlockKind.TEXT)
@@ -168,6 +196,8 @@ class ChatStreamEncoder:
                 self._usage = self._usage.merged(event.usage)
             case Finish():
                 self._choice(event.choice).ending = event.ending
+            case ExtrasUpdate():
+                self._note(own(event.extras), event.choice)
             case End():
                 self._end()
             case StreamError():
@@ -185,13 +215,36 @@ class ChatStreamEncoder:
             self._usage = self._usage.merged(event.usage)
         if not self._head:
             self._head = answer_head(event.id, event.model, event.created, self._ctx) | {"object": OBJECT}
+            self._head |= own(event.extras)
             self._choice(0)
+
+    def _note(self, members: JsonObject, index: int | None) -> None:
+        """Keep members that nobody models until there is a chunk to put them into."""
+        if not members:
+            return
+        if index is not None:
+            grow(self._choice(index).pending, members)
+            return
+        self._choice(0)
+        self._head |= members
+        for block in self._blocks.values():
+            if block.template is not None:
+                block.template = self._template(block)
 
     def _emit(self, members: JsonObject) -> None:
         self._out.append(make_frame(dumps({**self._head, **members})))
 
     def _emit_delta(self, choice: _Choice, delta: JsonObject) -> None:
-        self._emit({"choices": [{"index": choice.index, "delta": delta, "finish_reason": None}]})
+        self._emit({"choices": [choice.entry(delta)]})
+
+    def _write(self, block: _Block, said: str) -> None:
+        """Tell a piece of text or arguments."""
+        assert block.template is not None
+        if block.choice.pending:
+            self._emit_delta(block.choice, block.delta(said))
+            return
+        before, after = block.template
+        self._out.append(make_frame(before + literal(said) + after))
 
     def _choice(self, index: int) -> _Choice:
         """Return a choice, introduced to the client."""
@@ -203,9 +256,10 @@ class ChatStreamEncoder:
             self._emit_delta(choice, {"role": "assistant", "content": ""})
         return choice
 
-    def _template(self, choice: _Choice, delta: JsonObject) -> tuple[bytes, bytes]:
+    def _template(self, block: _Block) -> tuple[bytes, bytes]:
         """Return the frame data around the variable text of a delta, which is :data:`_MARK` here."""
-        entry: JsonObject = {"index": choice.index, "delta": delta, "finish_reason": None}
+        delta = block.delta(_MARK)
+        entry: JsonObject = {"index": block.choice.index, "delta": delta, "finish_reason": None}
         before, _, after = dumps({**self._head, "choices": [entry]}).rpartition(_MARK_LITERAL)
         return before, after
 
@@ -213,19 +267,19 @@ class ChatStreamEncoder:
 
     def _open(self, event: BlockStart) -> _Block:
         choice = self._choice(event.choice)
-        block = self._blocks[event.index] = _Block(event.kind, choice)
+        block = self._blocks[event.index] = _Block(event.kind, choice, offset=choice.said)
         if event.kind is BlockKind.REFUSAL:
             choice.has_refusal = True
-        if (member := _MEMBERS.get(event.kind)) is not None:
-            block.template = self._template(choice, {member: _MARK})
+        if event.kind in _MEMBERS:
+            block.template = self._template(block)
         elif event.kind in _CALLS:
             is_custom = event.kind is BlockKind.CUSTOM_TOOL_CALL
             client = client_call(event.call_id, event.name, self._ctx, is_custom=is_custom)
             block.call = call = _Call(client, choice.calls)
             choice.calls += 1
-            said: JsonObject = {"index": call.number, client.kind: {client.member: _MARK}}
-            block.template = self._template(choice, {"tool_calls": [said]})
-            self._emit_delta(choice, {"tool_calls": [{"index": call.number, **client.opening("")}]})
+            block.template = self._template(block)
+            opening: JsonObject = {"index": call.number, **client.opening(""), **own(event.extras)}
+            self._emit_delta(choice, {"tool_calls": [opening]})
         return block
 
     def _say(self, index: int, said: str, kind: BlockKind) -> None:
@@ -237,8 +291,9 @@ class ChatStreamEncoder:
         if block.has_break:
             block.has_break = False
             said = _PARAGRAPH + said
-        before, after = block.template
-        self._out.append(make_frame(before + literal(said) + after))
+        if block.kind is BlockKind.TEXT:
+            block.choice.said += len(said)
+        self._write(block, said)
 
     def _argue(self, event: ArgsDelta) -> None:
         block = self._blocks.get(event.index)
@@ -247,9 +302,8 @@ class ChatStreamEncoder:
         block.call.has_arguments = True
         if block.call.client.is_wrapped:
             block.call.withheld.append(event.fragment)
-            return
-        before, after = block.template
-        self._out.append(make_frame(before + literal(event.fragment) + after))
+        else:
+            self._write(block, event.fragment)
 
     def _add(
         self, event: ArgsDone | Annotation | ImageDone | OpaqueBlock | SignatureDelta | ThinkingBreak
@@ -266,17 +320,26 @@ class ChatStreamEncoder:
             case SignatureDelta() if block.call is not None:
                 block.call.signature = Signature(event.value, event.family)
             case Annotation():
-                if (written := annotation(event.citation, event.dialect)) is not None:
+                written = annotation(event.citation, event.dialect, self._ctx, offset=block.offset)
+                if written is not None:
                     self._emit_delta(block.choice, {"annotations": [written]})
             case ImageDone(partial=False):
                 self._image(block.choice, write_data_url(Inline(event.mime or "image/png", event.data)))
             case OpaqueBlock():
-                self._ctx.note("a part of the answer that only another dialect knows was dropped")
+                self._opaque(block.choice, event.part)
             case _:
                 pass
 
+    def _opaque(self, choice: _Choice, part: Opaque) -> None:
+        if part.dialect == DIALECT_ID and part.kind == AUDIO:
+            self._emit_delta(choice, {AUDIO: part.raw})
+        elif part.dialect == DIALECT_ID and part.kind == IMAGE_URL:
+            self._image(choice, text(child(part.raw, IMAGE_URL), "url"))
+        else:
+            self._ctx.note("a part of the answer that only another dialect knows was dropped")
+
     def _image(self, choice: _Choice, url: str) -> None:
-        if url not in choice.images:
+        if url and url not in choice.images:
             choice.images.append(url)
             self._emit_delta(choice, {"images": [image_entry(url, len(choice.images) - 1)]})
 
@@ -285,14 +348,13 @@ class ChatStreamEncoder:
         if block is None or block.call is None or block.template is None:
             return
         call, client = block.call, block.call.client
-        rest = ""
+        left = ""
         if client.is_wrapped:
-            rest = unwrapped("".join(call.withheld) or call.whole)
+            left = unwrapped("".join(call.withheld) or call.whole)
         elif not call.has_arguments:
-            rest = call.whole or ("" if client.is_custom else "{}")
-        if rest:
-            before, after = block.template
-            self._out.append(make_frame(before + literal(rest) + after))
+            left = call.whole or ("" if client.is_custom else "{}")
+        if left:
+            self._write(block, left)
         if call.signature is not None and call.signature.family is Family.GEMINI:
             # The vendor's own package fails on a chunk of a call without this member.
             more: JsonObject = {client.kind: {client.member: ""}, **signed(call.signature)}
@@ -309,7 +371,7 @@ class ChatStreamEncoder:
         *others, last = self._choices.values()
         for choice in others:
             self._finish(choice, {})
-        wants_chunk = self._ctx.include_usage
+        wants_chunk = wants_usage(self._ctx)
         is_told = is_known(self._usage) and not wants_chunk
         self._finish(last, {"usage": encode_usage(self._usage)} if is_told else {})
         if wants_chunk:
@@ -319,7 +381,7 @@ class ChatStreamEncoder:
     def _finish(self, choice: _Choice, more: JsonObject) -> None:
         ending = choice.ending or Ending(FinishReason.STOP)
         reason = encode_reason(ending, has_calls=choice.calls > 0, has_refusal=choice.has_refusal)
-        entry: JsonObject = {"index": choice.index, "delta": {}, "finish_reason": reason}
+        entry = choice.entry({}, reason)
         if ending.native:
             entry["native_finish_reason"] = ending.native.lower()
         self._emit({"choices": [entry], **more})

@@ -19,6 +19,7 @@ from typing import Final
 from attrs import define, evolve, field
 
 from cliproxy.dialects.openai_chat.names import (
+    AUDIO,
     CUSTOM,
     FUNCTION,
     as_extras,
@@ -78,6 +79,9 @@ _ASSISTANT_MEMBERS: Final = (
     "function_call",
     CACHE,
 )
+ANNOTATIONS: Final = "annotations"
+ANSWER_MEMBERS: Final = frozenset({*_ASSISTANT_MEMBERS, "images", ANNOTATIONS, AUDIO})
+"""What is modelled of the message, or of a delta, in an answer."""
 _PARAGRAPH: Final = "\n\n"
 
 
@@ -214,8 +218,13 @@ def decode_call(entry: JsonObject) -> ToolCall:
         CallKind.CUSTOM if is_custom else CallKind.FUNCTION,
         signature_of(entry),
         cache=cache_of(entry),
-        extras=as_extras(rest(entry, "id", "type", "index", FUNCTION, CUSTOM, CACHE, *_SIGNED)),
+        extras=as_extras(call_extras(entry)),
     )
+
+
+def call_extras(entry: JsonObject) -> JsonObject:
+    """Return the members of a call that are not modelled."""
+    return rest(entry, "id", "type", "index", FUNCTION, CUSTOM, CACHE, *_SIGNED)
 
 
 def arguments_of(described: JsonObject) -> str:

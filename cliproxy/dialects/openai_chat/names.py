@@ -17,6 +17,13 @@ VENDOR_CLIENTS: Final = frozenset({*CHAT_CLIENTS, RESPONSES_ID, "codex"})
 CUSTOM: Final = "custom"
 FUNCTION: Final = "function"
 
+MESSAGE: Final = "message"
+"""In the extras of a choice: members of its message, or of a delta of it, that are not modelled."""
+AUDIO: Final = "audio"
+"""Kind of the opaque part that holds generated sound, and the member it stands in."""
+IMAGE_URL: Final = "image_url"
+"""Kind of the opaque part that holds a generated image which is not inline."""
+
 DONE: Final = b"[DONE]"
 """The data of the frame that ends a stream."""
 

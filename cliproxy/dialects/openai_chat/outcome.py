@@ -48,6 +48,12 @@ def decode_ending(word: str, *, has_calls: bool, has_refusal: bool = False) -> E
     return Ending(reason, native=word)
 
 
+def weight(word: str) -> int:
+    """Return how much a finish reason says: where several come, the most telling one counts."""
+    reason = _REASONS.get(word.lower(), FinishReason.STOP)
+    return {FinishReason.STOP: 0, FinishReason.TOOL_CALLS: 1}.get(reason, 2)
+
+
 def encode_reason(ending: Ending, *, has_calls: bool, has_refusal: bool = False) -> str:
     """Write a finish reason. A refusal in words is an ordinary stop here."""
     reason = ending.reason

@@ -17,8 +17,22 @@ from cliproxy.dialects.openai_chat.answers import (
     image_entry,
     unwrapped,
 )
-from cliproxy.dialects.openai_chat.messages import decode_calls, reasoning_of, signed
-from cliproxy.dialects.openai_chat.names import DIALECT_ID, as_extras, own, rest
+from cliproxy.dialects.openai_chat.messages import (
+    ANNOTATIONS,
+    ANSWER_MEMBERS,
+    decode_calls,
+    reasoning_of,
+    signed,
+)
+from cliproxy.dialects.openai_chat.names import (
+    AUDIO,
+    DIALECT_ID,
+    IMAGE_URL,
+    MESSAGE,
+    as_extras,
+    own,
+    rest,
+)
 from cliproxy.dialects.openai_chat.outcome import (
     decode_ending,
     decode_usage,
@@ -28,6 +42,7 @@ from cliproxy.dialects.openai_chat.outcome import (
 )
 from cliproxy.dialects.openai_chat.parts import decode_content
 from cliproxy.errors import DialectError
+from cliproxy.ir.collect import grow
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.media import read_url, write_url
 from cliproxy.ir.request import CallKind, Family, Image, Opaque, Part, Refusal, Text, Thinking, ToolCall
@@ -56,7 +71,7 @@ def decode_response(body: JsonObject, ctx: ExchangeContext) -> IRResponse:
 
 
 def _decode_choice(choice: JsonObject, number: int, ctx: ExchangeContext) -> Choice:
-    message = child(choice, "message")
+    message = child(choice, MESSAGE)
     calls = decode_calls(message)
     for call in calls:
         call.id = call.id or ctx.new_id("call_")
@@ -64,12 +79,22 @@ def _decode_choice(choice: JsonObject, number: int, ctx: ExchangeContext) -> Cho
     ending = decode_ending(text(choice, "finish_reason"), has_calls=bool(calls), has_refusal=bool(refusal))
     ending.native = text(choice, "native_finish_reason") or ending.native
     index = integer(choice, "index")
+    spoken = _spoken(message, ctx)
     return Choice(
-        [*_spoken(message, ctx), *([Refusal(refusal)] if refusal else []), *_images(message, ctx), *calls],
+        [*spoken, *([Refusal(refusal)] if refusal else []), *_images(message, ctx), *calls],
         ending,
         number if index is None else index,
-        as_extras(rest(choice, "index", "message", "finish_reason", "native_finish_reason")),
+        as_extras(_more_of(choice, message, can_cite=any(isinstance(part, Text) for part in spoken))),
     )
+
+
+def _more_of(choice: JsonObject, message: JsonObject, *, can_cite: bool) -> JsonObject:
+    """Return what is not modelled of a choice and of its message, citations of nothing among it."""
+    more = rest(choice, "index", MESSAGE, "finish_reason", "native_finish_reason", "usage")
+    said = {key: value for key, value in message.items() if key not in ANSWER_MEMBERS}
+    if not can_cite and message.get(ANNOTATIONS):
+        said[ANNOTATIONS] = message[ANNOTATIONS]
+    return {**more, MESSAGE: said} if said else more
 
 
 def _spoken(message: JsonObject, ctx: ExchangeContext) -> list[Part]:
@@ -81,12 +106,12 @@ def _spoken(message: JsonObject, ctx: ExchangeContext) -> list[Part]:
         for part in decode_content(message.get("content"), ctx, "message.content")
         if not isinstance(part, Text) or part.text
     ]
-    citations = list(objects(message, "annotations"))
+    citations = list(objects(message, ANNOTATIONS))
     last = next((part for part in reversed(said) if isinstance(part, Text)), None)
     if citations and last is not None:
         last.citations, last.citation_dialect = citations, DIALECT_ID
-    if audio := child(message, "audio"):
-        said.append(Opaque(DIALECT_ID, "audio", audio))
+    if audio := child(message, AUDIO):
+        said.append(Opaque(DIALECT_ID, AUDIO, audio))
     return parts + said
 
 
@@ -130,10 +155,7 @@ class _Message:
         """Put a part into the member it belongs in."""
         match part:
             case Text():
-                self.text = (self.text or "") + part.text
-                for citation in part.citations:
-                    if (written := annotation(citation, part.citation_dialect)) is not None:
-                        self.annotations.append(written)
+                self._say(part, ctx)
             case Thinking():
                 self.thoughts += part.text if ctx.want_thoughts else ""
             case ToolCall():
@@ -141,12 +163,21 @@ class _Message:
             case Refusal():
                 self.refusal += part.text
             case Image() if url := write_url(part.source):
-                if url not in self.images:
-                    self.images.append(url)
-            case Opaque(dialect=dialect, kind="audio") if dialect == DIALECT_ID:
+                self.images.append(url)
+            case Opaque(dialect=dialect, kind=kind) if (dialect, kind) == (DIALECT_ID, AUDIO):
                 self.audio = part.raw
+            case Opaque(dialect=dialect, kind=kind) if (dialect, kind) == (DIALECT_ID, IMAGE_URL):
+                self.images.append(text(child(part.raw, IMAGE_URL), "url"))
             case _:
                 ctx.note("a part of the answer that only another dialect knows was dropped")
+
+    def _say(self, part: Text, ctx: ExchangeContext) -> None:
+        offset = len(self.text or "")
+        self.text = (self.text or "") + part.text
+        for citation in part.citations:
+            written = annotation(citation, part.citation_dialect, ctx, offset=offset)
+            if written is not None:
+                self.annotations.append(written)
 
     def written(self) -> JsonObject:
         """Return the message. ``content`` is always there, and null where something else takes its place."""
@@ -159,7 +190,8 @@ class _Message:
         if self.annotations:
             message["annotations"] = self.annotations
         if self.images:
-            message["images"] = [image_entry(url, number) for number, url in enumerate(self.images)]
+            urls = dict.fromkeys(self.images)  # the same image once
+            message["images"] = [image_entry(url, number) for number, url in enumerate(urls)]
         if self.audio is not None:
             message["audio"] = self.audio
         if self.calls:
@@ -171,16 +203,19 @@ def _encode_choice(choice: Choice, ctx: ExchangeContext) -> JsonObject:
     message = _Message()
     for part in choice.parts:
         message.add(part, ctx)
+    more = own(choice.extras)
+    said = message.written()
+    grow(said, child(more, MESSAGE))
     written: JsonObject = {
         "index": choice.index,
-        "message": message.written(),
+        "message": said,
         "finish_reason": encode_reason(
             choice.ending, has_calls=bool(message.calls), has_refusal=bool(message.refusal)
         ),
     }
     if choice.ending.native:
         written["native_finish_reason"] = choice.ending.native.lower()
-    return {**written, **own(choice.extras)}
+    return {**written, **rest(more, MESSAGE)}
 
 
 def _encode_call(part: ToolCall, ctx: ExchangeContext) -> JsonObject:

@@ -2,7 +2,14 @@
 
 import pytest
 
-from cliproxy.dialects.openai_chat.answers import annotation, answer_head, answer_id, client_call, unwrapped
+from cliproxy.dialects.openai_chat.answers import (
+    annotation,
+    answer_head,
+    answer_id,
+    client_call,
+    unwrapped,
+    wants_usage,
+)
 from support.factories import NOW, make_context
 
 
@@ -73,4 +80,28 @@ LINK = {"url": "https://e.com", "title": "T", "start_index": 0, "end_index": 0}
     ],
 )
 def test_citation(citation, dialect, written):
-    assert annotation(citation, dialect) == written
+    ctx = make_context()
+    assert annotation(citation, dialect, ctx) == written
+    assert bool(ctx.notes) is (written is None)
+
+
+def test_citation_of_a_later_part_counts_from_the_beginning_of_the_message():
+    flat = {"type": "url_citation", "url": "https://e.com", "start_index": 1, "end_index": 3}
+    link = annotation(flat, "openai-response", make_context(), offset=10)["url_citation"]
+    assert (link["start_index"], link["end_index"]) == (11, 13)
+    unplaced = annotation({"url": "https://e.com"}, "claude", make_context(), offset=10)["url_citation"]
+    assert (unplaced["start_index"], unplaced["end_index"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("client", "options", "asked"),
+    [
+        ("openai-response", {"include_usage": True}, True),
+        ("openai-response", {}, False),
+        ("claude", {"include_usage": True}, False),
+    ],
+)
+def test_usage_may_be_asked_for_in_a_body_of_the_other_dialect(client, options, asked):
+    ctx = make_context(client_dialect=client, original_body={"stream_options": options})
+    assert wants_usage(ctx) is asked
+    assert wants_usage(make_context(include_usage=True))

@@ -20,8 +20,10 @@ from cliproxy.ir.events import (
     BlockStop,
     End,
     Event,
+    ExtrasUpdate,
     Finish,
     ImageDone,
+    OpaqueBlock,
     SignatureDelta,
     Start,
     StreamError,
@@ -29,7 +31,7 @@ from cliproxy.ir.events import (
     ThinkingDelta,
     UsageUpdate,
 )
-from cliproxy.ir.request import Family
+from cliproxy.ir.request import Family, Opaque
 from cliproxy.ir.response import Ending, FinishReason, Usage
 from cliproxy.wire.sse import Frame
 from support import ir_strategies
@@ -112,7 +114,8 @@ def test_plain_stream():
     ],
 )
 def test_spellings_of_reasoning(delta):
-    assert inner(delta) == [BlockStart(0, BlockKind.THINKING), ThinkingDelta(0, "t"), BlockStop(0)]
+    told = [event for event in inner(delta) if not isinstance(event, ExtrasUpdate)]
+    assert told == [BlockStart(0, BlockKind.THINKING), ThinkingDelta(0, "t"), BlockStop(0)]
 
 
 def test_reasoning_and_text_take_turns():
@@ -236,18 +239,32 @@ def test_signature_of_a_call():
 def test_image():
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
     remote = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
-    assert inner({"content": "x"}, {"images": [image, remote]})[2:] == [
+    assert inner({"content": "x"}, {"images": [image, remote, {}]})[2:] == [
         BlockStop(0),
         BlockStart(1, BlockKind.IMAGE),
         ImageDone(1, "image/png", "AA=="),
         BlockStop(1),
+        BlockStart(2, BlockKind.OPAQUE),
+        OpaqueBlock(2, Opaque("openai", "image_url", remote)),
+        BlockStop(2),
     ]
+
+
+def test_image_among_the_parts_of_content():
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+    assert ImageDone(0, "image/png", "AA==") in inner({"content": [image]})
 
 
 def test_citations_belong_to_open_text():
     link = {"type": "url_citation", "url_citation": {"url": "https://e.com"}}
     assert Annotation(0, link, "openai") in inner({"content": "x"}, {"annotations": [link]})
-    assert inner({"annotations": [link]}) == []
+
+
+def test_citations_of_no_open_text_are_told_to_clients_of_this_dialect_only():
+    link = {"type": "url_citation", "url_citation": {"url": "https://e.com"}}
+    assert inner({"annotations": [link]}) == [
+        ExtrasUpdate({"openai": {"message": {"annotations": [link]}}}, 0)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -379,7 +396,8 @@ def test_oddities_between_the_chunks():
         b"data: ignored\n\n"
     )
     events = decode(ChatStreamDecoder(make_context()), parse(stream))
-    assert events[:3] == [STARTED, BlockStart(0, BlockKind.TEXT), TextDelta(0, "a\u2028b")]
+    started = evolve(STARTED, extras={"openai": {"prompt_filter_results": []}})
+    assert events[:3] == [started, BlockStart(0, BlockKind.TEXT), TextDelta(0, "a\u2028b")]
     assert events[-1] == End()
 
 
