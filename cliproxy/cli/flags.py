@@ -72,7 +72,7 @@ LOGINS: Final = (
         is_available=False,
     ),
     LoginFlag("claude-login", "claude", "Claude account.", is_available=False),
-    LoginFlag("qwen-login", "qwen", "Qwen account.", is_available=False),
+    LoginFlag("qwen-login", "qwen", "Qwen account."),
     LoginFlag("iflow-login", "iflow", "iFlow account.", is_available=False),
     LoginFlag("iflow-cookie", "iflow", "iFlow, with a browser cookie.", method="cookie", is_available=False),
     LoginFlag("antigravity-login", "antigravity", "Antigravity account.", is_available=False),
@@ -103,6 +103,7 @@ FLAGS: Final = (
     Flag("gitlab-url", "text", "GitLab instance; default: https://gitlab.com.", _ONLY_LOGIN, "URL"),
     Flag("method", "text", "Which login of a provider that has several.", _ONLY_LOGIN, "NAME"),
     Flag("project_id", "text", "Google Cloud project for the Gemini CLI login.", _ONLY_LOGIN, "PROJECT"),
+    Flag("email", "text", "Name for an account whose vendor does not say whose it is.", _ONLY_LOGIN, "NAME"),
     Flag("no-browser", "bool", "Print the address to open instead of opening it.", _ONLY_LOGIN),
     Flag("oauth-callback-port", "number", "Port for the browser's way back.", _ONLY_LOGIN, "PORT"),
     Flag(

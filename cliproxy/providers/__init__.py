@@ -13,7 +13,16 @@ from cliproxy.providers.demo import PROVIDER as DEMO
 from cliproxy.providers.gemini import PROVIDER as GEMINI
 from cliproxy.providers.gitlab import PROVIDER as GITLAB
 from cliproxy.providers.openai_compat import PROVIDER as OPENAI_COMPATIBILITY
+from cliproxy.providers.qwen import PROVIDER as QWEN
 
 __all__ = ["PROVIDERS", "Provider"]
 
-PROVIDERS: Final[tuple[Provider, ...]] = (GITLAB, CLAUDE, CODEX, GEMINI, OPENAI_COMPATIBILITY, DEMO)
+PROVIDERS: Final[tuple[Provider, ...]] = (
+    GITLAB,
+    CLAUDE,
+    CODEX,
+    GEMINI,
+    QWEN,
+    OPENAI_COMPATIBILITY,
+    DEMO,
+)

@@ -8,18 +8,29 @@ import argparse
 import os
 import ssl
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import trio
 
 from emulators.connection import Connection
 from emulators.engine import EmulatorClock, Engine
+from emulators.internet import Internet
 from emulators.values import Clock, Family, JsonObject, dumps, loads
 
 Build: TypeAlias = Callable[[Clock], Family]
+Entrance: TypeAlias = Callable[[trio.SocketStream], Awaitable[trio.abc.Stream | None]]
+"""Makes the stream that requests come on; `None` when the connection is of no use."""
+
+
+@runtime_checkable
+class Hosting(Protocol):
+    """A family that plays several hosts."""
+
+    @property
+    def hosts(self) -> frozenset[str]: ...
 
 
 def main(build: Build, argv: Sequence[str] | None = None) -> None:
@@ -38,6 +49,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--extra-port", type=int, help="a second port for the same service")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=JSON", help="a setting")
     parser.add_argument("--tls", metavar="PEM", help="file with certificate chain and key")
+    parser.add_argument(
+        "--authority", metavar="PEM", help="be a proxy server; write the certificate to trust to this file"
+    )
     parser.add_argument("--quiet", action="store_true", help="no access lines on standard error")
     parser.add_argument("--exit-with-stdin", action="store_true", help="end when standard input closes")
     return parser.parse_args(argv)
@@ -49,14 +63,15 @@ async def _run(build: Build, arguments: argparse.Namespace) -> None:
     wanted: dict[str, int] = {"port": arguments.port}
     if arguments.extra_port is not None:
         wanted["extra_port"] = arguments.extra_port
-    if arguments.tls is not None:
+    if arguments.tls is not None or arguments.authority is not None:
         wanted["control_port"] = 0
     listeners = {
         name: await trio.open_tcp_listeners(port, host=arguments.host) for name, port in wanted.items()
     }
     ready: JsonObject = {name: group[0].socket.getsockname()[1] for name, group in listeners.items()}
     family.configure({**ready, **_settings(arguments.set)})
-    server = _Server(Engine(family, clock), quiet=arguments.quiet, context=_tls_context(arguments.tls))
+    entrance = _entrance(arguments, family)
+    server = _Server(Engine(family, clock), quiet=arguments.quiet, entrance=entrance)
     async with trio.open_nursery() as nursery:
         for name, group in listeners.items():
             handler = server.serve_plainly if name == "control_port" else server.serve
@@ -71,18 +86,22 @@ async def _run(build: Build, arguments: argparse.Namespace) -> None:
 class _Server:
     """Hands each accepted connection to a `Connection`; one that fails never takes the others down."""
 
-    def __init__(self, engine: Engine, *, quiet: bool, context: ssl.SSLContext | None) -> None:
+    def __init__(self, engine: Engine, *, quiet: bool, entrance: Entrance) -> None:
         self._engine = engine
         self._quiet = quiet
-        self._context = context
+        self._entrance = entrance
         self._numbers = count(1)
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """Serve one connection, inside TLS if there is a certificate."""
-        outer: trio.abc.Stream = stream
-        if self._context is not None:
-            outer = trio.SSLStream(stream, self._context, server_side=True, https_compatible=True)
-        await self._serve(outer, stream)
+        try:
+            outer = await self._entrance(stream)
+        except trio.BrokenResourceError:
+            outer = None
+        if outer is None:
+            await trio.aclose_forcefully(stream)
+        else:
+            await self._serve(outer, stream)
 
     async def serve_plainly(self, stream: trio.SocketStream) -> None:
         """Serve one connection without TLS."""
@@ -107,12 +126,26 @@ def _settings(pairs: Sequence[str]) -> JsonObject:
     return settings
 
 
-def _tls_context(pem: str | None) -> ssl.SSLContext | None:
-    if pem is None:
-        return None
+def _entrance(arguments: argparse.Namespace, family: Family) -> Entrance:
+    """How a connection begins: plainly, with TLS, or as one to a proxy server."""
+    if arguments.authority is not None:
+        assert isinstance(family, Hosting), "only a family that plays hosts can stand behind a proxy"
+        internet = Internet(family.hosts)
+        internet.write_authority(Path(arguments.authority))
+        return internet.enter
+    if arguments.tls is None:
+        return _plainly
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(Path(pem))
-    return context
+    context.load_cert_chain(Path(arguments.tls))
+
+    async def enter(stream: trio.SocketStream) -> trio.abc.Stream:
+        return trio.SSLStream(stream, context, server_side=True, https_compatible=True)
+
+    return enter
+
+
+async def _plainly(stream: trio.SocketStream) -> trio.abc.Stream:
+    return stream
 
 
 async def _wait_for_stdin() -> None:
