@@ -20,8 +20,8 @@ thinkingConfig      left out when a thought had to be        as asked
                     without one: Claude refuses to go on
 ==================  =======================================  ==========================================
 
-For all models: declarations have ``parameters``, media of a result stand inside it, every call has its id,
-and there are no safety settings.
+For all models: declarations have ``parameters`` and structured answers a ``responseSchema``, media of a
+result stand inside it, every call has its id, and there are no safety settings.
 """
 
 import hashlib
@@ -69,6 +69,9 @@ def encode_request(request: IRRequest, ctx: ExchangeContext) -> JsonObject:
         request = _thought_through(request, ctx)
     body = encode_body(request, ctx, STYLE)
     body.pop("safetySettings", None)
+    config = child(body, CONFIG)
+    if "responseJsonSchema" in config:
+        config["responseSchema"] = config.pop("responseJsonSchema")
     _settle_tools(body, is_claude=is_claude)
     if not is_claude:
         _leave_length_open(body, ctx)

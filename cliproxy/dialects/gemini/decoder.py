@@ -11,7 +11,9 @@ operation:
   when something else follows, or at the end;
 * the finish reason may come early, may be repeated, and may be followed by more: there is no terminal event.
   Reasons are therefore remembered and told at the end of the transport, together with the end;
-* counts are cumulative in every chunk; they are passed on as they come, the last ones count.
+* counts are cumulative in every chunk; they are passed on as they come, the last ones count;
+* what the answer rests on (``groundingMetadata`` and its kin) is told to clients of this shape as it is. To
+  others the pages are told, once each; which words rest on which page is not.
 
 The end is clean when a reason was given, or the prompt was refused.
 """
@@ -20,7 +22,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final
 
-from attrs import define
+from attrs import define, field
 
 from cliproxy.dialects.base import broken_event
 from cliproxy.dialects.gemini.errors import decode_error
@@ -88,6 +90,8 @@ class _Choice:
     open: _Open | None = None
     reason: str = ""
     has_call: bool = False
+    cited: set[str] = field(factory=set)
+    """Addresses of pages that were told; the metadata is repeated while it grows."""
 
 
 Clean = Callable[[str, JsonObject], JsonObject]
@@ -182,7 +186,7 @@ class GeminiStreamDecoder:
             yield from self._part(choice, camel(raw))
         for name in CITATIONS:
             if found := child(candidate, name):
-                yield from self._citation(choice, {name: found})
+                yield from self._citation(choice, name, found)
         choice.reason = text(candidate, "finishReason") or choice.reason
 
     def _part(self, choice: _Choice, node: JsonObject) -> Iterator[Event]:
@@ -275,12 +279,27 @@ class GeminiStreamDecoder:
             events.append(ArgsDone(block.index, dumps_text(self._clean(block.name, block.arguments))))
         return [*events, BlockStop(block.index)]
 
-    def _citation(self, choice: _Choice, citation: JsonObject) -> Iterator[Event]:
+    def _citation(self, choice: _Choice, name: str, found: JsonObject) -> Iterator[Event]:
+        """Tell what an answer rests on: as it is to a client of this shape, to others the pages alone."""
         block = choice.open
-        if block is not None and block.kind is BlockKind.TEXT:
-            yield Annotation(block.index, citation, DIALECT_ID)
-        else:
+        if block is None or block.kind is not BlockKind.TEXT:
             self._ctx.note("citations without a text are not carried")
+        elif self._ctx.client_dialect in CLIENTS:
+            yield Annotation(block.index, {name: found}, DIALECT_ID)
+        else:
+            for page in pages_of(found):
+                address = text(page, "uri")
+                if address not in choice.cited:
+                    choice.cited.add(address)
+                    yield Annotation(block.index, page, DIALECT_ID)
+
+
+def pages_of(metadata: JsonObject) -> Iterator[JsonObject]:
+    """Iterate over the web pages that grounding or citation metadata names, as ``{"uri", "title"}``."""
+    grounds = (camel(child(each, "web")) for each in objects(metadata, "groundingChunks"))
+    for page in (*grounds, *objects(metadata, "citationSources"), *objects(metadata, "citations")):
+        if address := text(page, "uri"):
+            yield {"uri": address, "title": text(page, "title")}
 
 
 def _created(chunk: JsonObject) -> int:

@@ -18,7 +18,7 @@ from attrs import evolve
 from cliproxy.dialects.gemini.spelling import camel
 from cliproxy.errors import DialectError
 from cliproxy.ir.arguments import to_object
-from cliproxy.ir.media import standard_base64
+from cliproxy.ir.media import mime_of_name, standard_base64
 from cliproxy.ir.request import (
     Audio,
     CallKind,
@@ -66,24 +66,8 @@ _FETCHABLE: Final = re.compile(
 )
 """Addresses the upstream reads by itself; it does not fetch from the rest of the web."""
 
-_MIME_OF_SUFFIX: Final[Mapping[str, str]] = {
-    "png": "image/png",
-    "jpg": "image/jpeg",
-    "jpeg": "image/jpeg",
-    "webp": "image/webp",
-    "gif": "image/gif",
-    "heic": "image/heic",
-    "pdf": "application/pdf",
-    "txt": "text/plain",
-    "md": "text/markdown",
-    "csv": "text/csv",
-    "mp3": "audio/mpeg",
-    "wav": "audio/wav",
-    "flac": "audio/flac",
-    "mp4": "video/mp4",
-    "mov": "video/quicktime",
-    "webm": "video/webm",
-}
+_MIME_OF_SUFFIX: Final[Mapping[str, str]] = {"wav": "audio/wav", "flac": "audio/flac", "webm": "video/webm"}
+"""Types the upstream knows by another name than the rest of the world, or that are known to few."""
 
 _TEXT_KEYS: Final = ("output", "result", "content")
 """Where tools put their whole answer when it is one text or one value."""
@@ -241,8 +225,8 @@ def _extras(node: JsonObject, kind: str, *known: str, inner: JsonObject | None =
 
 def mime_of_address(address: str) -> str:
     """Tell the type of a file by the end of its address; empty when that says nothing."""
-    path = address.partition("?")[0]
-    return _MIME_OF_SUFFIX.get(path.rpartition(".")[2].lower(), "")
+    name = address.partition("?")[0].rpartition("/")[2]
+    return _MIME_OF_SUFFIX.get(name.rpartition(".")[2].lower(), "") or mime_of_name(name)
 
 
 # --- writing ---

@@ -3,6 +3,7 @@
 **Signatures.** Gemini refuses a history in which the first function call of a model turn is unsigned, and
 accepts a published placeholder where nobody has a signature. So the first call of each turn is written with
 its own signature or the placeholder, later calls with their own or none, and visible text keeps its own.
+Newer models that draw want every image of theirs signed, which the placeholder does as well.
 A thought is only worth sending back with a signature that the target can verify, or when the client, speaking
 this dialect, sent it unsigned itself.
 
@@ -34,6 +35,7 @@ from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.request import (
     Audio,
     Document,
+    Essential,
     Family,
     Image,
     IRRequest,
@@ -111,6 +113,7 @@ def decode_request(body: JsonObject, ctx: ExchangeContext) -> IRRequest:
         model=ctx.requested_model or text(node, "model").removeprefix("models/"),
         messages=_decode_contents(node),
         system=_decode_system(node.get("systemInstruction")),
+        essentials=_essentials(node),
         tools=decode_tools(node),
         tool_choice=decode_choice(tool_config),
         sampling=settings.sampling,
@@ -119,6 +122,11 @@ def decode_request(body: JsonObject, ctx: ExchangeContext) -> IRRequest:
         meta=Meta(modalities=settings.modalities, image=settings.image),
         extras={DIALECT_ID: extras} if extras else {},
     )
+
+
+def _essentials(node: JsonObject) -> list[Essential]:
+    """Name what the conversation cannot do without and only this API can look up."""
+    return [Essential(DIALECT_ID, "cached content", "cachedContent")] if node.get("cachedContent") else []
 
 
 def _decode_contents(node: JsonObject) -> list[Message]:
@@ -229,8 +237,8 @@ def may_pass(body: JsonObject, model: str) -> bool:
 
     It cannot when the upstream would refuse it for something that decoding and encoding repairs: a content
     without a role, a result without a name or with a signature, a signature of another family or, for newer
-    models, a turn whose first call is not signed. Clients that were answered from other upstreams before send
-    such histories.
+    models, a turn whose first call or whose images are not signed. Clients that were answered from other
+    upstreams before send such histories.
     """
     contents = camel(child(body, "generateContentRequest") or body).get("contents")
     if not isinstance(contents, list):
@@ -243,7 +251,7 @@ def may_pass(body: JsonObject, model: str) -> bool:
         # Contents of the model that follow one another are one turn.
         is_signed = is_old or (is_signed and content.get("role") == role)
         role = content.get("role")
-        if not _is_in_order(content, needs_signature=not is_signed):
+        if not _is_in_order(content, needs_signature=not is_signed, is_old=is_old):
             return False
         is_signed = is_signed or any("functionCall" in camel(part) for part in objects(content, "parts"))
     return True
@@ -254,14 +262,16 @@ def is_old_generation(model: str) -> bool:
     return _OLD_GENERATION.match(model.rpartition("/")[2]) is not None
 
 
-def _is_in_order(content: JsonObject, *, needs_signature: bool) -> bool:
+def _is_in_order(content: JsonObject, *, needs_signature: bool, is_old: bool) -> bool:
     parts = [camel(part) for part in objects(content, "parts")]
     calls = [part for part in parts if "functionCall" in part]
     results = [child(part, "functionResponse") for part in parts if "functionResponse" in part]
     signatures = [value for part in parts if (value := text(part, "thoughtSignature"))]
+    drawn = [part for part in parts if "inlineData" in part and content.get("role") == "model"]
     return (
         content.get("role") in _ROLES
         and not (needs_signature and calls and not text(calls[0], "thoughtSignature"))
+        and (is_old or all(text(part, "thoughtSignature") for part in drawn))
         and all(text(result, "name") for result in results)
         and not any("functionResponse" in part and "thoughtSignature" in part for part in parts)
         and all(read(value, Family.GEMINI) == Signature(value, Family.GEMINI) for value in signatures)
@@ -310,6 +320,7 @@ class _Contents:
     _family: Family = field(init=False)
     _names: dict[str, str] = field(init=False)
     """Call id → function name."""
+    _is_old: bool = field(init=False)
     _writes_ids: bool = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -321,8 +332,8 @@ class _Contents:
             for part in message.parts
             if isinstance(part, ToolCall)
         }
-        is_new = not is_old_generation(self.ctx.upstream_model)
-        self._writes_ids = self.style.writes_ids or self._speaks_our_language() or is_new
+        self._is_old = is_old_generation(self.ctx.upstream_model)
+        self._writes_ids = self.style.writes_ids or self._speaks_our_language() or not self._is_old
 
     def written(self) -> Iterator[JsonObject]:
         """Yield the contents that have parts."""
@@ -344,6 +355,8 @@ class _Contents:
             if isinstance(part, ToolCall):
                 parts.append(self._call(part, needs_signature=is_first))
                 is_first = False
+            elif isinstance(part, Image):
+                parts += self._drawn(part)
             else:
                 parts += self._part(part)
         return parts
@@ -410,6 +423,13 @@ class _Contents:
             return []
         signature = self._kept(part.signature) if isinstance(part, Image) else ""
         return [{**node, "thoughtSignature": signature}] if signature else [node]
+
+    def _drawn(self, part: Image) -> list[JsonObject]:
+        """Write an image that the model made; newer models want it signed to go on drawing."""
+        nodes = self._media(part)
+        if self._family is not Family.GEMINI or self._is_old:
+            return nodes
+        return [{"thoughtSignature": GEMINI_PLACEHOLDER, **node} for node in nodes]
 
     def _call(self, part: ToolCall, *, needs_signature: bool) -> JsonObject:
         node = encode_call(part)

@@ -10,7 +10,7 @@ from typing import Final
 from attrs import define, field
 
 from cliproxy.dialects.base import checked_integer, checked_number
-from cliproxy.dialects.gemini.parts import DIALECT_ID
+from cliproxy.dialects.gemini.parts import CLIENTS, DIALECT_ID
 from cliproxy.dialects.gemini.spelling import camel, snake
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.request import IRRequest, OutputFormat, Reasoning, Sampling
@@ -48,6 +48,8 @@ _MODELLED: Final = frozenset(
         "thinkingConfig",
     }
 )
+_SHOWN: Final = frozenset({"text", "image"})
+"""Kinds of output that other dialects have a place for."""
 _UNSPECIFIED: Final = "thinking_level_unspecified"
 _OFF: Final = "none"
 _AUTO: Final = "auto"
@@ -141,12 +143,14 @@ def encode_settings(request: IRRequest, ctx: ExchangeContext) -> JsonObject:
             config[name] = value
     if config.get("candidateCount") == 1:
         del config["candidateCount"]
+    if sampling.max_tokens is not None and ctx.upstream_output is not None:
+        config["maxOutputTokens"] = min(sampling.max_tokens, ctx.upstream_output)
     if sampling.stop:
         config["stopSequences"] = list[JsonValue](sampling.stop)
     if sampling.logprobs is not None:
         config["responseLogprobs"] = sampling.logprobs
-    if request.meta.modalities:
-        config["responseModalities"] = [modality.upper() for modality in request.meta.modalities]
+    if modalities := _modalities(request.meta.modalities, ctx):
+        config["responseModalities"] = [modality.upper() for modality in modalities]
     image = request.meta.image or {}
     if wanted := {name: image[slot] for name, slot in _IMAGE.items() if slot in image}:
         config["imageConfig"] = wanted
@@ -154,6 +158,16 @@ def encode_settings(request: IRRequest, ctx: ExchangeContext) -> JsonObject:
     if request.reasoning is not None and (thinking := encode_reasoning(request.reasoning, ctx)):
         config["thinkingConfig"] = thinking
     return _with_rest(config, child(request.extras.get(DIALECT_ID, {}), CONFIG))
+
+
+def _modalities(wanted: list[str], ctx: ExchangeContext) -> list[str]:
+    """Return the kinds of output to ask for; sound comes in a form that foreign clients cannot read."""
+    if ctx.client_dialect in CLIENTS:
+        return wanted
+    kept = [modality for modality in wanted if modality in _SHOWN]
+    if len(kept) < len(wanted):
+        ctx.note("a kind of output other than text and images is not carried")
+    return kept
 
 
 def _with_rest(config: JsonObject, rest: JsonObject) -> JsonObject:

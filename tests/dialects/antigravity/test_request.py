@@ -253,3 +253,11 @@ def test_a_budget_leaves_room_for_the_answer():
 def test_a_wish_in_words_becomes_a_budget():
     body = sent("openai", {"messages": [{"role": "user", "content": "hi"}], "reasoning_effort": "low"})
     assert body["request"]["generationConfig"]["thinkingConfig"]["thinkingBudget"] == 1024
+
+
+def test_structured_answers_have_their_schema_under_another_name():
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    body = sent("openai", {"messages": [{"role": "user", "content": "hi"}], "response_format": wanted})
+    config = body["request"]["generationConfig"]
+    assert config == {"responseMimeType": "application/json", "responseSchema": schema}

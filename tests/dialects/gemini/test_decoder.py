@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cliproxy.dialects import by_id
 from cliproxy.dialects.gemini.decoder import GeminiStreamDecoder
 from cliproxy.errors import Kind
 from cliproxy.ir.events import (
@@ -205,7 +206,34 @@ def test_citations_belong_to_the_text():
     grounding = {"webSearchQueries": ["q"]}
     answer = chunk({"text": "a"}, reason="STOP")
     answer["candidates"][0]["groundingMetadata"] = grounding
-    assert Annotation(0, {"groundingMetadata": grounding}, "gemini") in events(answer)
+    told = events(answer, client_dialect="gemini")
+    assert Annotation(0, {"groundingMetadata": grounding}, "gemini") in told
+
+
+def test_other_clients_are_told_the_pages_once_each():
+    """The metadata grows from chunk to chunk, and repeats what it said."""
+    pages = [{"uri": f"https://e.com/{number}", "title": f"T{number}"} for number in range(2)]
+    first, last = chunk({"text": "a"}), chunk({"text": "b"}, reason="STOP")
+    first["candidates"][0]["groundingMetadata"] = {"groundingChunks": [{"web": pages[0]}]}
+    last["candidates"][0] |= {
+        "groundingMetadata": {
+            "groundingChunks": [{"web": {**pages[0], "domain": "e.com"}}, {"web": pages[1]}, {"maps": {}}]
+        },
+        "citationMetadata": {"citationSources": [{"uri": "https://e.com/c", "startIndex": 1}, {}]},
+    }
+    told = [event.citation for event in events(first, last) if isinstance(event, Annotation)]
+    assert told == [pages[0], {"uri": "https://e.com/c", "title": ""}, pages[1]]
+
+
+@pytest.mark.parametrize("client", ["openai", "openai-response"])
+def test_pages_reach_the_client(client):
+    answer = chunk({"text": "a"}, reason="STOP")
+    answer["candidates"][0]["groundingMetadata"] = {
+        "groundingChunks": [{"web": {"uri": "https://e.com", "title": "T"}}]
+    }
+    ctx = make_context(client_dialect=client, upstream_dialect="gemini")
+    response = collect(decode(GeminiStreamDecoder(ctx), json_frames([answer])))
+    assert b'"url":"https://e.com"' in dumps(by_id(client).encode_response(response, ctx))
 
 
 def test_citations_without_a_text_are_noted():

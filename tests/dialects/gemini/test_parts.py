@@ -249,7 +249,10 @@ def test_media_of_other_dialects(source, node):
 
 def test_types_are_told_by_the_end_of_an_address():
     assert mime_of_address("https://x/y.MP3?z=1.png") == "audio/mpeg"
+    assert mime_of_address("https://x/y.wav") == "audio/wav"
+    assert mime_of_address("gs://bucket/report.docx").endswith("wordprocessingml.document")
     assert mime_of_address("https://x/y") == ""
+    assert mime_of_address("https://x.com/watch") == ""
 
 
 def test_extras_never_replace_what_is_modelled():

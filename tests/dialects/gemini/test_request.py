@@ -32,6 +32,7 @@ from cliproxy.ir.request import (
     ToolKind,
     ToolResult,
 )
+from cliproxy.ir.rules import TargetRules
 from cliproxy.ir.schema import clean_schemas
 from cliproxy.ir.signatures import GEMINI_PLACEHOLDER, carry
 from support.factories import make_context
@@ -394,6 +395,13 @@ def test_within_the_dialect_nothing_changes(case):
         ),
         ([{"role": "user", "parts": [{"functionResponse": {"name": "", "response": {}}}]}], False, False),
         ([{"role": "function", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}], True, True),
+        ([{"role": "model", "parts": [{"inlineData": {"data": "AA=="}}]}], False, True),
+        ([{"role": "user", "parts": [{"inlineData": {"data": "AA=="}}]}], True, True),
+        (
+            [{"role": "model", "parts": [{"inlineData": {"data": "AA=="}, "thoughtSignature": SIG}]}],
+            True,
+            True,
+        ),
     ],
 )
 def test_what_may_pass_as_it_is(contents, passes, passes_to_older):
@@ -646,3 +654,37 @@ def said_in(body):
     parts = [(content["role"], part) for content in body["contents"] for part in content["parts"]]
     texts = {role: "".join(part.get("text", "") for r, part in parts if r == role) for role, _ in parts}
     return texts, [part for _, part in parts if "text" not in part]
+
+
+PICTURE = Inline("image/png", "iVBORw0KGgo=")
+
+
+@pytest.mark.parametrize(
+    ("image", "ctx", "signature"),
+    [
+        (Image(PICTURE), from_elsewhere(), GEMINI_PLACEHOLDER),
+        (Image(PICTURE, signature=OWN), from_elsewhere(), SIG),
+        (Image(PICTURE, signature=FOREIGN), from_elsewhere(), GEMINI_PLACEHOLDER),
+        (Image(PICTURE), from_elsewhere(upstream_model="gemini-2.5-flash-image"), None),
+        (Image(PICTURE), from_elsewhere(upstream_family=Family.CLAUDE), None),
+    ],
+    ids=["unsigned", "own", "foreign", "older model", "other family"],
+)
+def test_an_image_that_the_model_made_is_signed(image, ctx, signature):
+    [part] = turn(image, ctx=ctx)
+    assert part.get("thoughtSignature") == signature
+    assert part["inlineData"] == {"mimeType": "image/png", "data": PICTURE.data}
+
+
+def test_an_image_of_the_user_is_not_signed():
+    [content] = contents(Message("user", [Image(PICTURE)]))
+    assert content["parts"] == [{"inlineData": {"mimeType": "image/png", "data": PICTURE.data}}]
+
+
+def test_cached_content_is_for_this_api_alone():
+    """It stands for a part of the conversation, so it must not be left out in silence."""
+    request = decode_request({"contents": "hi", "cached_content": "cachedContents/1"}, at_home())
+    assert encode_request(normalise(request, RULES, at_home()), at_home())["cachedContent"]
+    with pytest.raises(DialectError) as caught:
+        normalise(request, TargetRules(speaks=frozenset({"claude"})), from_elsewhere())
+    assert caught.value.param == "cachedContent"

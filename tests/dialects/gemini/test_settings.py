@@ -203,3 +203,22 @@ def test_a_model_told_not_to_think_shows_no_thoughts():
 )
 def test_what_a_raw_body_says_about_thinking(body, wish):
     assert read_reasoning(body) == wish
+
+
+@pytest.mark.parametrize(("wanted", "longest", "written"), [(9, 8, 8), (8, 9, 8), (9, None, 9)])
+def test_the_answer_is_not_asked_to_be_longer_than_the_model_can_write(wanted, longest, written):
+    asked = request(sampling=Sampling(max_tokens=wanted))
+    config = encode_settings(asked, make_context(upstream_output=longest))
+    assert config["maxOutputTokens"] == written
+
+
+def test_sound_is_for_clients_that_can_read_it():
+    asked = request(meta=Meta(modalities=["text", "audio"]))
+    ctx = make_context(client_dialect="openai")
+    assert encode_settings(asked, ctx) == {"responseModalities": ["TEXT"]}
+    assert ctx.notes == ["a kind of output other than text and images is not carried"]
+    for client in ("gemini", "gemini-cli"):
+        config = encode_settings(asked, make_context(client_dialect=client))
+        assert config == {"responseModalities": ["TEXT", "AUDIO"]}
+    only = request(meta=Meta(modalities=["audio"]))
+    assert encode_settings(only, make_context(client_dialect="openai")) == {}
