@@ -20,7 +20,7 @@ member          meaning
                 of frames (``{event, data}``, the event by default what the data has as ``type``), or the
                 stream's text under ``raw``. An ``error`` may be the upstream's own refusal,
                 ``{status, body}``
-``cut``         the stream arrives in reads of so many bytes
+``cut``         the stream arrives in reads of so many bytes, and not frame by frame
 ``expect``      what must come out
 ``sent``        what the upstream must have been sent, where both directions matter
 ``absent``      dotted paths that must not lead anywhere; ``*`` stands for every key or index
@@ -97,6 +97,7 @@ HELLO: Final[dict[str, JsonObject]] = {
     "openai-response": {"input": "hi"},
     "claude": {"max_tokens": 1000, "messages": [{"role": "user", "content": "hi"}]},
     "gemini": {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]},
+    "gemini-cli": {"request": {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}},
 }
 
 
@@ -352,9 +353,11 @@ def _reply(vector: Vector) -> Reply:
         return json_reply(said.get("body", {}), said["status"])
     if isinstance(said, Mapping) and "raw" not in said:
         return json_reply({**said})
-    text = said["raw"].encode() if isinstance(said, Mapping) else b"".join(_written(said or []))
-    step = vector.cut or max(len(text), 1)
-    return Reply(headers=dict(SSE), body=[text[at : at + step] for at in range(0, len(text), step)])
+    reads = [said["raw"].encode()] if isinstance(said, Mapping) else [*_written(said or [])]
+    if vector.cut:
+        text = b"".join(reads)
+        reads = [text[at : at + vector.cut] for at in range(0, len(text), vector.cut)]
+    return Reply(headers=dict(SSE), body=reads)
 
 
 def _written(frames: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:

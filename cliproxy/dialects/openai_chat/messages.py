@@ -27,6 +27,7 @@ from cliproxy.dialects.openai_chat.names import (
     is_vendors_own,
     own,
     rest,
+    takes_free_text,
 )
 from cliproxy.dialects.openai_chat.parts import (
     CACHE,
@@ -389,10 +390,12 @@ def _what(part: Part) -> str:
 
 def _encode_call(call: ToolCall, ctx: ExchangeContext) -> JsonObject:
     written: JsonObject = {"id": call.id}
-    if call.kind is CallKind.CUSTOM:
+    if call.kind is CallKind.CUSTOM and takes_free_text(ctx):
         written |= {"type": CUSTOM, CUSTOM: {"name": call.name, "input": call.arguments}}
     else:
-        described: JsonObject = {"name": call.name, "arguments": call.arguments or "{}"}
+        is_free = call.kind is CallKind.CUSTOM
+        arguments = dumps_text({"input": call.arguments}) if is_free else call.arguments or "{}"
+        described: JsonObject = {"name": call.name, "arguments": arguments}
         written |= {"type": FUNCTION, FUNCTION: described}
     signature = call.signature
     if signature is not None and signature.family is ctx.upstream_family is Family.GEMINI:

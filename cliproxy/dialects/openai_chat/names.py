@@ -51,3 +51,9 @@ def is_from_chat(ctx: ExchangeContext) -> bool:
 def is_vendors_own(ctx: ExchangeContext) -> bool:
     """Whether the model is one of the vendor's, whose API refuses what compatible servers have added."""
     return ctx.upstream_family is Family.GPT
+
+
+def takes_free_text(ctx: ExchangeContext) -> bool:
+    """Whether the upstream knows tools that take free text: the vendor's API, or one that a client of this
+    dialect has written them for. Other servers refuse them; there they are functions with one text."""
+    return is_vendors_own(ctx) or is_from_chat(ctx)

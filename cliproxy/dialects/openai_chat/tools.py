@@ -17,12 +17,13 @@ from cliproxy.dialects.openai_chat.names import (
     is_from_chat,
     own,
     rest,
+    takes_free_text,
 )
 from cliproxy.dialects.openai_chat.parts import CACHE, cache_of
 from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.request import IRRequest, Tool, ToolChoice, ToolKind
-from cliproxy.ir.schema import NO_ARGUMENTS
+from cliproxy.ir.schema import FREE_TEXT, NO_ARGUMENTS
 from cliproxy.wire.jsontext import JsonObject, JsonValue, child, flag, objects, text
 
 SEARCH_OPTIONS: Final = "web_search_options"
@@ -177,7 +178,7 @@ def encode_tools(request: IRRequest, ctx: ExchangeContext) -> JsonObject:
     if not written:
         return body  # servers refuse a choice among nothing
     body["tools"] = written
-    if (choice := _encode_choice(request)) is not None:
+    if (choice := _encode_choice(request, ctx)) is not None:
         body["tool_choice"] = choice
     if request.parallel_tool_calls is not None:
         body["parallel_tool_calls"] = request.parallel_tool_calls
@@ -197,6 +198,8 @@ def _encode_tool(tool: Tool, ctx: ExchangeContext) -> JsonObject | None:
             if tool.cache is not None and is_from_chat(ctx):
                 written[CACHE] = tool.cache.raw
             return written
+        case ToolKind.CUSTOM if not takes_free_text(ctx):
+            return {"type": FUNCTION, FUNCTION: {**described, "parameters": FREE_TEXT}}
         case ToolKind.CUSTOM:
             if tool.format is not None:
                 described["format"] = _nested_format(tool.format)
@@ -212,14 +215,15 @@ def _nested_format(described: JsonObject) -> JsonObject:
     return {"type": "grammar", "grammar": rest(described, "type")}
 
 
-def _encode_choice(request: IRRequest) -> JsonValue:
+def _encode_choice(request: IRRequest, ctx: ExchangeContext) -> JsonValue:
     choice = request.tool_choice
     if choice is None:
         return None
     kinds = {tool.name: tool.kind for tool in request.tools}
     usable = (ToolKind.FUNCTION, ToolKind.CUSTOM)
     names = [name for name in choice.names if kinds.get(name, ToolKind.FUNCTION) in usable]
-    named = [_named(CUSTOM if kinds.get(name) is ToolKind.CUSTOM else FUNCTION, name) for name in names]
+    free = {name for name in names if kinds.get(name) is ToolKind.CUSTOM and takes_free_text(ctx)}
+    named = [_named(CUSTOM if name in free else FUNCTION, name) for name in names]
     if choice.mode == "tool":
         return named[0] if named else None
     if not named:

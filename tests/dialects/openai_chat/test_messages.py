@@ -199,6 +199,13 @@ def test_calls(entry, call):
     assert decode_calls({"tool_calls": [entry, "junk"]}) == [call]
 
 
+def test_a_free_text_call_is_wrapped_where_only_the_vendor_has_them():
+    call = Message("assistant", [ToolCall("c", "p", "raw", CallKind.CUSTOM)])
+    [written] = write(call, client_dialect="openai-response", upstream_family=Family.KIMI)
+    arguments = {"name": "p", "arguments": '{"input":"raw"}'}
+    assert written["tool_calls"] == [{"id": "c", "type": "function", "function": arguments}]
+
+
 def test_older_call():
     assert decode_calls({"function_call": {"name": "f", "arguments": "{}"}}) == [ToolCall("", "f", "{}")]
 

@@ -1,6 +1,13 @@
 """Small words of the chat wire."""
 
-from cliproxy.dialects.openai_chat.names import as_extras, is_from_chat, is_vendors_own, own, rest
+from cliproxy.dialects.openai_chat.names import (
+    as_extras,
+    is_from_chat,
+    is_vendors_own,
+    own,
+    rest,
+    takes_free_text,
+)
 from cliproxy.ir.request import Family
 from support.factories import make_context
 
@@ -17,3 +24,6 @@ def test_who_asks_and_who_answers():
     assert not is_from_chat(make_context(client_dialect="openai-response"))
     assert is_vendors_own(make_context(upstream_family=Family.GPT))
     assert not is_vendors_own(make_context(upstream_family=Family.KIMI))
+    assert takes_free_text(make_context(client_dialect="claude", upstream_family=Family.GPT))
+    assert takes_free_text(make_context(client_dialect="openai", upstream_family=Family.KIMI))
+    assert not takes_free_text(make_context(client_dialect="claude", upstream_family=Family.KIMI))

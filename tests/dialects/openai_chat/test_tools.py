@@ -5,7 +5,8 @@ from hypothesis import given
 
 from cliproxy.dialects.openai_chat.tools import decode_choice, decode_tools, encode_tools
 from cliproxy.errors import DialectError
-from cliproxy.ir.request import CacheMark, IRRequest, Tool, ToolChoice, ToolKind
+from cliproxy.ir.request import CacheMark, Family, IRRequest, Tool, ToolChoice, ToolKind
+from cliproxy.ir.schema import FREE_TEXT
 from support import ir_strategies
 from support.factories import make_context
 
@@ -174,6 +175,17 @@ def test_tools_of_a_chat_client_are_written_as_they_came(name):
     if name == "cached":
         entry = {**entry, "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
     assert written == entry
+
+
+def test_free_text_tools_are_functions_where_only_the_vendor_has_them():
+    """Other servers refuse a tool of type ``custom``."""
+    wanted = request(C, choice=ToolChoice("tool", ["c"]))
+    others = make_context(client_dialect="openai-response", upstream_family=Family.UNKNOWN)
+    written = encode_tools(wanted, others)
+    assert written["tools"] == [{"type": "function", "function": {"name": "c", "parameters": FREE_TEXT}}]
+    assert written["tool_choice"] == {"type": "function", "function": {"name": "c"}}
+    own = make_context(client_dialect="openai-response", upstream_family=Family.GPT)
+    assert encode_tools(wanted, own)["tools"] == [{"type": "custom", "custom": {"name": "c"}}]
 
 
 def test_search_options_come_back_in_their_own_member():
