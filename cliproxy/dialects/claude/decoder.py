@@ -10,7 +10,7 @@ whole when it stops. A delta for a block that never started opens it; everything
 over.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from attrs import define, field
@@ -18,7 +18,9 @@ from attrs import define, field
 from cliproxy.dialects.base import broken_event
 from cliproxy.dialects.claude.errors import decode_error
 from cliproxy.dialects.claude.outcome import read_ending, read_later_usage, read_usage
-from cliproxy.dialects.claude.reading import ID, arguments_of, own_family
+from cliproxy.dialects.claude.reading import ID, arguments_of, extras_of, own_family
+from cliproxy.dialects.claude.response import MODELLED
+from cliproxy.ir.collect import grow
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.events import (
     Annotation,
@@ -29,6 +31,7 @@ from cliproxy.ir.events import (
     BlockStop,
     End,
     Event,
+    ExtrasUpdate,
     Finish,
     OpaqueBlock,
     Ping,
@@ -40,7 +43,16 @@ from cliproxy.ir.events import (
 )
 from cliproxy.ir.request import Opaque
 from cliproxy.ir.response import Usage
-from cliproxy.wire.jsontext import JsonError, JsonObject, JsonValue, child, integer, loads_object, text
+from cliproxy.wire.jsontext import (
+    JsonError,
+    JsonObject,
+    JsonValue,
+    child,
+    integer,
+    loads_object,
+    objects,
+    text,
+)
 from cliproxy.wire.sse import Frame
 
 _KINDS: Final[Mapping[str, BlockKind]] = {
@@ -137,7 +149,8 @@ class ClaudeStreamDecoder:
         message = child(data, "message")
         usage = read_usage(child(message, "usage"))
         self._usage = self._usage.merged(usage)
-        return [Start(text(message, "id"), text(message, "model"), int(self._ctx.now), usage)]
+        extras = extras_of(message, *MODELLED)
+        return [Start(text(message, "id"), text(message, "model"), int(self._ctx.now), usage, extras)]
 
     def _begun(self) -> list[Event]:
         """Open the answer if the upstream forgot to."""
@@ -158,17 +171,27 @@ class ClaudeStreamDecoder:
         self._count += 1
         index = block.index
         if kind is BlockKind.TOOL_CALL:
-            return [BlockStart(index, kind, call_id=text(raw, "id"), name=text(raw, "name"))]
+            extras = extras_of(raw, "type", "id", "name", "input", "cache_control")
+            return [BlockStart(index, kind, call_id=text(raw, "id"), name=text(raw, "name"), extras=extras)]
+        if kind is BlockKind.TEXT:
+            return [*self._open_text(index, raw)]
         events: list[Event] = [BlockStart(index, kind)]
         if kind is BlockKind.REDACTED:
             events.append(SignatureDelta(index, text(raw, "data"), self._family))
-        if text(raw, "text"):
-            events.append(TextDelta(index, text(raw, "text")))
         if kind is BlockKind.THINKING and text(raw, "thinking"):
             events.append(ThinkingDelta(index, text(raw, "thinking")))
         if kind is BlockKind.THINKING and text(raw, "signature"):
             events.append(SignatureDelta(index, text(raw, "signature"), self._family))
         return events
+
+    @staticmethod
+    def _open_text(index: int, raw: JsonObject) -> Iterator[Event]:
+        extras = extras_of(raw, "type", "text", "citations", "cache_control")
+        yield BlockStart(index, BlockKind.TEXT, extras=extras)
+        if text(raw, "text"):
+            yield TextDelta(index, text(raw, "text"))
+        for citation in objects(raw, "citations"):
+            yield Annotation(index, citation, ID)
 
     def _delta(self, data: JsonObject) -> list[Event]:
         place = integer(data, "index")
@@ -186,13 +209,13 @@ class ClaudeStreamDecoder:
         return events + self._inner(self._blocks[place], kind, delta)
 
     def _inner(self, block: _Block, kind: str, delta: JsonObject) -> list[Event]:
+        if block.kind is BlockKind.OPAQUE:
+            self._grow(block, kind, delta)
+            return []
         match kind:
             case "text_delta" if piece := text(delta, "text"):
                 return [TextDelta(block.index, piece)]
             case "input_json_delta" if piece := text(delta, "partial_json"):
-                if block.kind is not BlockKind.TOOL_CALL:
-                    block.pieces.append(piece)
-                    return []
                 block.has_arguments = True
                 return [ArgsDelta(block.index, piece)]
             case "thinking_delta" if piece := text(delta, "thinking"):
@@ -202,6 +225,15 @@ class ClaudeStreamDecoder:
             case "citations_delta" if citation := child(delta, "citation"):
                 return [Annotation(block.index, citation, ID)]
         return []
+
+    @staticmethod
+    def _grow(block: _Block, kind: str, delta: JsonObject) -> None:
+        """Keep a piece of a block that is given out whole; new types of blocks bring deltas of their own."""
+        if kind == "input_json_delta":
+            block.pieces.append(text(delta, "partial_json"))
+        else:
+            piece = {member: value for member, value in delta.items() if member != "type"}
+            grow(block.raw, piece, joins_text=True)
 
     def _block_stop(self, data: JsonObject) -> list[Event]:
         place = integer(data, "index")
@@ -244,7 +276,8 @@ class ClaudeStreamDecoder:
         if text(delta, "stop_reason") and not self._has_ended:
             self._has_ended = True
             events.append(Finish(read_ending(delta)))
-        return events
+        late = extras_of({**data, **delta}, "type", "delta", "usage", "stop_reason", "stop_sequence")
+        return [*events, ExtrasUpdate(late)] if late else events
 
     def _stop(self, _data: JsonObject) -> list[Event]:
         self._is_over = True

@@ -27,6 +27,7 @@ from cliproxy.dialects.claude.errors import encode_error
 from cliproxy.dialects.claude.outcome import write_ending, write_usage
 from cliproxy.dialects.claude.reading import ID
 from cliproxy.dialects.claude.response import (
+    FOREIGN_CITATIONS,
     call_id,
     carrier,
     carries_signatures,
@@ -76,6 +77,10 @@ _SIGNATURE: Final = b'{"type":"signature_delta","signature":'
 _SPOKEN: Final = frozenset({BlockKind.TEXT, BlockKind.REFUSAL})
 _THOUGHT: Final = frozenset({BlockKind.THINKING, BlockKind.REDACTED})
 _CALLED: Final = frozenset({BlockKind.TOOL_CALL, BlockKind.CUSTOM_TOOL_CALL})
+_BESIDE_DELTA: Final = frozenset({"context_management"})
+"""What stands in the event that ends a message beside its ``delta`` rather than in it."""
+_TOLD_LATE: Final = ("stop_details", "context_management")
+"""Members of a whole answer that a stream tells at its end."""
 
 _Inner = (
     TextDelta
@@ -124,7 +129,10 @@ class ClaudeStreamEncoder:
         self._count = 0
         """Blocks the client knows of."""
         self._has_calls = False
+        self._has_refusal = False
         self._usage = Usage()
+        self._late: JsonObject = {}
+        """Members for the end of the message that nobody models."""
         self._ending = Ending(FinishReason.STOP)
 
     def __repr__(self) -> str:
@@ -154,7 +162,7 @@ class ClaudeStreamEncoder:
             case End():
                 return self.finish()
             case ExtrasUpdate():
-                pass
+                self._late |= own_extras(event.extras) if event.choice is None else {}
             case _:
                 return self._take_inner(event)
         return []
@@ -166,11 +174,16 @@ class ClaudeStreamEncoder:
         frames = self._begin(Start("", ""))
         while self._current is not None:
             frames += [*self._close(self._current), *self._catch_up()]
-        delta = write_ending(self._ending, has_calls=self._has_calls)
-        frames.append(_frame({"type": "message_delta", "delta": delta, "usage": write_usage(self._usage)}))
+        frames.append(_frame(self._message_delta()))
         frames.append(make_frame(b'{"type":"message_stop"}', b"message_stop"))
         self._state = _State.DONE
         return frames
+
+    def _message_delta(self) -> JsonObject:
+        ending = write_ending(self._ending, has_calls=self._has_calls, has_refusal=self._has_refusal)
+        delta = {**ending, **{key: value for key, value in self._late.items() if key not in _BESIDE_DELTA}}
+        beside = {key: value for key, value in self._late.items() if key in _BESIDE_DELTA}
+        return {"type": "message_delta", "delta": delta, "usage": write_usage(self._usage), **beside}
 
     def error(self, error: ProxyError) -> list[Frame]:
         """Write an error; nothing may follow it."""
@@ -187,7 +200,10 @@ class ClaudeStreamEncoder:
         if self._state is not _State.NOTHING:
             return []
         self._state = _State.OPEN
+        extras = own_extras(start.extras)
+        self._late |= {key: extras.pop(key) for key in _TOLD_LATE if key in extras}
         message: JsonObject = {
+            **extras,
             "id": message_id(start.id, self._ctx),
             "type": "message",
             "role": "assistant",
@@ -257,10 +273,12 @@ class ClaudeStreamEncoder:
                 current.signature = None
             self._has_calls = True
             name = self._ctx.client_tool_name(start.name)
-            block = {"type": "tool_use", "id": call_id(start.call_id, self._ctx), "name": name, "input": {}}
+            call = call_id(start.call_id, self._ctx)
+            block = {"type": "tool_use", "id": call, "name": name, "input": {}, **own_extras(start.extras)}
         elif start.kind in _THOUGHT:
             block = {"type": "thinking", "thinking": "", "signature": ""}
         else:
+            self._has_refusal = self._has_refusal or start.kind is BlockKind.REFUSAL
             block = {"type": "text", "text": "", **own_extras(start.extras)}
         current.head = b'{"type":"content_block_delta","index":%d,"delta":' % self._count
         yield self._start_frame(block)
@@ -284,6 +302,8 @@ class ClaudeStreamEncoder:
             case Annotation(dialect="claude") if event.citation and current.start.kind in _SPOKEN:
                 delta: JsonObject = {"type": "citations_delta", "citation": event.citation}
                 return [*self._announce(current), _delta_frame(current.head, dumps(delta))]
+            case Annotation():
+                self._ctx.note(FOREIGN_CITATIONS)
             case OpaqueBlock():
                 blocks = opaque_blocks(event.part, self._ctx)
                 return [frame for block in blocks for frame in self._whole(block)]

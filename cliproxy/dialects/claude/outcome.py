@@ -8,6 +8,8 @@ everything at the end. Some servers repeat the prompt side there as zeros, which
 from collections.abc import Mapping
 from typing import Final
 
+from cliproxy.dialects.claude.reading import ID, extras_of
+from cliproxy.dialects.claude.writing import own_extras
 from cliproxy.ir.response import Ending, FinishReason, Usage
 from cliproxy.wire.jsontext import JsonObject, child, integer, text
 
@@ -33,6 +35,15 @@ _WORDS: Final[Mapping[FinishReason, str]] = {
     FinishReason.CANCELLED: "end_turn",
 }
 _DONE: Final = frozenset({"end_turn", "tool_use"})
+_COUNTS: Final = (
+    "input_tokens",
+    "output_tokens",
+    "cache_creation_input_tokens",
+    "cache_read_input_tokens",
+    "output_tokens_details",
+    "thinking_tokens",
+)
+"""What is read of a ``usage`` object; service tier, searches, lifetimes of cached tokens are extras."""
 
 
 def read_ending(obj: JsonObject) -> Ending:
@@ -41,12 +52,15 @@ def read_ending(obj: JsonObject) -> Ending:
     return Ending(_REASONS.get(word, FinishReason.STOP), word, text(obj, "stop_sequence") or None)
 
 
-def write_ending(ending: Ending, *, has_calls: bool) -> JsonObject:
-    """Write ``stop_reason`` and ``stop_sequence``. Calls were made if and only if they are there."""
+def write_ending(ending: Ending, *, has_calls: bool, has_refusal: bool = False) -> JsonObject:
+    """Write ``stop_reason`` and ``stop_sequence``.
+
+    Calls were made if and only if they are there; what refuses in words says so in its reason, too.
+    """
     is_native = _REASONS.get(ending.native) is ending.reason
     word = ending.native if is_native else _WORDS[ending.reason]
     if word in _DONE:
-        word = "tool_use" if has_calls else "end_turn"
+        word = "tool_use" if has_calls else "refusal" if has_refusal else "end_turn"
     return {"stop_reason": word, "stop_sequence": ending.stop_sequence if word == "stop_sequence" else None}
 
 
@@ -64,6 +78,7 @@ def read_usage(wire: JsonObject) -> Usage:
         cache_write=_cache_write(wire),
         output=output,
         reasoning=thinking,
+        extras=extras_of(wire, *_COUNTS),
     )
 
 
@@ -81,6 +96,8 @@ def read_later_usage(wire: JsonObject, known: Usage) -> Usage:
     for member in ("fresh_input", "cache_read", "cache_write"):
         if getattr(usage, member) == 0 and getattr(known, member):
             setattr(usage, member, None)
+    if usage.extras and known.extras:
+        usage.extras = {ID: {**own_extras(known.extras), **own_extras(usage.extras)}}
     return usage
 
 
@@ -94,4 +111,4 @@ def write_usage(usage: Usage) -> JsonObject:
     wire["output_tokens"] = usage.output_total
     if usage.reasoning:
         wire["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
-    return wire
+    return {**wire, **own_extras(usage.extras)}

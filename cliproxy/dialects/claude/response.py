@@ -20,13 +20,9 @@ from cliproxy.ir.response import Choice, Ending, FinishReason, IRResponse
 from cliproxy.ir.signatures import Anchor, carry
 from cliproxy.wire.jsontext import JsonObject, child, objects, text
 
-_MODELLED: Final = ("id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage")
-_COUNTS: Final = (
-    "input_tokens",
-    "output_tokens",
-    "cache_creation_input_tokens",
-    "cache_read_input_tokens",
-)
+MODELLED: Final = ("id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage")
+FOREIGN_CITATIONS: Final = "citations of another dialect were dropped from the answer"
+"""A citation here quotes what only a search or a document of this vendor can have made."""
 
 
 # --- reading ------------------------------------------------------------------------------------------------
@@ -42,17 +38,13 @@ def decode_response(body: JsonObject, ctx: ExchangeContext) -> IRResponse:
         return Signature(value, family)
 
     parts = [read_block(block, sign) for block in objects(body, "content")]
-    usage = child(body, "usage")
-    extras = extras_of(body, *_MODELLED)
-    for rest in extras_of(usage, *_COUNTS).values():
-        extras = {ID: {**extras.get(ID, {}), "usage": rest}}
     return IRResponse(
         id=text(body, "id"),
         model=text(body, "model"),
         choices=[Choice(parts, read_ending(body))],
-        usage=read_usage(usage),
+        usage=read_usage(child(body, "usage")),
         created=int(ctx.now),
-        extras=extras,
+        extras=extras_of(body, *MODELLED),
     )
 
 
@@ -66,17 +58,16 @@ def encode_response(response: IRResponse, ctx: ExchangeContext) -> JsonObject:
     choice = response.choices[0] if response.choices else Choice([], Ending(FinishReason.STOP))
     content = [block for part in choice.parts for block in answer_blocks(part, ctx)]
     has_calls = any(isinstance(part, ToolCall) for part in choice.parts)
-    rest = own_extras(response.extras)
-    usage = {**child(rest, "usage"), **write_usage(response.usage)}
+    has_refusal = any(isinstance(part, Refusal) and part.text for part in choice.parts)
     return {
-        **rest,
+        **own_extras(response.extras),
         "id": message_id(response.id, ctx),
         "type": "message",
         "role": "assistant",
         "model": ctx.shown_model or response.model or ctx.requested_model,
         "content": [*content],
-        **write_ending(choice.ending, has_calls=has_calls),
-        "usage": usage,
+        **write_ending(choice.ending, has_calls=has_calls, has_refusal=has_refusal),
+        "usage": write_usage(response.usage),
     }
 
 
@@ -113,6 +104,8 @@ def answer_blocks(part: Part, ctx: ExchangeContext) -> Iterator[JsonObject]:
     """Write a part of an answer: usually one block, none for what this dialect cannot say."""
     match part:
         case Text() if part.text:
+            if part.citations and part.citation_dialect != ID:
+                ctx.note(FOREIGN_CITATIONS)
             yield write_text(part)
             if part.signature is not None and carries_signatures(ctx):
                 yield carrier(part.signature, Anchor.PREVIOUS_TEXT)

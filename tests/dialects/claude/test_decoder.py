@@ -193,6 +193,66 @@ def test_blocks(frames: list[Frame], events: list[Event]) -> None:
     assert inner(*frames) == events
 
 
+def test_members_of_blocks_that_nobody_models_are_kept() -> None:
+    cited: JsonObject = {"type": "char_location"}
+    assert inner(
+        opening(0, type="tool_use", id="t", name="f", input={}, caller={"type": "direct"}),
+        stop(0),
+        opening(1, type="text", text="a", citations=[cited], new=1),
+        stop(1),
+    ) == [
+        BlockStart(
+            0, BlockKind.TOOL_CALL, call_id="t", name="f", extras={"claude": {"caller": {"type": "direct"}}}
+        ),
+        ArgsDone(0, "{}"),
+        BlockStop(0),
+        BlockStart(1, BlockKind.TEXT, extras={"claude": {"new": 1}}),
+        TextDelta(1, "a"),
+        Annotation(1, cited, "claude"),
+        BlockStop(1),
+    ]
+
+
+def test_new_types_of_blocks_grow_by_deltas_of_their_own() -> None:
+    """A compaction is told in deltas, and so will be what is not invented yet."""
+    events = inner(
+        opening(0, type="compaction", content=None),
+        delta(0, "compaction_delta", content="so "),
+        delta(0, "compaction_delta", content="far"),
+        delta(0, "text_delta", text="x"),
+        stop(0),
+    )
+    raw: JsonObject = {"type": "compaction", "content": "so far", "text": "x"}
+    assert events[1] == OpaqueBlock(0, Opaque("claude", "compaction", raw))
+
+
+def test_members_of_the_answer_that_nobody_models_are_kept() -> None:
+    start = frame(
+        "message_start",
+        message={
+            "id": "msg_1",
+            "model": "m",
+            "container": {"id": "c"},
+            "usage": {"service_tier": "standard"},
+        },
+    )
+    finish = frame(
+        "message_delta",
+        delta={"stop_reason": "refusal", "stop_sequence": None, "stop_details": {"category": "bio"}},
+        usage={"output_tokens": 1},
+        context_management={"applied_edits": []},
+    )
+    collected = collect(events_of(start, finish, STOP))
+    assert collected.extras == {
+        "claude": {
+            "container": {"id": "c"},
+            "stop_details": {"category": "bio"},
+            "context_management": {"applied_edits": []},
+        }
+    }
+    assert collected.usage == Usage(output=1, extras={"claude": {"service_tier": "standard"}})
+
+
 @pytest.mark.parametrize(
     ("frames", "events"),
     [

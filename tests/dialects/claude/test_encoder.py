@@ -24,6 +24,7 @@ from cliproxy.ir.events import (
     BlockStop,
     End,
     Event,
+    ExtrasUpdate,
     Finish,
     ImageDone,
     OpaqueBlock,
@@ -431,10 +432,45 @@ def test_prompt_tokens_known_at_the_start() -> None:
         (FinishReason.TOOL_CALLS, [], "end_turn"),
         (FinishReason.LENGTH, [call(0)], "max_tokens"),
         (FinishReason.CONTENT_FILTER, [], "refusal"),
+        (FinishReason.STOP, [opening(0, BlockKind.REFUSAL), TextDelta(0, "no")], "refusal"),
+        (FinishReason.STOP, [opening(0, BlockKind.REFUSAL), TextDelta(0, "")], "end_turn"),
     ],
 )
 def test_stop_reason(reason: FinishReason, events: list[Event], word: str) -> None:
     assert written(*events, Finish(Ending(reason)), End())[-2]["delta"]["stop_reason"] == word
+
+
+def test_members_that_nobody_models_stand_where_the_vendor_puts_them() -> None:
+    start = Start(
+        "msg_1", "up", extras={"claude": {"container": None, "stop_details": None}, "openai": {"x": 1}}
+    )
+    late = ExtrasUpdate({"claude": {"stop_details": {"type": "refusal"}, "context_management": {"n": 1}}})
+    of_choice = ExtrasUpdate({"claude": {"logprobs": 1}}, 0)
+    data = check_stream(encode(ClaudeStreamEncoder(make_context()), [start, late, of_choice, End()]))
+    assert data[0]["message"]["container"] is None
+    assert not {"stop_details", "x"} & set(data[0]["message"])
+    assert data[-2]["delta"] == {
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "stop_details": {"type": "refusal"},
+    }
+    assert data[-2]["context_management"] == {"n": 1}
+    assert "logprobs" not in str(data)
+
+
+def test_members_of_a_call_are_announced_with_it() -> None:
+    """Who called a tool from within another one must be told when the result is sent."""
+    start = BlockStart(
+        0, BlockKind.TOOL_CALL, call_id="c1", name="f", extras={"claude": {"caller": {"a": 1}}}
+    )
+    assert blocks(start, BlockStop(0)) == [{**call_block(), "caller": {"a": 1}}, "stop"]
+
+
+def test_citations_of_another_dialect_cannot_be_shown() -> None:
+    ctx = make_context(client_dialect="claude")
+    citation = Annotation(0, {"url": "https://x"}, "openai")
+    assert blocks(opening(0), TextDelta(0, "a"), citation, BlockStop(0), ctx=ctx) == [TEXT, "a", "stop"]
+    assert ctx.notes == ["citations of another dialect were dropped from the answer"]
 
 
 def test_end_without_a_reason_is_a_plain_end() -> None:

@@ -66,6 +66,20 @@ def test_writing_reasons(ending: Ending, has_calls: bool, word: str) -> None:
     assert write_ending(ending, has_calls=has_calls) == {"stop_reason": word, "stop_sequence": None}
 
 
+@pytest.mark.parametrize(
+    ("reason", "has_calls", "word"),
+    [
+        (FinishReason.STOP, False, "refusal"),
+        (FinishReason.STOP, True, "tool_use"),
+        (FinishReason.LENGTH, False, "max_tokens"),
+    ],
+)
+def test_an_answer_that_refuses_in_words_ended_for_that(
+    reason: FinishReason, has_calls: bool, word: str
+) -> None:
+    assert write_ending(Ending(reason), has_calls=has_calls, has_refusal=True)["stop_reason"] == word
+
+
 def test_writing_the_stop_sequence() -> None:
     written = write_ending(Ending(FinishReason.STOP_SEQUENCE, stop_sequence="END"), has_calls=False)
     assert written == {"stop_reason": "stop_sequence", "stop_sequence": "END"}
@@ -90,7 +104,23 @@ def test_writing_the_stop_sequence() -> None:
         ),
         (
             {"cache_creation": {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 4}},
-            Usage(cache_write=7),
+            Usage(
+                cache_write=7,
+                extras={
+                    "claude": {
+                        "cache_creation": {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 4}
+                    }
+                },
+            ),
+        ),
+        (
+            {"input_tokens": 1, "service_tier": "standard", "server_tool_use": {"web_search_requests": 2}},
+            Usage(
+                1,
+                extras={
+                    "claude": {"service_tier": "standard", "server_tool_use": {"web_search_requests": 2}}
+                },
+            ),
         ),
         ({}, Usage()),
         ({"input_tokens": "many"}, Usage()),
@@ -104,6 +134,18 @@ def test_zeros_at_the_end_do_not_wipe_the_start() -> None:
     known = Usage(fresh_input=10, cache_read=85, output=1)
     wire: JsonObject = {"input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 7}
     assert known.merged(read_later_usage(wire, known)) == Usage(10, 85, None, 7)
+
+
+def test_what_is_said_of_the_cost_at_the_start_stays_with_what_is_said_at_the_end() -> None:
+    known = read_usage({"input_tokens": 10, "service_tier": "standard"})
+    later = read_later_usage({"output_tokens": 7, "server_tool_use": {"web_search_requests": 1}}, known)
+    assert write_usage(known.merged(later)) == {
+        "input_tokens": 10,
+        "output_tokens": 7,
+        "service_tier": "standard",
+        "server_tool_use": {"web_search_requests": 1},
+    }
+    assert read_later_usage({"output_tokens": 7}, known) == Usage(output=7)
 
 
 def test_zeros_are_news_where_nothing_was_known() -> None:
@@ -122,6 +164,10 @@ def test_zeros_are_news_where_nothing_was_known() -> None:
             {"input_tokens": 10, "output_tokens": 10, "output_tokens_details": {"thinking_tokens": 6}},
         ),
         (Usage(), {"input_tokens": 0, "output_tokens": 0}),
+        (
+            Usage(1, output=2, extras={"claude": {"service_tier": "batch"}, "openai": {"cost": 1}}),
+            {"input_tokens": 1, "output_tokens": 2, "service_tier": "batch"},
+        ),
     ],
 )
 def test_writing_usage(usage: Usage, wire: JsonObject) -> None:

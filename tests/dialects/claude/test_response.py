@@ -91,7 +91,8 @@ def test_answer_survives_the_round_trip() -> None:
 def test_answer_in_the_hub() -> None:
     response = decode_response(ANSWER, same_dialect())
     assert (response.id, response.model, response.created) == ("msg_01", "claude-opus-4-8", 1_700_000_000)
-    assert response.usage == Usage(10, 85, 5, 7)
+    assert response.usage == Usage(10, 85, 5, 7, extras={"claude": {"service_tier": "standard"}})
+    assert response.extras == {"claude": {"container": {"id": "c"}}}
     (choice,) = response.choices
     assert choice.ending == Ending(FinishReason.TOOL_CALLS, "tool_use")
     assert choice.parts == [
@@ -158,6 +159,8 @@ def test_only_the_first_answer_is_shown() -> None:
         (FinishReason.TOOL_CALLS, [Text("x")], "end_turn"),
         (FinishReason.LENGTH, [ToolCall("c", "f", "")], "max_tokens"),
         (FinishReason.CONTENT_FILTER, [], "refusal"),
+        (FinishReason.STOP, [Refusal("no")], "refusal"),
+        (FinishReason.STOP, [Refusal(""), Text("yes")], "end_turn"),
     ],
 )
 def test_stop_reason(reason: FinishReason, parts: list[Part], word: str) -> None:
@@ -200,6 +203,13 @@ def test_stop_reason(reason: FinishReason, parts: list[Part], word: str) -> None
 )
 def test_parts(parts: list[Part], blocks: list[JsonObject]) -> None:
     assert content(*parts) == blocks
+
+
+def test_citations_of_another_dialect_cannot_be_shown() -> None:
+    ctx = make_context(client_dialect="claude")
+    cited = Text("a", [{"type": "url_citation", "url": "https://x"}], "openai")
+    assert content(cited, ctx=ctx) == [{"type": "text", "text": "a"}]
+    assert ctx.notes == ["citations of another dialect were dropped from the answer"]
 
 
 def test_unwanted_thoughts_leave_their_signature() -> None:
