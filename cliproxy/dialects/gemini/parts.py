@@ -122,16 +122,24 @@ def decode_part(node: JsonObject) -> Part:
     return Text(text(node, "text"), signature=signature, extras=extras)
 
 
+_CALL_IDS: Final = ("id", "call_id", "callId")
+"""Spellings of a call's id that clients use; the first is the vendor's."""
+
+
+def _call_id(data: JsonObject) -> str:
+    return next((value for name in _CALL_IDS if (value := text(data, name))), "")
+
+
 def _read_call(node: JsonObject, data: JsonObject) -> ToolCall:
     given = data.get("args")
     arguments = given if isinstance(given, str) else dumps_text({} if given is None else given)
     return ToolCall(
-        text(data, "id") or text(data, "call_id"),
+        _call_id(data),
         text(data, "name"),
         arguments,
         signature=_signature(node),
         extras=_extras(
-            node, "functionCall", "thoughtSignature", inner=_rest(data, "id", "call_id", "name", "args")
+            node, "functionCall", "thoughtSignature", inner=_rest(data, *_CALL_IDS, "name", "args")
         ),
     )
 
@@ -143,10 +151,8 @@ def _read_result(node: JsonObject, data: JsonObject) -> ToolResult:
     if media:
         said: list[Part] = list(parts) if value is None else [Text(dumps_text(value))]
         parts, value = [*said, *media], None
-    kept = _extras(node, "functionResponse", "thoughtSignature", inner=_rest(data, "id", "call_id", "name"))
-    return ToolResult(
-        text(data, "id") or text(data, "call_id"), parts, value, text(data, "name"), is_error, extras=kept
-    )
+    kept = _extras(node, "functionResponse", "thoughtSignature", inner=_rest(data, *_CALL_IDS, "name"))
+    return ToolResult(_call_id(data), parts, value, text(data, "name"), is_error, extras=kept)
 
 
 def _understand(response: JsonValue) -> tuple[list[Part], JsonValue, bool | None]:
