@@ -3,12 +3,16 @@
 Contract: OpenAI API reference, "The chat completion object": ``finish_reason`` is one of ``stop``,
 ``length``, ``tool_calls``, ``content_filter`` and the older ``function_call``; ``prompt_tokens`` includes
 cached tokens, ``completion_tokens`` includes reasoning. Compatible servers use further words, and some of
-them do not count reasoning as part of the completion, which their totals betray.
+them do not count reasoning as part of the completion, which their totals betray. What is a part of the counts
+(tokens of sound, of accepted predictions) or stands beside them (a price, durations) is kept for clients of
+this dialect.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
+from cliproxy.dialects.openai_chat.names import as_extras, own
+from cliproxy.ir.collect import grow
 from cliproxy.ir.response import Ending, FinishReason, Usage
 from cliproxy.wire.jsontext import JsonObject, child, integer
 
@@ -66,6 +70,17 @@ def encode_reason(ending: Ending, *, has_calls: bool, has_refusal: bool = False)
 
 # --- usage ---
 
+_INSIDE: Final = "prompt_tokens_details"
+_OUTSIDE: Final = "completion_tokens_details"
+_WRITTEN: Final = ("cached_creation_tokens", "cache_write_tokens", "cache_creation_tokens")
+_COUNTS: Final = frozenset(
+    {
+        *("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens"),
+        *(_INSIDE, _OUTSIDE, "input_tokens_details", "output_tokens_details"),
+    }
+)
+_PARTS: Final = frozenset({"cached_tokens", "reasoning_tokens", *_WRITTEN})
+
 
 def _first(obj: JsonObject, *keys: str) -> int | None:
     """Return the first of some counts that is there; a negative one is not a count."""
@@ -83,12 +98,12 @@ def decode_usage(usage: JsonObject) -> Usage | None:
     total = _first(usage, "total_tokens")
     if prompt is None and completion is None:
         return Usage(reported_total=total) if total else None
-    inside = child(usage, "prompt_tokens_details") or child(usage, "input_tokens_details")
-    outside = child(usage, "completion_tokens_details") or child(usage, "output_tokens_details")
+    inside = child(usage, _INSIDE) or child(usage, "input_tokens_details")
+    outside = child(usage, _OUTSIDE) or child(usage, "output_tokens_details")
     read = _first(inside, "cached_tokens")
     if read is None:
         read = _first(usage, "prompt_cache_hit_tokens", "cached_tokens")
-    write = _first(inside, "cached_creation_tokens", "cache_write_tokens", "cache_creation_tokens")
+    write = _first(inside, *_WRITTEN)
     reasoning = _first(outside, "reasoning_tokens")
     if reasoning is None:
         reasoning = _first(usage, "reasoning_tokens")
@@ -99,7 +114,17 @@ def decode_usage(usage: JsonObject) -> Usage | None:
         output=_spoken(completion, reasoning, prompt, total),
         reasoning=reasoning,
         reported_total=total,
+        extras=as_extras(_details(usage)),
     )
+
+
+def _details(usage: JsonObject) -> JsonObject:
+    """Return what is not modelled of the counts."""
+    more = {key: value for key, value in usage.items() if key not in _COUNTS}
+    for key in (_INSIDE, _OUTSIDE):
+        if kept := {name: count for name, count in child(usage, key).items() if name not in _PARTS}:
+            more[key] = kept
+    return more
 
 
 def _spoken(
@@ -132,7 +157,8 @@ def encode_usage(usage: Usage) -> JsonObject:
     if usage.cache_write is not None:
         inside["cached_creation_tokens"] = usage.cache_write
     if inside:
-        written["prompt_tokens_details"] = inside
+        written[_INSIDE] = inside
     if usage.reasoning is not None:
-        written["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning}
+        written[_OUTSIDE] = {"reasoning_tokens": usage.reasoning}
+    grow(written, own(usage.extras))
     return written

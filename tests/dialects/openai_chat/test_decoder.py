@@ -35,35 +35,13 @@ from cliproxy.ir.request import Family, Opaque
 from cliproxy.ir.response import Ending, FinishReason, Usage
 from cliproxy.wire.sse import Frame
 from support import ir_strategies
+from support.chat_wire import call, chunk
 from support.factories import make_context
 from support.frames import collect, cuts_of, decode, decode_cut, encode, json_frames, one_byte_cuts, parse
 
 DONE = b"[DONE]"
 STOPPED = Finish(Ending(FinishReason.STOP, "stop"))
 STARTED = Start("c1", "m", 5)
-
-
-def chunk(delta: dict | None = None, finish_reason: str | None = None, **members: object) -> dict:
-    choice = {"index": 0, "delta": delta or {}, "finish_reason": finish_reason}
-    return {
-        "id": "c1",
-        "object": "chat.completion.chunk",
-        "created": 5,
-        "model": "m",
-        "choices": [choice],
-        **members,
-    }
-
-
-def call(index: int | None = 0, arguments: object = None, **members: object) -> dict:
-    """A delta of one call."""
-    function = {key: members.pop(key) for key in ("name",) if key in members}
-    if arguments is not None:
-        function["arguments"] = arguments
-    entry = {**members, "function": function}
-    if index is not None:
-        entry["index"] = index
-    return {"tool_calls": [entry]}
 
 
 def events_of(*values: object, ends: bool = True) -> list[Event]:
@@ -207,6 +185,22 @@ CALL_STREAMS = {
         [("call_000000000000000000000001", "f", "{}")],
     ),
     "nothing but an index": ([call(0)], []),
+    "an index for a second call, without ids": (
+        [call(name="f", arguments='{"a":'), call(arguments="1}"), call(name="f", arguments="{}")],
+        [("call_000000000000000000000001", "f", '{"a":1}'), ("call_000000000000000000000002", "f", "{}")],
+    ),
+    "name again while the arguments go on": (
+        [call(id="a", name="f", arguments='{"a":'), call(name="f", arguments="1}"), call(name="f")],
+        [("a", "f", '{"a":1}')],
+    ),
+    "the whole call again at the end": (
+        [call(id="a", name="f"), call(arguments='{"a":1}'), call(id="a", name="f", arguments='{"a":1}')],
+        [("a", "f", '{"a":1}')],
+    ),
+    "id after everything else": (
+        [call(name="f", arguments="{}"), call(id="a")],
+        [("a", "f", "{}")],
+    ),
 }
 
 
@@ -253,6 +247,21 @@ def test_image():
 def test_image_among_the_parts_of_content():
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
     assert ImageDone(0, "image/png", "AA==") in inner({"content": [image]})
+
+
+def test_sound_is_told_in_its_pieces():
+    """Its id comes in every piece or in the first; told twice it would be joined like the rest."""
+    deltas = [{"audio": {"id": "a", "data": "AA"}}, {"audio": {"id": "a", "data": "AA", "transcript": "la"}}]
+    events = inner(*deltas, {"audio": {"expires_at": 5}})
+    assert events == [
+        BlockStart(0, BlockKind.OPAQUE),
+        OpaqueBlock(0, Opaque("openai", "audio", {"id": "a", "data": "AA"})),
+        OpaqueBlock(0, Opaque("openai", "audio", {"data": "AA", "transcript": "la"})),
+        OpaqueBlock(0, Opaque("openai", "audio", {"expires_at": 5})),
+        BlockStop(0),
+    ]
+    [whole] = collect([STARTED, *events]).choices[0].parts
+    assert whole.raw == {"id": "a", "data": "AAAA", "transcript": "la", "expires_at": 5}
 
 
 def test_citations_belong_to_open_text():
@@ -304,6 +313,35 @@ def test_usage_in_every_chunk_is_told_when_it_changes():
     assert told == [1, 2]
 
 
+def test_usage_inside_a_choice():
+    value = chunk({}, "stop")
+    value["choices"][0]["usage"] = {"prompt_tokens": 1, "completion_tokens": 2}
+    assert UsageUpdate(Usage(fresh_input=1, output=2)) in events_of(value)
+
+
+def test_usage_before_everything_else_does_not_precede_the_start():
+    usage = {"prompt_tokens": 1, "completion_tokens": 2}
+    assert events_of(chunk(choices=[], usage=usage))[:2] == [
+        STARTED,
+        UsageUpdate(Usage(fresh_input=1, output=2)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["length", "stop"], FinishReason.LENGTH),
+        (["stop", "length"], FinishReason.LENGTH),
+        (["length", "tool_calls"], FinishReason.LENGTH),
+        (["content_filter", "length"], FinishReason.CONTENT_FILTER),
+        (["stop", "stop"], FinishReason.STOP),
+    ],
+)
+def test_of_several_finish_reasons_the_most_telling_one_counts(words, reason):
+    events = events_of(chunk({"content": "a"}), *(chunk({}, word) for word in words))
+    assert [event.ending.reason for event in events if isinstance(event, Finish)] == [reason]
+
+
 def test_several_choices():
     value = chunk()
     value["choices"] = [{"index": 1, "delta": {"content": "b"}}, {"index": 0, "delta": {"content": "a"}}]
@@ -326,6 +364,14 @@ def test_last_chunk_with_a_whole_message():
     assert collect(events_of(whole("all"))).choices[0].parts[0].text == "all"
     said = collect(events_of(chunk({"content": "all"}), whole("all"))).choices[0].parts
     assert [part.text for part in said] == ["all"]
+
+
+def test_members_of_a_call_that_nobody_models():
+    value = call(id="a", name="f", arguments="{}")
+    value["tool_calls"][0]["provider"] = {"x": 1}
+    assert BlockStart(
+        0, BlockKind.TOOL_CALL, 0, "a", "f", extras={"openai": {"provider": {"x": 1}}}
+    ) in inner(value)
 
 
 ERRORS = {

@@ -9,6 +9,7 @@ from cliproxy.dialects.openai_chat.outcome import (
     encode_reason,
     encode_usage,
     is_known,
+    weight,
 )
 from cliproxy.ir.response import Ending, FinishReason, Usage
 from support import ir_strategies
@@ -92,7 +93,7 @@ USAGES = {
     ),
     "cache hits at the top": (
         {"prompt_tokens": 10, "completion_tokens": 5, "prompt_cache_hit_tokens": 4, "reasoning_tokens": 1},
-        Usage(6, 4, None, 4, 1, None),
+        Usage(6, 4, None, 4, 1, None, {"openai": {"prompt_cache_hit_tokens": 4, "reasoning_tokens": 1}}),
     ),
     "reasoning counted apart": (
         {
@@ -142,6 +143,21 @@ def test_counts_are_conserved(usage):
     )
 
 
+def test_what_else_a_server_counts_is_written_as_it_came():
+    wire = {
+        "prompt_tokens": 10,
+        "completion_tokens": 5,
+        "total_tokens": 15,
+        "prompt_tokens_details": {"cached_tokens": 4, "audio_tokens": 3},
+        "completion_tokens_details": {"reasoning_tokens": 2, "accepted_prediction_tokens": 1},
+        "cost": 0.25,
+    }
+    usage = decode_usage(wire)
+    assert (usage.fresh_input, usage.output, usage.reasoning) == (6, 3, 2)
+    assert encode_usage(usage) == wire
+    assert usage.extras["openai"]["prompt_tokens_details"] == {"audio_tokens": 3}
+
+
 def test_details_are_written_only_where_known():
     assert encode_usage(Usage(fresh_input=1, output=2)) == {
         "prompt_tokens": 1,
@@ -161,3 +177,10 @@ def test_claude_counts_in_chat_words():
 def test_unknown_usage():
     assert not is_known(Usage())
     assert is_known(Usage(output=0))
+
+
+def test_more_telling_reasons_weigh_more():
+    """A truncated answer stays one, whatever follows; calls were more than a stop."""
+    assert (
+        weight("eos") == weight("stop") < weight("tool_calls") < weight("length") == weight("content_filter")
+    )
