@@ -33,9 +33,9 @@ __all__ = ["DIALECT"]
 REFUSED: Final = (
     *("max_output_tokens", "max_completion_tokens", "max_tokens", "temperature", "top_p", "truncation"),
     *("context_management", "user", "previous_response_id", "prompt_cache_retention", "safety_identifier"),
-    *("prompt_cache_options", "generate"),
+    *("prompt_cache_options", "generate", "metadata", "background", "conversation", "stop", "stop_sequences"),
 )
-"""Members the backend answers with an error."""
+"""Members the backend answers with an error, some of them because it keeps nothing."""
 
 _PRIORITY: Final = frozenset({"priority", "fast"})
 """Two words of the public API for one tier, of which the backend knows the first."""
@@ -55,11 +55,18 @@ def encode_request(request: IRRequest, ctx: ExchangeContext) -> JsonObject:
     body["include"] = [ENCRYPTED_REASONING]
     body["parallel_tool_calls"] = request.parallel_tool_calls is not False
     body.setdefault("instructions", "")
-    body["input"] = [_item(item) for item in items(body, "input")]
+    body["input"] = [_item(item) for item in items(body, "input") if not _is_reference(item, ctx)]
     _settle_tier(body)
     _settle_stream_options(body)
     _settle_web_search(body)
     return body
+
+
+def _is_reference(item: JsonValue, ctx: ExchangeContext) -> bool:
+    if not (isinstance(item, dict) and text(item, "type") == "item_reference"):
+        return False
+    ctx.note("a reference to a stored item was dropped: the upstream stores none")
+    return True
 
 
 def _item(item: JsonValue) -> JsonValue:

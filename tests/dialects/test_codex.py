@@ -73,6 +73,11 @@ def test_what_the_backend_refuses_is_left_out():
         "context_management": [],
         "prompt_cache_options": {},
         "max_tokens": 3,
+        "metadata": {"k": "v"},
+        "conversation": "conv_1",
+        "background": True,
+        "stop": ["x"],
+        "stop_sequences": ["x"],
         "store": True,
         "include": ["message.output_text.logprobs"],
     }
@@ -86,6 +91,14 @@ def test_what_the_backend_refuses_is_left_out():
 )
 def test_only_the_priority_tier_is_known(said, sent_tier):
     assert sent("openai-response", {"input": "hi", "service_tier": said}).get("service_tier") == sent_tier
+
+
+def test_references_to_stored_items_are_dropped():
+    """The backend stores nothing that could be meant."""
+    ctx = context("openai-response")
+    items = [{"type": "item_reference", "id": "msg_1"}, {"role": "user", "content": "hi"}]
+    assert sent("openai-response", {"input": items}, ctx)["input"] == [message("user", "hi")]
+    assert any("reference" in note for note in ctx.notes)
 
 
 def test_facts_about_the_client_reach_the_backend():

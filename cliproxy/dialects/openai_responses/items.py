@@ -6,6 +6,7 @@ in which messages, calls, their outputs and reasoning stand side by side; the hu
 * calls join the assistant message before them; outputs that follow each other share one user message;
 * reasoning waits for the assistant item behind it, whose thinking it is;
 * instructions at the head of the list are the system text, later ones keep their place;
+* a generated image is an image the assistant showed;
 * items that only this wire knows (server tools, compactions, …) pass through it whole, as opaque parts.
 
 Going back, a turn is written part by part, so that the order of the items is what it was. Everything a client
@@ -33,9 +34,13 @@ from cliproxy.dialects.openai_responses.names import (
 from cliproxy.dialects.openai_responses.tools import ADDITIONAL, decode_tools
 from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
+from cliproxy.ir.media import mime_of_image_format
 from cliproxy.ir.request import (
     CallKind,
+    Essential,
     Family,
+    Image,
+    Inline,
     IRRequest,
     Message,
     Opaque,
@@ -52,10 +57,11 @@ from cliproxy.ir.request import (
     ToolResult,
 )
 from cliproxy.ir.signatures import Anchor, Replay, read_anchored, replay
-from cliproxy.wire.jsontext import JsonError, JsonObject, JsonValue, dumps_text, loads, objects, text
+from cliproxy.wire.jsontext import JsonError, JsonObject, JsonValue, child, dumps_text, loads, objects, text
 
 ITEM: Final = "item"
-"""In the extras of a system text: what was said about the message whose first part it is."""
+"""In the extras of a system text: what was said about the message whose first part it is; in those of an
+image the assistant showed: the whole item."""
 JOINED: Final = "joined"
 """In the extras of a system text: it belongs to the same message as the one before."""
 INSTRUCTIONS: Final = "instructions"
@@ -65,6 +71,11 @@ _SYSTEM_ROLES: Final[Mapping[str, SystemKind]] = {"system": "system", "developer
 _SAID_BY_ASSISTANT: Final = frozenset({"output_text", "refusal"})
 _CLIENT_SIDE: Final = ("_output", "mcp_approval_response", "compaction_trigger")
 """How the types of opaque items end that the client, not the model, contributed."""
+_ESSENTIAL: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("compaction", "compaction_summary", "context_compaction"), "a compacted conversation"),
+    "compaction_trigger": "the wish to have the conversation compacted",
+}
+"""Item types that a target must understand, in words."""
 
 
 # --- reading ----------------------------------------------------------------------------------------------
@@ -78,6 +89,7 @@ class InputReader:
     system: list[SystemText] = field(factory=list, init=False)
     messages: list[Message] = field(factory=list, init=False)
     tools: list[Tool] = field(factory=list, init=False)
+    essentials: list[Essential] = field(factory=list, init=False)
     _waiting: list[Part] = field(factory=list, init=False)
     """Reasoning whose turn has not come yet."""
     _next_signature: dict[Anchor, Signature] = field(factory=dict, init=False)
@@ -173,12 +185,16 @@ class InputReader:
     def _output(self, item: JsonObject) -> None:
         self._flush()
         kind = CallKind.CUSTOM if item_type(item) == "custom_tool_call_output" else CallKind.FUNCTION
+        output = item.get("output")
+        more = rest(item, "type", "call_id", "output", "id")
+        if isinstance(output, list) and _as_list(output) is None:
+            more["output"] = output  # other dialects hear its JSON text
         result = ToolResult(
             text(item, "call_id"),
-            self._output_parts(item.get("output")),
+            self._output_parts(output),
             kind=kind,
             item_id=text(item, "id"),
-            extras=as_extras(rest(item, "type", "call_id", "output", "id")),
+            extras=as_extras(more),
         )
         last = self.messages[-1] if self.messages else None
         if (
@@ -223,11 +239,19 @@ class InputReader:
             self.tools.append(tool)
         self._opaque(item)
 
-    def _reference(self, item: JsonObject) -> None:
-        self.ctx.note(f"a reference to a stored item was dropped ({item_type(item)})")
+    def _generated_image(self, item: JsonObject) -> None:
+        data = text(item, "result")
+        if not data:
+            self._opaque(item)
+            return
+        source = Inline(mime_of_image_format(text(item, "output_format")), data)
+        waiting = self._take_waiting()
+        self._turn("assistant").parts.extend([*waiting, Image(source, extras=as_extras({ITEM: item}))])
 
     def _opaque(self, item: JsonObject) -> None:
         kind = item_type(item)
+        if kind in _ESSENTIAL:
+            self.essentials.append(Essential(DIALECT_ID, _ESSENTIAL[kind], self._where))
         if kind.endswith(_CLIENT_SIDE) or kind == "additional_tools":
             self._flush()
             self.messages.append(Message("user", [Opaque(DIALECT_ID, kind, item)]))
@@ -244,7 +268,7 @@ _ITEM_READERS: Final[Mapping[str, Callable[[InputReader, JsonObject], None]]] = 
     "custom_tool_call_output": InputReader._output,
     "reasoning": InputReader._reasoning,
     "additional_tools": InputReader._additional_tools,
-    "item_reference": InputReader._reference,
+    "image_generation_call": InputReader._generated_image,
 }
 
 
@@ -312,6 +336,9 @@ class InputWriter:
     ctx: ExchangeContext
     items: list[JsonValue] = field(factory=list, init=False)
     _custom_calls: set[str] = field(factory=set, init=False)
+    _has_lost_reasoning: bool = field(default=False, init=False)
+    """Reasoning of this turn was left out. An upstream that knows the turn's other items by their ids would
+    insist on it."""
 
     def write(self, request: IRRequest) -> list[JsonValue]:
         """Write the conversation of a request."""
@@ -322,6 +349,7 @@ class InputWriter:
     def _message(self, message: Message) -> None:
         role = _wire_role(message)
         extras = dict(native_extras(message.extras))
+        self._has_lost_reasoning = False
         content: list[JsonValue] = []
         for part in message.parts:
             written = self._item(part)
@@ -338,7 +366,8 @@ class InputWriter:
     def _close(self, role: str, content: list[JsonValue], extras: JsonObject) -> None:
         """Write the message collected so far; what is known of it belongs to the first one written."""
         if content:
-            self.items.append(message_item(role, content, extras))
+            known = rest(extras, "id") if self._has_lost_reasoning else extras
+            self.items.append(message_item(role, content, known))
             extras.clear()
 
     def _item(self, part: Part) -> list[JsonObject] | None:
@@ -350,6 +379,8 @@ class InputWriter:
                 return [self._output(part)]
             case Thinking():
                 return list(self._reasoning(part))
+            case Image() if item := child(native_extras(part.extras), ITEM):
+                return [item]
             case Opaque() if part.dialect in NATIVE and not part.kind.startswith(CONTENT):
                 return [part.raw]
             case _:
@@ -362,7 +393,7 @@ class InputWriter:
             self._custom_calls.add(call.id)
         namespace, name = split_name(self.ctx.client_tool_name(call.name), call.namespace, self.ctx)
         item: JsonObject = {"type": kind, "call_id": call.id, "name": name if namespace else call.name}
-        if is_usable_id(kind, call.item_id):
+        if is_usable_id(kind, call.item_id) and not self._has_lost_reasoning:
             item["id"] = call.item_id
         if namespace:
             item["namespace"] = namespace
@@ -397,6 +428,7 @@ class InputWriter:
             decision is Replay.STRIP and not (native and part.text and part.item_id)
         ):
             self.ctx.note("reasoning of another model was left out")
+            self._has_lost_reasoning = True
             return
         shown = part.summary or ([part.text] if part.text else [])
         item: JsonObject = {"type": "reasoning", "summary": summary_parts(shown if native else [])}

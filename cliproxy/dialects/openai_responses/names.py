@@ -20,6 +20,7 @@ ID_PREFIXES: Final[Mapping[str, str]] = {
     "message": "msg_",
     "reasoning": "rs_",
     "function_call": "fc_",
+    "function_call_output": "fc",
     "custom_tool_call": "ctc_",
     "image_generation_call": "ig_",
 }

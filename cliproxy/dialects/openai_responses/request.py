@@ -5,7 +5,8 @@ Contract: the OpenAI API reference, "Create a model response". The conversation 
 the extras of the request and are written back for targets of this wire.
 
 The proxy keeps no conversations: ``previous_response_id``, ``conversation`` and item references mean
-something to the upstream that stored them and to nobody else.
+something to the upstream that stored them and to nobody else. A prompt template and a compacted conversation
+are kept there, too, but a request says nothing without them: other targets refuse it.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +21,14 @@ from cliproxy.dialects.openai_responses.items import (
     InputWriter,
     message_item,
 )
-from cliproxy.dialects.openai_responses.names import CLIENT_METADATA, NATIVE, as_extras, native_extras, rest
+from cliproxy.dialects.openai_responses.names import (
+    CLIENT_METADATA,
+    DIALECT_ID,
+    NATIVE,
+    as_extras,
+    native_extras,
+    rest,
+)
 from cliproxy.dialects.openai_responses.tools import (
     decode_tool_choice,
     decode_tools,
@@ -31,6 +39,7 @@ from cliproxy.dialects.openai_responses.tools import (
 from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.request import (
+    Essential,
     Family,
     IRRequest,
     Meta,
@@ -45,16 +54,20 @@ ENCRYPTED_REASONING: Final = "reasoning.encrypted_content"
 
 _READ: Final = (
     *("model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "reasoning", "text"),
-    *("max_output_tokens", "temperature", "top_p", "top_logprobs", "stop", "stop_sequences", "metadata"),
-    *("user", "service_tier", "prompt_cache_key", "stream", "type", "generate"),
+    *("max_output_tokens", "temperature", "top_p", "metadata", "user", "service_tier", "prompt_cache_key"),
+    *("stream", "type", "generate"),
 )
-"""Members the hub has a place for, and the wrapping of the websocket form."""
+"""Members the hub has a place for, and the wrapping of the websocket form. ``stop`` and ``stop_sequences``,
+which are not the vendor's, are read and kept as well: some servers know them."""
 _STATEFUL: Final = ("previous_response_id", "conversation", "background")
 _SUMMARIES: Final = frozenset({"auto", "concise", "detailed"})
 _TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast", "ultrafast"})
 _SAME_VENDOR: Final = NATIVE | {"openai"}
 """Clients whose metadata and user ids mean the same here."""
 _DEFAULT_FORMAT_NAME: Final = "answer"
+_SHORTEST_LIMIT: Final = 16
+"""The vendor refuses a smaller limit of the answer. Clients of other dialects use a limit of 1 to find out
+whether a model answers at all."""
 
 
 # --- reading ----------------------------------------------------------------------------------------------
@@ -72,6 +85,9 @@ def decode_request(body: JsonObject, ctx: ExchangeContext) -> IRRequest:
         reader.read(body["input"])
     elif not child(body, "prompt"):
         raise DialectError("`input` is missing", "input")
+    if child(body, "prompt"):
+        reader.essentials.append(Essential(DIALECT_ID, "a stored prompt template", "prompt"))
+    checked_integer(body, "top_logprobs")  # other dialects cannot tell what it asks for
     for key in _STATEFUL:
         if body.get(key):
             ctx.note(f"{key} is for the upstream that keeps the conversation")
@@ -87,6 +103,7 @@ def decode_request(body: JsonObject, ctx: ExchangeContext) -> IRRequest:
         reasoning=_reasoning(body),
         meta=_meta(body),
         stream=bool(flag(body, "stream")),
+        essentials=reader.essentials,
         extras=as_extras(_leftover(body)),
     )
 
@@ -113,7 +130,6 @@ def _sampling(body: JsonObject) -> Sampling:
         max_tokens=checked_integer(body, "max_output_tokens"),
         temperature=checked_number(body, "temperature"),
         top_p=checked_number(body, "top_p"),
-        top_logprobs=checked_integer(body, "top_logprobs"),
         stop=strings(body, "stop_sequences") or strings(body, "stop"),
     )
 
@@ -276,10 +292,15 @@ def _settings(request: IRRequest, ctx: ExchangeContext) -> JsonObject:
         "max_output_tokens": sampling.max_tokens,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
-        "top_logprobs": sampling.top_logprobs,
         "prompt_cache_key": meta.prompt_cache_key,
-        "service_tier": meta.service_tier if meta.service_tier in _TIERS else None,
+        "service_tier": meta.service_tier,
     }
+    if ctx.client_dialect in NATIVE:
+        return _given(settings | {"user": meta.user, "metadata": meta.metadata})
+    if sampling.max_tokens is not None:
+        settings["max_output_tokens"] = max(sampling.max_tokens, _SHORTEST_LIMIT)
+    if meta.service_tier not in _TIERS:
+        settings["service_tier"] = None
     if ctx.client_dialect in _SAME_VENDOR:
         settings |= {"user": meta.user, "metadata": meta.metadata}
     elif ctx.upstream_family is Family.GPT:
@@ -298,6 +319,7 @@ _UNSUPPORTED: Final[Mapping[str, Callable[[IRRequest], object]]] = {
     "n": lambda request: (request.sampling.n or 1) > 1,
     "presence_penalty": lambda request: request.sampling.presence_penalty is not None,
     "frequency_penalty": lambda request: request.sampling.frequency_penalty is not None,
+    "logprobs": lambda request: request.sampling.logprobs or request.sampling.top_logprobs is not None,
 }
 
 

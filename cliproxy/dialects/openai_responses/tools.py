@@ -30,9 +30,12 @@ WEB_SEARCH: Final = "web_search"
 _WEB_SEARCH_TYPES: Final = frozenset(
     {"web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11"}
 )
+_SEARCH_LIMITS: Final = frozenset({"max_uses", "blocked_domains"})
+"""What other dialects say about a web search and this one cannot."""
 ADDITIONAL: Final = "additional"
 """Marks, in extras, a tool declared by an item of the conversation: that item declares it again."""
-_DESCRIPTION: Final = "namespace_description"
+_NAMESPACE: Final = "namespace"
+"""In the extras of a tool: what was said about its namespace."""
 
 _MODES: Final[Mapping[str, Literal["auto", "none", "any"]]] = {
     "auto": "auto",
@@ -122,14 +125,14 @@ def _custom(entry: JsonObject, where: str) -> Tool:
 
 def _children(entry: JsonObject, where: str) -> list[Tool]:
     namespace = _name(entry, where)
-    description = text(entry, "description")
+    about = rest(entry, "type", "name", "tools")
     tools: list[Tool] = []
     for index, inner in enumerate(objects(entry, "tools")):
         place = f"{where}.tools[{index}]"
         tool = _custom(inner, place) if text(inner, "type") == "custom" else _function(inner, place)
         tool.namespace, tool.child_name = namespace, tool.name
         tool.name = flattened(namespace, tool.child_name)
-        tool.extras = as_extras({**native_extras(tool.extras), _DESCRIPTION: description})
+        tool.extras = as_extras({**native_extras(tool.extras), _NAMESPACE: about})
         tools.append(tool)
     return tools
 
@@ -209,10 +212,8 @@ def encode_tools(request: IRRequest, ctx: ExchangeContext) -> list[JsonValue]:
         else:
             inner: list[JsonValue] = [one]
             groups[tool.namespace] = inner
-            description = text(native_extras(tool.extras), _DESCRIPTION)
-            written.append(
-                {"type": "namespace", "name": tool.namespace, "description": description, "tools": inner}
-            )
+            about = child(native_extras(tool.extras), _NAMESPACE)
+            written.append({"type": "namespace", "name": tool.namespace, **about, "tools": inner})
     return written
 
 
@@ -226,7 +227,7 @@ def _encode_tool(tool: Tool, ctx: ExchangeContext) -> JsonObject | None:
                 written["format"] = tool.format
             return {**written, **_more(tool)}
         case ToolKind.WEB_SEARCH:
-            return tool.raw if tool.dialect in NATIVE and tool.raw else _encode_web_search(tool)
+            return tool.raw if tool.dialect in NATIVE and tool.raw else _encode_web_search(tool, ctx)
         case _:
             if tool.dialect in NATIVE and tool.raw:
                 return tool.raw
@@ -242,7 +243,7 @@ def _described(kind: str, tool: Tool) -> JsonObject:
 
 
 def _more(tool: Tool) -> JsonObject:
-    return rest(native_extras(tool.extras), _DESCRIPTION, ADDITIONAL)
+    return rest(native_extras(tool.extras), _NAMESPACE, ADDITIONAL)
 
 
 def _encode_function(tool: Tool, ctx: ExchangeContext) -> JsonObject:
@@ -256,9 +257,11 @@ def _encode_function(tool: Tool, ctx: ExchangeContext) -> JsonObject:
     return {**written, **_more(tool)}
 
 
-def _encode_web_search(tool: Tool) -> JsonObject:
+def _encode_web_search(tool: Tool, ctx: ExchangeContext) -> JsonObject:
     """Write another dialect's web search with what it says about domains and place."""
     raw = tool.raw or {}
+    for limit in _SEARCH_LIMITS & raw.keys():
+        ctx.note(f"{limit} of the web search has no counterpart in the Responses API")
     written: JsonObject = {"type": WEB_SEARCH}
     domains = strings(raw, "allowed_domains")
     if domains:

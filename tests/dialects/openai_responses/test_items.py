@@ -260,10 +260,42 @@ def test_additional_tools_are_declared_and_passed_on():
     assert written(*reader.messages) == [item]
 
 
-def test_references_to_stored_items_are_dropped_with_a_note():
-    ctx = native()
-    assert read([{"type": "item_reference", "id": "msg_1"}], ctx).messages == []
-    assert len(ctx.notes) == 1
+def test_references_go_to_the_upstream_that_stores_the_items():
+    item = {"type": "item_reference", "id": "msg_1"}
+    assert written(*read([user(), item]).messages) == [user(), item]
+
+
+@pytest.mark.parametrize(
+    "item", [{"type": "compaction", "encrypted_content": "x"}, {"type": "compaction_trigger"}]
+)
+def test_compaction_is_essential(item):
+    reader = read([user(), item])
+    (essential,) = reader.essentials
+    assert (essential.dialect, essential.where) == ("openai-response", "input[1]")
+    assert "compacted" in essential.what
+    assert written(*reader.messages) == [user(), item]
+
+
+def test_generated_image_is_an_image_and_goes_back_as_it_was():
+    item = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "AA==", "x": 1}
+    (_, message) = read([user(), {**item, "output_format": "webp"}]).messages
+    assert message.role == "assistant"
+    assert message.parts[0].source == Inline("image/webp", "AA==")
+    assert written(message) == [{**item, "output_format": "webp"}]
+
+
+def test_image_that_was_never_generated_passes_through():
+    item = {"type": "image_generation_call", "id": "ig_1", "status": "failed", "result": None}
+    assert written(*read([item]).messages) == [item]
+
+
+def test_output_with_parts_unknown_here_is_kept_for_this_wire_and_told_as_text_elsewhere():
+    said = [{"type": "input_text", "text": "a"}, {"type": "input_hologram", "data": 1}]
+    (_, message) = read([call(), output(said=said)]).messages
+    assert message.parts[0].parts == [
+        Text('[{"type":"input_text","text":"a"},{"type":"input_hologram","data":1}]')
+    ]
+    assert written(message) == [output(said=said)]
 
 
 @pytest.mark.parametrize(
@@ -398,6 +430,27 @@ def test_result_of_a_custom_call_is_a_custom_result():
 def test_only_reasoning_the_upstream_can_verify_goes_back(thinking, client, family, expected):
     ctx = make_context(client_dialect=client, upstream_family=family)
     assert written(Message("assistant", [thinking]), ctx=ctx) == expected
+
+
+def test_items_lose_their_ids_with_the_reasoning_they_came_from():
+    """The vendor refuses an item it has stored without the reasoning that belongs to it."""
+    items = [
+        user(),
+        reasoning("t", "claude#E", id="rs_1"),
+        {**assistant("a"), "id": "msg_1"},
+        call("c1", id="fc_1"),
+        output("c1"),
+        call("c2", id="fc_2"),
+        output("c2"),
+    ]
+    assert written(*read(items).messages) == [
+        user(),
+        assistant("a"),
+        call("c1"),
+        output("c1"),
+        call("c2", id="fc_2"),
+        output("c2"),
+    ]
 
 
 def test_parts_of_other_wires_are_dropped():

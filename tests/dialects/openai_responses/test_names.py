@@ -45,7 +45,9 @@ def test_undeclared_names_lose_the_prefix_of_their_namespace(name, namespace, ex
         ("message", "item_1", False),
         ("function_call", "fc_" + "x" * 61, True),
         ("function_call", "fc_" + "x" * 62, False),
-        ("function_call_output", "anything", True),
+        ("function_call_output", "fco_1", True),
+        ("function_call_output", "call_1", False),
+        ("web_search_call", "anything", True),
         ("reasoning", "", False),
     ],
 )

@@ -256,6 +256,7 @@ def test_state_of_the_upstream_is_noted():
 def test_stop_sequences_are_read():
     assert decoded(stop_sequences=["a"]).sampling.stop == ["a"]
     assert decoded(stop="b").sampling.stop == ["b"]
+    assert encode_request(decoded(stop="b"), native())["stop"] == "b", "kept for servers that know it"
 
 
 @pytest.mark.parametrize(
@@ -363,8 +364,39 @@ def test_user_and_metadata_stay_with_their_vendor(client, kept):
 
 
 def test_tiers_the_vendor_does_not_know_are_left_out():
-    assert encoded(meta=Meta(service_tier="standard_only")).get("service_tier") is None
-    assert encoded(meta=Meta(service_tier="priority"))["service_tier"] == "priority"
+    assert encoded(foreign(), meta=Meta(service_tier="standard_only")).get("service_tier") is None
+    assert encoded(foreign(), meta=Meta(service_tier="priority"))["service_tier"] == "priority"
+    assert encoded(meta=Meta(service_tier="a-new-one"))["service_tier"] == "a-new-one"
+
+
+def test_limit_the_vendor_finds_too_short_is_lengthened():
+    assert encoded(foreign(), sampling=Sampling(max_tokens=1))["max_output_tokens"] == 16
+    assert encoded(foreign(), sampling=Sampling(max_tokens=17))["max_output_tokens"] == 17
+    assert encoded(sampling=Sampling(max_tokens=1))["max_output_tokens"] == 1, "the client's own business"
+
+
+def test_log_probabilities_are_for_this_wire():
+    """Another dialect could ask for them, but not tell them."""
+    body = {"model": "m", "input": "i", "top_logprobs": 2, "include": ["message.output_text.logprobs"]}
+    ctx = native()
+    request = decode_request(body, ctx)
+    assert request.sampling == Sampling()
+    assert {key: encode_request(request, ctx)[key] for key in ("top_logprobs", "include")} == {
+        "top_logprobs": 2,
+        "include": ["message.output_text.logprobs"],
+    }
+    other = foreign("openai")
+    assert "top_logprobs" not in encoded(other, sampling=Sampling(logprobs=True, top_logprobs=2))
+    assert other.notes == ["logprobs has no counterpart in the Responses API"]
+
+
+def test_stored_prompt_is_essential():
+    ctx = native()
+    request = decode_request({"model": "m", "prompt": {"id": "pmpt_1"}}, ctx)
+    (essential,) = request.essentials
+    assert (essential.dialect, essential.where) == ("openai-response", "prompt")
+    assert encode_request(request, ctx)["prompt"] == {"id": "pmpt_1"}
+    assert decoded(input="i").essentials == []
 
 
 def test_settings_without_a_counterpart_are_noted():

@@ -70,6 +70,12 @@ def test_namespace_is_flattened_and_remembered():
     assert ctx.custom_tools == {"agents__tell"}
 
 
+def test_what_is_said_about_a_namespace_survives():
+    ctx = native()
+    space = {**NAMESPACE, "defer_loading": True}
+    assert written(decode_tools([space], ctx), ctx) == [space]
+
+
 def test_renamed_tools_keep_their_names_inside_a_namespace():
     """A pass may shorten the flattened name; upstreams of this wire see the tool in its namespace anyway."""
     ctx = native()
@@ -155,6 +161,15 @@ def test_strict_is_said_for_tools_of_other_dialects():
 )
 def test_web_search_of_other_dialects(tool, expected):
     assert written([tool], make_context()) == [expected]
+
+
+def test_limits_of_a_web_search_without_a_counterpart_are_noted():
+    ctx = make_context()
+    limits = {"max_uses": 3, "blocked_domains": ["a.b"]}
+    assert written([Tool(ToolKind.WEB_SEARCH, "web_search", raw=limits, dialect="claude")], ctx) == [
+        {"type": "web_search"}
+    ]
+    assert len(ctx.notes) == 2
 
 
 def test_server_tools_of_other_dialects_are_dropped_with_a_note():
