@@ -27,6 +27,7 @@ vocabulary every dialect maps to its own error words; no other place maps a stat
 This module imports nothing of ours.
 """
 
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from http import HTTPStatus
@@ -104,6 +105,9 @@ KIND_OF_STATUS: dict[int, Kind] = {
     529: Kind.OVERLOADED,
 }
 
+_CLASS_OF_ERRORS: Final = re.compile(r"[A-Z][A-Z0-9_]*|(?!(?:internal_)?server_error\Z)[a-z_]+_error")
+"""Anthropic's words and OpenAI's types; Google's words. OpenAI has two codes that look like a type."""
+
 
 def kind_of_status(status: int) -> Kind:
     """Return the kind an HTTP status of an upstream stands for when its body says nothing better."""
@@ -112,6 +116,16 @@ def kind_of_status(status: int) -> Kind:
         return known
     is_client_fault = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
     return Kind.INVALID_REQUEST if is_client_fault else Kind.UPSTREAM
+
+
+def telling_code(code: str | None) -> str | None:
+    """Return the code of an error unless it only names a class of errors, such as ``rate_limit_error``.
+
+    Upstreams without codes are read with their word for the class in its place, which records are to show.
+    For clients of the dialects that have codes it is no code, and the word of another vendor: what the class
+    is called there follows from the kind.
+    """
+    return None if code is None or _CLASS_OF_ERRORS.fullmatch(code) else code
 
 
 @frozen

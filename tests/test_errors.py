@@ -17,6 +17,7 @@ from cliproxy.errors import (
     Unauthorized,
     UpstreamError,
     kind_of_status,
+    telling_code,
 )
 
 
@@ -33,6 +34,18 @@ from cliproxy.errors import (
 )
 def test_every_status_has_a_kind(status: int, kind: str) -> None:
     assert kind_of_status(status) == kind
+
+
+@pytest.mark.parametrize(
+    "code", ["model_not_found", "server_error", "internal_server_error", "429", "slow_down"]
+)
+def test_a_code_is_a_code(code: str) -> None:
+    assert telling_code(code) == code
+
+
+@pytest.mark.parametrize("code", [None, "rate_limit_error", "overloaded_error", "RESOURCE_EXHAUSTED"])
+def test_a_class_of_errors_is_no_code(code: str | None) -> None:
+    assert telling_code(code) is None
 
 
 @pytest.mark.parametrize(

@@ -59,12 +59,12 @@ from attrs import define, evolve, field, frozen
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.catalog.static import find, thinking_from
 from cliproxy.dialects import by_id
-from cliproxy.dialects.base import ClientRequest, Framing
+from cliproxy.dialects.base import ClientRequest
 from cliproxy.errors import ProxyError
 from cliproxy.exchange.answer import answer_exchange, stream_exchange
 from cliproxy.ir.schema import fit_arguments, fit_output
 from cliproxy.ir.thinking import split_suffix
-from cliproxy.wire.jsontext import JsonError, JsonObject, JsonValue, dumps, loads, loads_object
+from cliproxy.wire.jsontext import Document, JsonError, JsonObject, JsonValue, dumps, loads, loads_object
 from cliproxy.wire.sse import Frame, make_frame
 from support import grammar_claude, grammar_gemini, grammar_openai, grammar_responses
 from support.exchange import SSE, Bottle, FakeContract, Reply, bottle, json_reply, request
@@ -319,8 +319,10 @@ def _info(vector: Vector) -> ModelInfo:
 async def _ask(vector: Vector, world: Bottle, body: JsonObject, *, streams: bool = False) -> bytes:
     """Run the exchange and return what the client reads. Raises the error of a refusal as itself."""
     name = (vector.model or MODELS[vector.upstream]) + vector.suffix
-    wanted = request(body if vector.client == "gemini" else {"model": name, **body}, vector.client)
-    wanted = evolve(wanted, model=name, stream=streams or wanted.stream, framing=Framing.SSE)
+    # Gemini's clients name the model in the address.
+    said = body if vector.client == "gemini" else {"model": name, **body}
+    wanted = evolve(request(body, vector.client), model=name, document=Document.parse(dumps(said)))
+    wanted = evolve(wanted, stream=streams or wanted.stream)
     if wanted.stream:
         return await _streamed(wanted, world)
     return (await answer_exchange(wanted, world.deps)).body

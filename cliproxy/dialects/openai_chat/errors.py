@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Final
 
 from cliproxy.dialects.openai_chat.names import DIALECT_ID
-from cliproxy.errors import LAST_STATUS, STATUS_OF_KIND, Kind, ProxyError, kind_of_status
+from cliproxy.errors import LAST_STATUS, STATUS_OF_KIND, Kind, ProxyError, kind_of_status, telling_code
 from cliproxy.ir.events import StreamError
 from cliproxy.wire.jsontext import (
     JsonError,
@@ -153,7 +153,7 @@ def encode_error(error: ProxyError) -> JsonObject:
         "message": error.message,
         "type": _TYPES.get(error.kind, "invalid_request_error"),
         "param": error.param,
-        "code": error.code or _CODES.get(error.kind),
+        "code": telling_code(error.code) or _CODES.get(error.kind),
     }
     return {"error": {**{key: _json(value) for key, value in error.detail.items()}, **written}}
 

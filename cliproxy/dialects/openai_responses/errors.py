@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from cliproxy.errors import Kind, ProxyError, kind_of_status
+from cliproxy.errors import Kind, ProxyError, kind_of_status, telling_code
 from cliproxy.ir.events import StreamError
 from cliproxy.wire.jsontext import JsonObject, child, integer, number, text
 
@@ -79,7 +79,7 @@ _UNITS: Final[Mapping[str, float]] = {"ms": 0.001, "m": 60.0, "minute": 60.0, "m
 
 def code_of(error: ProxyError) -> str | None:
     """Return the machine-readable code of an error."""
-    return error.code or _CODES.get(error.kind)
+    return telling_code(error.code) or _CODES.get(error.kind)
 
 
 def encode_error(error: ProxyError) -> JsonObject:
