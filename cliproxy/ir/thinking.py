@@ -493,7 +493,8 @@ def _visible(wish: Reasoning, case: _Case) -> bool | None:
         return wish.visible
     if wish.summary:
         return True
-    if case.source == case.target:
+    if case.source == case.target and not (wish.from_name and case.style == "gemini"):
+        # Who speaks the target's language can say so. A suffix cannot, and Gemini shows nothing unasked.
         return None
     return True if wish.from_name or case.source in _SHOWS_THOUGHTS_WHEN_ASKED else None
 

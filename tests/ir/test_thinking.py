@@ -397,6 +397,9 @@ def test_claude_behind_a_gemini_dialect_needs_room_too():
         ("claude", "codex", Reasoning(level="high", adaptive=True), (True, "auto")),
         ("gemini", "codex", Reasoning(budget=8192), (None, None)),
         ("gemini", "codex", Reasoning(level="high", from_name=True), (True, "auto")),
+        ("gemini", "gemini", Reasoning(budget=8192), (None, None)),
+        ("gemini", "gemini", Reasoning(budget=8192, from_name=True), (True, "auto")),
+        ("openai-response", "openai-response", Reasoning(level="high", from_name=True), (None, None)),
         ("claude", "codex", Reasoning(level="none"), (False, None)),
     ],
 )
