@@ -2,7 +2,8 @@
 
 Contract: OpenAI API reference, "Completions (legacy)". A prompt is a text to be continued, without roles,
 tools or reasoning. It is carried as a chat with one user message; of the answer only the text is told, in an
-object of its own kind (``text_completion``, for whole and streamed answers alike).
+object of its own kind (``text_completion``, for whole and streamed answers alike), and of its tokens how
+probable they were: this dialect has parallel lists where the chat has one object for each token.
 
 A request with a ``suffix`` is another thing: the model is to fill the gap between prompt and suffix. That is
 an action of its own, which only some upstreams have; it never becomes a chat, whose answer would not be what
@@ -12,6 +13,7 @@ The API allows several prompts in one request, and prompts made of token numbers
 """
 
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Final
 
 from attrs import define, field
@@ -23,18 +25,20 @@ from cliproxy.dialects.base import (
     Endpoint,
     Glimpse,
     PathFacts,
+    broken_event,
     checked_integer,
 )
 from cliproxy.dialects.openai_chat.answers import answer_head
 from cliproxy.dialects.openai_chat.endpoints import model_of
 from cliproxy.dialects.openai_chat.errors import decode_error, encode_error, error_in_stream
-from cliproxy.dialects.openai_chat.names import DONE
+from cliproxy.dialects.openai_chat.names import DONE, own
 from cliproxy.dialects.openai_chat.outcome import (
     decode_ending,
     decode_usage,
     encode_reason,
     encode_usage,
     is_known,
+    weight,
 )
 from cliproxy.dialects.openai_chat.reasoning import patch_reasoning
 from cliproxy.dialects.openai_chat.request import decode_request as decode_chat
@@ -48,6 +52,7 @@ from cliproxy.ir.events import (
     BlockStop,
     End,
     Event,
+    ExtrasUpdate,
     Finish,
     Start,
     StreamError,
@@ -75,6 +80,7 @@ from cliproxy.wire.sse import Frame, make_frame
 DIALECT_ID: Final = "completions"
 PATH: Final = "/v1/completions"
 OBJECT: Final = "text_completion"
+FINGERPRINT: Final = "system_fingerprint"
 EMPTY_PROMPT: Final = "Complete this:"
 """What is asked when nothing is."""
 
@@ -179,9 +185,13 @@ def encode_response(response: IRResponse, ctx: ExchangeContext) -> JsonObject:
     choices: list[JsonValue] = []
     for choice in response.choices:
         said = "".join(part.text for part in choice.parts if isinstance(part, Text | Refusal))
-        reason = encode_reason(choice.ending, has_calls=False, has_refusal=True)
-        choices.append(_choice(choice.index, _echo(ctx) + said, reason))
-    body = _head(Start(response.id, response.model, response.created), ctx) | {"choices": choices}
+        has_refusal = any(isinstance(part, Refusal) for part in choice.parts)
+        reason = encode_reason(choice.ending, has_calls=False, has_refusal=has_refusal)
+        echo = _echo(ctx)
+        tokens = _tokens_of(own(choice.extras))
+        choices.append(_choice(choice.index, echo + said, reason, _logprobs(tokens, len(echo))))
+    start = Start(response.id, response.model, response.created, extras=response.extras)
+    body = _head(start, ctx) | {"choices": choices}
     if is_known(response.usage):
         body["usage"] = encode_usage(response.usage)
     return body
@@ -190,11 +200,37 @@ def encode_response(response: IRResponse, ctx: ExchangeContext) -> JsonObject:
 def _head(start: Start, ctx: ExchangeContext) -> JsonObject:
     head = answer_head(start.id, start.model, start.created, ctx) | {"object": OBJECT}
     head["id"] = "cmpl-" + str(head["id"]).removeprefix("chatcmpl-").removeprefix("cmpl-")
+    if fingerprint := own(start.extras).get(FINGERPRINT):
+        head[FINGERPRINT] = fingerprint
     return head
 
 
-def _choice(index: int, said: str, reason: str | None) -> JsonObject:
-    return {"index": index, "text": said, "finish_reason": reason, "logprobs": None}
+def _choice(index: int, said: str, reason: str | None, logprobs: JsonObject | None = None) -> JsonObject:
+    return {"index": index, "text": said, "finish_reason": reason, "logprobs": logprobs}
+
+
+def _tokens_of(members: JsonObject) -> list[JsonObject]:
+    """Return the tokens a chat answer tells the probabilities of."""
+    told = child(members, "logprobs")
+    return [*objects(told, "content"), *objects(told, "refusal")]
+
+
+def _logprobs(tokens: list[JsonObject], offset: int) -> JsonObject | None:
+    """Write the probabilities of tokens, the first of which begins at ``offset`` of the text."""
+    if not tokens:
+        return None
+    said = [text(token, "token") for token in tokens]
+    starts = accumulate((len(piece) for piece in said[:-1]), initial=offset)
+    likely: list[JsonValue] = [
+        {text(other, "token"): number(other, "logprob") for other in objects(token, "top_logprobs")}
+        for token in tokens
+    ]
+    return {
+        "tokens": [*said],
+        "token_logprobs": [number(token, "logprob") for token in tokens],
+        "top_logprobs": likely if any(likely) else None,
+        "text_offset": [*starts],
+    }
 
 
 # --- streams ---
@@ -220,9 +256,10 @@ class CompletionStreamDecoder:
         try:
             chunk = loads_object(frame.data)
         except JsonError:
-            self._ctx.note("a frame of the stream is not JSON")
-            return []
-        if chunk.get("error"):
+            broken = broken_event(frame)
+            self._has_ended = broken is not None
+            return [broken] if broken is not None else []
+        if chunk.get("error") or (frame.event == b"error" and "choices" not in chunk):
             self._has_ended = True
             return [decode_error(0, chunk)]
         return list(self._chunk(chunk))
@@ -244,7 +281,7 @@ class CompletionStreamDecoder:
                     yield BlockStart(self._open[index], BlockKind.TEXT, index)
                 yield TextDelta(self._open[index], said)
             if reason := text(entry, "finish_reason"):
-                self._reasons[index] = reason
+                self._reasons[index] = max(self._reasons.get(index, reason), reason, key=weight)
         usage = decode_usage(child(chunk, "usage"))
         if usage is not None:
             yield UsageUpdate(usage)
@@ -271,10 +308,16 @@ class CompletionStreamEncoder:
     """Block of text → its choice."""
     _endings: dict[int, Ending] = field(factory=dict, init=False)
     """Every choice that was heard of."""
+    _refusals: set[int] = field(factory=set, init=False)
+    """Choices whose text is a refusal."""
+    _tokens: dict[int, list[JsonObject]] = field(factory=dict, init=False)
+    """Tokens whose probabilities belong to the next text of a choice."""
+    _offsets: dict[int, int] = field(factory=dict, init=False)
+    """Where in the text of a choice the next token begins."""
     _usage: Usage = field(factory=Usage, init=False)
     _is_over: bool = field(default=False, init=False)
 
-    def encode(self, event: Event) -> list[Frame]:
+    def encode(self, event: Event) -> list[Frame]:  # noqa: C901 - one flat match
         """Take one event."""
         if self._is_over:
             return []
@@ -286,6 +329,10 @@ class CompletionStreamEncoder:
                 self._usage = self._usage.merged(event.usage or Usage())
             case BlockStart() if event.kind in _TEXT_KINDS:
                 self._blocks[event.index] = event.choice
+                if event.kind is BlockKind.REFUSAL:
+                    self._refusals.add(event.choice)
+            case ExtrasUpdate(choice=int(choice)):
+                self._tokens.setdefault(choice, []).extend(_tokens_of(own(event.extras)))
             case UsageUpdate():
                 self._usage = self._usage.merged(event.usage)
             case Finish():
@@ -305,7 +352,12 @@ class CompletionStreamEncoder:
         self._is_over = True
         endings = self._endings or {0: Ending(FinishReason.STOP)}
         choices: list[JsonValue] = [
-            _choice(index, "", encode_reason(ending, has_calls=False, has_refusal=True))
+            _choice(
+                index,
+                "",
+                encode_reason(ending, has_calls=False, has_refusal=index in self._refusals),
+                self._likelihoods(index),
+            )
             for index, ending in sorted(endings.items())
         ]
         wants_chunk = self._ctx.include_usage
@@ -327,8 +379,17 @@ class CompletionStreamEncoder:
             return []
         if choice not in self._endings:
             self._endings[choice] = Ending(FinishReason.STOP)
-            said = _echo(self._ctx) + said
-        return [self._frame([_choice(choice, said, None)], {})]
+            echo = _echo(self._ctx)
+            self._offsets[choice] = len(echo)
+            said = echo + said
+        return [self._frame([_choice(choice, said, None, self._likelihoods(choice))], {})]
+
+    def _likelihoods(self, choice: int) -> JsonObject | None:
+        """Write the probabilities that have come since the last text."""
+        tokens = self._tokens.pop(choice, [])
+        offset = self._offsets.get(choice, 0)
+        self._offsets[choice] = offset + sum(len(text(token, "token")) for token in tokens)
+        return _logprobs(tokens, offset)
 
     def _frame(self, choices: list[JsonValue], more: JsonObject) -> Frame:
         self._head = self._head or _head(Start("", ""), self._ctx)

@@ -31,7 +31,7 @@ def test_a_count_is_a_whole_number(value: str | float) -> None:
     assert refused.value.param == "top_k"
 
 
-@pytest.mark.parametrize("dialect", ["openai", "openai-response", "claude", "gemini"])
+@pytest.mark.parametrize("dialect", ["openai", "completions", "openai-response", "claude", "gemini"])
 def test_a_frame_that_is_half_an_object_ends_the_answer_with_an_error(dialect: str) -> None:
     """Passing over it would lose a piece of the answer without a word."""
     decoder = by_id(dialect).stream_decoder(make_context())

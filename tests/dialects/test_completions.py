@@ -22,11 +22,13 @@ from cliproxy.dialects.completions import (
     read,
 )
 from cliproxy.errors import BadRequest, DialectError, Kind
+from cliproxy.ir.collect import to_events
 from cliproxy.ir.events import (
     BlockKind,
     BlockStart,
     BlockStop,
     End,
+    ExtrasUpdate,
     Finish,
     Ping,
     Start,
@@ -198,6 +200,75 @@ def test_refusal_is_told_as_text():
     assert written["choices"][0]["text"] == "no"
 
 
+def test_refusal_without_words_is_told_by_its_reason():
+    written = encode_response(answer(Choice([], Ending(FinishReason.REFUSAL))), make_context())
+    assert written["choices"][0]["finish_reason"] == "content_filter"
+    events = [Start("", "m"), Finish(Ending(FinishReason.REFUSAL)), End()]
+    frames = encode(CompletionStreamEncoder(make_context()), events)
+    assert json.loads(frames[0].data)["choices"][0]["finish_reason"] == "content_filter"
+    said = [BlockStart(0, BlockKind.REFUSAL), TextDelta(0, "no"), BlockStop(0)]
+    frames = encode(CompletionStreamEncoder(make_context()), [events[0], *said, *events[1:]])
+    assert json.loads(frames[-2].data)["choices"][0]["finish_reason"] == "stop"
+
+
+def token(text: str, logprob: float, **others: float) -> dict:
+    """A token as the chat dialect tells it."""
+    likely = [{"token": other, "logprob": value} for other, value in others.items()]
+    return {"token": text, "logprob": logprob, "bytes": None, "top_logprobs": likely}
+
+
+def of_tokens(*tokens: dict) -> dict:
+    return {"openai": {"logprobs": {"content": [*tokens], "refusal": None}}}
+
+
+def test_probabilities_of_tokens():
+    """One list for each fact, and where in the text each token begins."""
+    extras = of_tokens(token("Hel", -0.1, Hel=-0.1, J=-3), token("lo", -0.2, lo=-0.2))
+    ctx = make_context(original_body={"prompt": "p", "echo": True})
+    [choice] = encode_response(answer(Choice([Text("Hello")], Ending(FinishReason.STOP), 0, extras)), ctx)[
+        "choices"
+    ]
+    assert choice["logprobs"] == {
+        "tokens": ["Hel", "lo"],
+        "token_logprobs": [-0.1, -0.2],
+        "top_logprobs": [{"Hel": -0.1, "J": -3}, {"lo": -0.2}],
+        "text_offset": [1, 4],
+    }
+
+
+def test_probabilities_of_tokens_come_with_their_text():
+    events = [
+        Start("", "m"),
+        BlockStart(0, BlockKind.TEXT),
+        ExtrasUpdate(of_tokens(token("Hel", -0.1)), 0),
+        TextDelta(0, "Hel"),
+        ExtrasUpdate(of_tokens(token("l", -0.2), token("o", -0.3)), 0),
+        TextDelta(0, "lo"),
+        ExtrasUpdate(of_tokens(token("<end>", -0.4)), 0),
+        ExtrasUpdate({"openai": {"service_tier": "auto"}}),
+        BlockStop(0),
+        Finish(Ending(FinishReason.STOP)),
+        End(),
+    ]
+    frames = encode(CompletionStreamEncoder(make_context()), events)
+    told = [json.loads(frame.data)["choices"][0]["logprobs"] for frame in frames[:-1]]
+    assert [(entry["tokens"], entry["text_offset"], entry["top_logprobs"]) for entry in told] == [
+        (["Hel"], [0], None),
+        (["l", "o"], [3, 4], None),
+        (["<end>"], [5], None),
+    ]
+    whole = encode_response(collect(events), make_context())["choices"][0]["logprobs"]
+    assert whole["tokens"] == [piece for entry in told for piece in entry["tokens"]]
+    assert whole["text_offset"] == [place for entry in told for place in entry["text_offset"]]
+
+
+def test_fingerprint():
+    start = Start("", "m", extras={"openai": {"system_fingerprint": "fp", "service_tier": "auto"}})
+    [frame, _] = encode(CompletionStreamEncoder(make_context()), [start, End()])
+    assert json.loads(frame.data)["system_fingerprint"] == "fp"
+    assert "service_tier" not in json.loads(frame.data)
+
+
 def test_echo_begins_with_the_prompt():
     ctx = make_context(original_body={"prompt": "p", "echo": True})
     written = encode_response(answer(Choice([Text("a")], Ending(FinishReason.LENGTH))), ctx)
@@ -316,6 +387,51 @@ def test_ends_of_streams():
     assert isinstance(read_all(chunk("a"), {"error": {"message": "busy"}}, chunk("b"))[-1], StreamError)
     assert read_all(b"not json", b"[DONE]") == [Start("", ""), End()]
     assert CompletionStreamDecoder(make_context()).feed(make_frame(b"")) == []
+
+
+def test_of_several_finish_reasons_the_most_telling_one_counts():
+    values = [chunk("a"), chunk(finish_reason="length"), chunk(finish_reason="stop"), b"[DONE]"]
+    events = decode(CompletionStreamDecoder(make_context()), json_frames(values))
+    assert events[-2] == Finish(Ending(FinishReason.LENGTH, "length"))
+
+
+def test_error_frame_by_its_event_name():
+    [event] = CompletionStreamDecoder(make_context()).feed(make_frame(b'{"message":"busy"}', b"error"))
+    assert isinstance(event, StreamError)
+    assert event.message == "busy"
+
+
+@given(ir_strategies.events(failing=False, finished=True))
+def test_no_stream_grows_on_its_way_and_says_the_same(events):
+    once = encode(CompletionStreamEncoder(make_context()), events)
+    again = encode(
+        CompletionStreamEncoder(make_context()), decode(CompletionStreamDecoder(make_context()), once)
+    )
+    assert len(again) <= len(once)
+    assert check_text_stream(again) == check_text_stream(once)
+
+
+@given(ir_strategies.responses())
+def test_stream_and_whole_answer_decode_alike(response):
+    """A server that answers the same question in a stream and in one piece says the same."""
+    whole = decode_response(encode_response(response, make_context()), make_context())
+    frames = encode(CompletionStreamEncoder(make_context()), to_events(response))
+    streamed = collect(decode(CompletionStreamDecoder(make_context()), frames))
+    assert [(choice.index, choice.parts, choice.ending) for choice in streamed.choices] == [
+        (choice.index, choice.parts, choice.ending) for choice in whole.choices
+    ]
+    assert streamed.usage.total == whole.usage.total
+
+
+@given(ir_strategies.json_objects, ir_strategies.json_values)
+def test_any_answer_is_read_or_refused(members, value):
+    choice = {"text": value, "index": value, "finish_reason": value, "logprobs": value}
+    for body in (members, {"choices": value, "usage": value}, {**members, "choices": [choice, value]}):
+        inspect_response(body)
+        with contextlib.suppress(DialectError):
+            decode_response(body, make_context())
+        events = decode(CompletionStreamDecoder(make_context()), json_frames([body, b"[DONE]"]))
+        assert isinstance(events[-1], End | StreamError)
 
 
 # --- looking ---

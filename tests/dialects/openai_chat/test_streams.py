@@ -182,10 +182,7 @@ def native(value: dict) -> dict:
 def conversation() -> list[dict]:
     """An answer of the vendor's own making, with everything it may say."""
     link = {"type": "url_citation", "url_citation": {"url": "https://e.com"}}
-    logprobs = {
-        "content": [{"token": "b", "logprob": -0.5, "bytes": [98], "top_logprobs": []}],
-        "refusal": None,
-    }
+    token = {"token": "b", "logprob": -0.5, "bytes": [98], "top_logprobs": []}
     values = [
         chunk({"role": "assistant", "content": ""}),
         chunk({"reasoning_content": "a", "reasoning_details": [{"type": "reasoning.text", "text": "a"}]}),
