@@ -21,7 +21,8 @@ thinkingConfig      left out when a thought had to be        as asked
 ==================  =======================================  ==========================================
 
 For all models: declarations have ``parameters`` and structured answers a ``responseSchema``, media of a
-result stand inside it, every call has its id, and there are no safety settings.
+result stand inside it, every call has its id, and there are no safety settings. A request for nothing but a
+web search is another one: see :mod:`~cliproxy.dialects.antigravity.search`.
 """
 
 import hashlib
@@ -29,6 +30,7 @@ from typing import Final
 
 from attrs import evolve
 
+from cliproxy.dialects.antigravity.search import is_search, search_body
 from cliproxy.dialects.gemini.parts import CLIENTS
 from cliproxy.dialects.gemini.request import Style, encode_body
 from cliproxy.dialects.gemini.settings import CONFIG
@@ -64,6 +66,8 @@ _SIGN_BIT: Final = 1 << 63
 
 def encode_request(request: IRRequest, ctx: ExchangeContext) -> JsonObject:
     """Write a request with its envelope, which lacks the project."""
+    if is_search(ctx.original, ctx):
+        return _envelope(request.model, "web_search", f"agent-{_uuid(ctx)}", search_body(request, ctx))
     is_claude = ctx.upstream_family is Family.CLAUDE
     if is_claude:
         request = _thought_through(request, ctx)

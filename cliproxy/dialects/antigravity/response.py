@@ -5,6 +5,7 @@ Strict models are given required properties that a tool does not have (see the p
 the arguments of calls.
 """
 
+from cliproxy.dialects.antigravity.search import SearchStreamDecoder, is_search
 from cliproxy.dialects.gemini.decoder import Clean, GeminiStreamDecoder
 from cliproxy.dialects.gemini.response import decode_with
 from cliproxy.ir.context import ExchangeContext
@@ -13,8 +14,10 @@ from cliproxy.ir.schema import without_placeholders
 from cliproxy.wire.jsontext import JsonObject
 
 
-def stream_decoder(ctx: ExchangeContext) -> GeminiStreamDecoder:
+def stream_decoder(ctx: ExchangeContext) -> GeminiStreamDecoder | SearchStreamDecoder:
     """Return a decoder for one answer."""
+    if is_search(ctx.original, ctx):
+        return SearchStreamDecoder(ctx)
     return GeminiStreamDecoder(ctx, cleaner(ctx))
 
 

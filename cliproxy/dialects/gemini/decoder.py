@@ -105,9 +105,12 @@ def _as_they_are(_name: str, arguments: JsonObject) -> JsonObject:
 class GeminiStreamDecoder:
     """Decodes one answer. See the module's theory of operation."""
 
-    def __init__(self, ctx: ExchangeContext, clean: Clean = _as_they_are) -> None:
+    def __init__(
+        self, ctx: ExchangeContext, clean: Clean = _as_they_are, *, keeps_metadata: bool = False
+    ) -> None:
         self._ctx = ctx
         self._clean = clean
+        self._keeps_metadata = keeps_metadata or ctx.client_dialect in CLIENTS
         self._choices: dict[int, _Choice] = {}
         self._next_block = 0
         self._block_reason = ""
@@ -284,7 +287,7 @@ class GeminiStreamDecoder:
         block = choice.open
         if block is None or block.kind is not BlockKind.TEXT:
             self._ctx.note("citations without a text are not carried")
-        elif self._ctx.client_dialect in CLIENTS:
+        elif self._keeps_metadata:
             yield Annotation(block.index, {name: found}, DIALECT_ID)
         else:
             for page in pages_of(found):

@@ -5,7 +5,7 @@ as a stream of one chunk: what it says in one piece and what it says in many can
 """
 
 from collections.abc import Iterator
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from attrs import evolve
 
@@ -19,7 +19,7 @@ from cliproxy.dialects.gemini.spelling import camel
 from cliproxy.errors import DialectError
 from cliproxy.ir.collect import Collector
 from cliproxy.ir.context import ExchangeContext
-from cliproxy.ir.events import StreamError
+from cliproxy.ir.events import Event, StreamError
 from cliproxy.ir.request import (
     Audio,
     Document,
@@ -69,7 +69,15 @@ def decode_response(body: JsonObject, ctx: ExchangeContext) -> IRResponse:
     return decode_with(GeminiStreamDecoder(ctx), body)
 
 
-def decode_with(decoder: GeminiStreamDecoder, body: JsonObject) -> IRResponse:
+class WholeDecoder(Protocol):
+    """A stream decoder that takes a parsed answer as well."""
+
+    def read(self, value: JsonValue) -> list[Event]: ...
+
+    def finish(self) -> list[Event]: ...
+
+
+def decode_with(decoder: WholeDecoder, body: JsonObject) -> IRResponse:
     """Read a whole answer with a relative's decoder; see :func:`decode_response`."""
     collector = Collector()
     for event in (*decoder.read(body), *decoder.finish()):
