@@ -33,7 +33,7 @@ class ModelInfo:
     """``None``: nothing is known; the client's wish is passed on as it is."""
     refuses: frozenset[str] = frozenset()
     """Settings that the model answers with an error, by their names in
-    :class:`~cliproxy.ir.request.Sampling`."""
+    :class:`~cliproxy.ir.request.Sampling`, and what it is unable to do (see :mod:`cliproxy.ir.sampling`)."""
     input_modalities: tuple[str, ...] = ("text",)
     output_modalities: tuple[str, ...] = ("text",)
     demo: bool = False

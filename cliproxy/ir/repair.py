@@ -51,6 +51,7 @@ from cliproxy.ir.request import (
     ToolResult,
 )
 from cliproxy.ir.rules import TargetRules
+from cliproxy.ir.sampling import PREFILL
 from cliproxy.ir.toolnames import fit_tool_names
 
 Pass: TypeAlias = Callable[[IRRequest, TargetRules, ExchangeContext], IRRequest]
@@ -246,12 +247,18 @@ def end_with_user(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) 
     """Remove assistant messages from the end, where an answer must not be begun for the model."""
     messages = request.messages
     end = len(messages)
-    while rules.drops_prefill and end and messages[end - 1].role == "assistant":
+    while end and messages[end - 1].role == "assistant" and _may_not_end_with(messages[end - 1], rules, ctx):
         end -= 1
     if end == len(messages):
         return request
     ctx.note("an assistant message at the end was dropped")
     return evolve(request, messages=messages[:end])
+
+
+def _may_not_end_with(message: Message, rules: TargetRules, ctx: ExchangeContext) -> bool:
+    # A turn that paused in the middle of a server-side tool is sent back to be gone on with: no prefill.
+    is_paused = any(isinstance(part, Opaque) for part in message.parts)
+    return rules.drops_prefill or (PREFILL in ctx.upstream_refuses and not is_paused)
 
 
 def begin_with_user(request: IRRequest, rules: TargetRules, _ctx: ExchangeContext) -> IRRequest:

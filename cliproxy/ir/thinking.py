@@ -296,12 +296,9 @@ def apply_thinking(
         style=profile.style,
         is_same_family=bool(source) and _target(source).family == profile.family,
     )
-    amount = _read(wish)
+    amount = _read(wish) or _unasked(wish, case)
     if amount is None:
-        default = _DEFAULTS.get((source, target))
-        if default is None:
-            return request
-        amount = _level(default)
+        return request
     if amount.mode == "budget" and amount.budget < _DYNAMIC:
         case.refuse(f"budget {amount.budget} is not a number of tokens")
     amount = _translated(amount, case)
@@ -329,6 +326,16 @@ def is_understood(wish: Reasoning, support: ThinkingSupport | None, dialect: str
 
 def _form(wish: Reasoning) -> tuple[bool, bool]:
     return wish.adaptive, bool(wish.budget)
+
+
+def _unasked(wish: Reasoning, case: _Case) -> _Amount | None:
+    """Return how much to think for a client that did not say; ``None`` leaves it to the model."""
+    default = _DEFAULTS.get((case.source, case.target))
+    if default is not None:
+        return _level(default)
+    # A Claude model has no thoughts to show unless it is told to think; others always think.
+    wants_thoughts = wish.visible is True and case.style == "claude" and not case.is_same_family
+    return _ADAPTIVE if wants_thoughts and case.support is not None and case.support.adaptive else None
 
 
 def _translated(amount: _Amount, case: _Case) -> _Amount:
@@ -513,6 +520,9 @@ def _with_room(request: IRRequest, case: _Case, max_output: int | None) -> IRReq
         limit = max_output or CLAUDE_DEFAULT_MAX_TOKENS
         if max_output:
             request = evolve(request, sampling=evolve(request.sampling, max_tokens=max_output))
+    elif max_output and not case.is_same_family:
+        # The encoder keeps the answer of another vendor's client within what the model gives.
+        limit = min(limit, max_output)
     if reasoning.budget < limit:
         return request
     least = (case.support and case.support.min_budget) or CLAUDE_MIN_BUDGET

@@ -459,3 +459,20 @@ def test_choice_of_a_server_side_tool_needs_a_target_that_has_it(dialect, kept):
     )
     choice = normalise(request, SPEAKING, context()).tool_choice
     assert choice == (ToolChoice("tool", ["shell"]) if kept else None)
+
+
+def test_a_model_that_takes_no_prefill_gets_none() -> None:
+    ctx = context()
+    ctx.upstream_refuses = frozenset({"prefill"})
+    said = [Message("user", [Text("q")]), Message("assistant", [Text("a")])]
+    request = normalise(IRRequest(model="m", messages=said), REMINDED, ctx)
+    assert request.messages == said[:1]
+    assert ctx.notes == ["an assistant message at the end was dropped"]
+
+
+def test_a_paused_turn_is_no_prefill() -> None:
+    ctx = context()
+    ctx.upstream_refuses = frozenset({"prefill"})
+    rules = evolve(REMINDED, speaks=frozenset({"claude"}))
+    said = [Message("user", [Text("q")]), Message("assistant", [Opaque("claude", "server_tool_use", {})])]
+    assert normalise(IRRequest(model="m", messages=said), rules, ctx).messages == said

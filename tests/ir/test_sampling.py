@@ -1,8 +1,11 @@
 """Settings a model refuses."""
 
+import pytest
+
+from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
-from cliproxy.ir.request import IRRequest, Sampling
-from cliproxy.ir.sampling import without_refused
+from cliproxy.ir.request import IRRequest, OutputFormat, Sampling
+from cliproxy.ir.sampling import ABILITIES, OUTPUT, without_refused
 
 
 def context() -> ExchangeContext:
@@ -32,3 +35,16 @@ def test_the_limit_stays_for_the_encoder_to_rename():
     noted = context()
     assert without_refused(request, {"max_tokens"}, noted) is request
     assert noted.notes == []
+
+
+def test_what_is_no_setting_is_not_taken_out_of_the_settings():
+    request = IRRequest(model="m", messages=[], output=OutputFormat("json_object"))
+    assert without_refused(request, ABILITIES, context()) is request
+
+
+def test_a_form_that_the_model_cannot_keep_to_is_refused_by_the_clients_name_for_it():
+    request = IRRequest(model="m", messages=[], output=OutputFormat("json_schema", schema={}))
+    with pytest.raises(DialectError) as caught:
+        without_refused(request, {OUTPUT}, context())
+    assert caught.value.param == "output_config.format"
+    assert "m cannot" in caught.value.message

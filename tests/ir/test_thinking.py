@@ -420,6 +420,31 @@ def test_visibility_alone_is_left_alone():
     assert apply_thinking(request, MODELS["LV"], "codex", source="openai-response") is request
 
 
+def test_claude_must_think_to_have_thoughts_to_show():
+    """Codex asks for summaries and leaves the amount to models it does not know."""
+    shown = IRRequest(model="m", messages=[], reasoning=Reasoning(visible=True, summary="auto"))
+    thinks = apply_thinking(shown, MODELS["O46"], "claude", source="openai-response").reasoning
+    assert thinks == Reasoning(adaptive=True, visible=True, summary="auto")
+    for model in ("CB", "NT"):
+        left = apply_thinking(shown, MODELS[model], "claude", source="openai-response").reasoning
+        assert left is None or left == shown.reasoning
+    assert apply_thinking(shown, MODELS["O46"], "claude", source="claude") is shown
+    hidden = evolve(shown, reasoning=Reasoning(visible=False))
+    assert apply_thinking(hidden, MODELS["O46"], "claude", source="openai") is hidden
+
+
+def test_a_budget_stays_below_an_answer_cut_to_what_the_model_gives():
+    request = IRRequest(
+        model="m", messages=[], sampling=Sampling(max_tokens=64000), reasoning=Reasoning(budget=40000)
+    )
+    fitted = apply_thinking(request, MODELS["CB"], "claude", source="gemini", max_output=32000)
+    assert fitted.reasoning is not None
+    assert fitted.reasoning.budget == 31999
+    native = apply_thinking(request, MODELS["CB"], "claude", source="claude", max_output=32000)
+    assert native.reasoning is not None
+    assert native.reasoning.budget == 40000
+
+
 def test_record_without_anything_says_that_the_model_does_not_think():
     assert not ThinkingSupport().can_think
     assert ThinkingSupport(max_budget=24576).can_think
