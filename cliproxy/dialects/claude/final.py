@@ -151,11 +151,12 @@ def _blocks(holder: JsonObject, member: str) -> list[JsonValue]:
 
 @frozen
 class _Place:
-    """Where a mark stands: a tool, a system block, or a block of a message."""
+    """Where a mark stands: a tool, a system block, a block of a message, or a block inside a tool result."""
 
     section: str
     index: int
     block: int = 0
+    inner: int | None = None
 
 
 def _marks(body: JsonObject) -> dict[_Place, JsonObject]:
@@ -176,6 +177,10 @@ def _holders(body: JsonObject) -> Iterator[tuple[_Place, JsonObject]]:
         if isinstance(message, dict):
             for at, block in enumerate(items(message, "content")):
                 if isinstance(block, dict):
+                    # The marks inside a result come before the one on it.
+                    for inner, nested in enumerate(items(block, "content")):
+                        if isinstance(nested, dict):
+                            yield _Place("messages", index, at, inner), nested
                     yield _Place("messages", index, at), block
 
 
@@ -243,7 +248,7 @@ def _remarked(body: JsonObject, edits: Mapping[_Place, JsonObject | None]) -> Js
             assert isinstance(message, dict)
             blocks = contents.get(place.index) or [*_blocks(message, "content")]
             contents[place.index] = blocks
-            blocks[place.block] = _marked(blocks[place.block], control)
+            blocks[place.block] = _marked_at(blocks[place.block], place.inner, control)
         else:
             holders = copied[place.section]
             holders[place.index] = _marked(holders[place.index], control)
@@ -252,6 +257,14 @@ def _remarked(body: JsonObject, edits: Mapping[_Place, JsonObject | None]) -> Js
         assert isinstance(message, dict)
         copied["messages"][index] = {**message, "content": blocks}
     return {**body, **copied} if copied else body
+
+
+def _marked_at(block: JsonValue, inner: int | None, control: JsonObject | None) -> JsonValue:
+    if inner is None or not isinstance(block, dict):
+        return _marked(block, control)
+    content = [*items(block, "content")]
+    content[inner] = _marked(content[inner], control)
+    return {**block, "content": content}
 
 
 def _marked(holder: JsonValue, control: JsonObject | None) -> JsonValue:

@@ -9,7 +9,7 @@ nobody models go into the extras of their node, and both are written back toward
 """
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from attrs import evolve
@@ -39,6 +39,7 @@ from cliproxy.ir.signatures import Anchor, read, read_anchored
 from cliproxy.wire.jsontext import JsonObject, JsonValue, child, dumps_text, flag, items, objects, text
 
 ID: Final = "claude"
+SEARCHED: Final = "web_search_tool_result"
 RAW: Final = "raw"
 """Extras member with a whole wire object, where the part is only what other dialects understand of it."""
 
@@ -89,7 +90,9 @@ def read_content(content: JsonValue, role: Role, where: str, ctx: ExchangeContex
             continue
         if not isinstance(block, dict):
             raise DialectError(f"{where}.{number}: must be a content block", f"{where}.{number}")
-        if not _takes_along(block, parts, carried):
+        if role == "assistant" and text(block, "type") == SEARCHED:
+            parts.append(_read_search(block))
+        elif not _takes_along(block, parts, carried):
             parts.append(_with_carried(read_block(block, client_signature), carried))
     if role == "user" and any(isinstance(part, Thinking) for part in parts):
         ctx.note("thinking in a user message was ignored")
@@ -204,6 +207,18 @@ def _read_search_result(block: JsonObject) -> Part:
     return Text(shown, cache=cache_mark(block), extras={ID: {RAW: block}})
 
 
+def _read_search(block: JsonObject) -> Part:
+    """Read what a web search of the past found.
+
+    Other models learn of the pages as words of the assistant; what stood on them is encrypted.
+    """
+    found = [page for page in objects(block, "content") if text(page, "url")]
+    if not found:
+        return Opaque(ID, SEARCHED, block)
+    lines = [f"- {text(page, 'title') or 'page'}: {text(page, 'url')}" for page in found]
+    return Text("\n".join(("[web search results]", *lines)), extras={ID: {RAW: block}})
+
+
 def _read_tool_use(block: JsonObject) -> Part:
     extras = extras_of(block, "type", "id", "name", "input", "cache_control")
     return ToolCall(
@@ -225,22 +240,32 @@ def arguments_of(value: JsonValue) -> str:
 def _read_tool_result(block: JsonObject) -> Part:
     content = block.get("content")
     parts: list[Part] = []
+    value: JsonValue = None
     if isinstance(content, str):
         parts = [Text(content)] if content else []
+    elif isinstance(content, list):
+        parts = [*_read_inner(content)]
+    elif isinstance(content, dict) and text(content, "type"):
+        parts = [read_block(content, client_signature)]
     else:
-        for inner in items(block, "content"):
-            if isinstance(inner, str):
-                parts.append(Text(inner))
-            elif isinstance(inner, dict):
-                parts.append(read_block(inner, client_signature))
+        value = content
     extras = extras_of(block, "type", "tool_use_id", "content", "is_error", "cache_control")
     return ToolResult(
         text(block, "tool_use_id"),
         parts,
+        value,
         is_error=flag(block, "is_error"),
         cache=cache_mark(block),
         extras=extras,
     )
+
+
+def _read_inner(content: list[JsonValue]) -> Iterator[Part]:
+    for inner in content:
+        if isinstance(inner, str):
+            yield Text(inner)
+        elif isinstance(inner, dict):
+            yield read_block(inner, client_signature)
 
 
 _READERS: Final[Mapping[str, Callable[[JsonObject], Part]]] = {

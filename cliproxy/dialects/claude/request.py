@@ -44,6 +44,7 @@ from cliproxy.ir.request import (
     Image,
     IRRequest,
     Message,
+    Meta,
     Opaque,
     OutputFormat,
     Part,
@@ -64,6 +65,11 @@ from cliproxy.wire.jsontext import JsonObject, JsonValue, child, flag, items, nu
 
 UNREADABLE: Final = "[content that this model cannot read]"
 """What a user said of whose words and pictures nothing could be written."""
+PRIORITY: Final = "priority"
+"""The tier of other vendors that fast mode comes nearest to. It is not asked for on behalf of their clients:
+the mode has a price and a waiting list of its own, and who is not on it gets an error."""
+STANDARD: Final = "default"
+"""The tier of other vendors that is plain service and nothing else."""
 BILLING_PREFIX: Final = "x-anthropic-billing-header:"
 _ROLES: Final[dict[str, Role]] = {"user": "user", "assistant": "assistant", "system": "system"}
 _MODELLED: Final = (
@@ -110,6 +116,7 @@ def decode_request(body: JsonObject, ctx: ExchangeContext) -> IRRequest:
         sampling=_read_sampling(body),
         output=_read_output(body),
         reasoning=reasoning,
+        meta=Meta(service_tier=PRIORITY if text(body, "speed") == "fast" else None),
         stream=flag(body, "stream") is True,
         extras={ID: extras} if extras else {},
     )
@@ -156,7 +163,10 @@ def _read_system(body: JsonObject, ctx: ExchangeContext) -> tuple[list[SystemTex
         elif not isinstance(block, dict) or text(block, "type") != "text":
             ctx.note("a system block that is no text was dropped")
         elif text(block, "text").startswith(BILLING_PREFIX):
-            billing.append(block)
+            telemetry, _, instruction = text(block, "text").partition("\n")
+            billing.append({"type": "text", "text": telemetry} if instruction else block)
+            if instruction:
+                system.append(SystemText(instruction, cache=cache_mark(block)))
         elif text(block, "text"):
             extras = extras_of(block, "type", "text", "cache_control")
             system.append(SystemText(text(block, "text"), cache=cache_mark(block), extras=extras))
@@ -196,8 +206,8 @@ def _unread_settings(body: JsonObject, reasoning: Reasoning | None) -> Iterator[
     read = {"format"} if reasoning is None or not reasoning.adaptive else {"format", "effort"}
     output = {key: value for key, value in child(body, "output_config").items() if key not in read}
     yield "output_config", output
-    if reasoning is None:
-        yield "thinking", child(body, "thinking")
+    read_of_thinking = () if reasoning is None else ("type", "budget_tokens", "display")
+    yield "thinking", {k: v for k, v in child(body, "thinking").items() if k not in read_of_thinking}
 
 
 def may_pass(body: JsonObject, model: str) -> bool:
@@ -224,8 +234,7 @@ def encode_request(request: IRRequest, ctx: ExchangeContext) -> JsonObject:
     """Write a request for an upstream. Raises :class:`~cliproxy.errors.DialectError` if it says nothing."""
     body: JsonObject = {"model": request.model}
     body.update(own_extras(request.extras))
-    longest = min(ctx.upstream_output or CLAUDE_DEFAULT_MAX_TOKENS, CLAUDE_DEFAULT_MAX_TOKENS)
-    body["max_tokens"] = request.sampling.max_tokens or longest
+    body["max_tokens"] = _limit(request.sampling, ctx)
     system = [*items(body, "system"), *(_write_system(said) for said in request.system)]
     if system:
         body["system"] = system
@@ -240,6 +249,15 @@ def encode_request(request: IRRequest, ctx: ExchangeContext) -> JsonObject:
     if request.stream:
         body["stream"] = True
     return make_legal(body)
+
+
+def _limit(sampling: Sampling, ctx: ExchangeContext) -> int:
+    """Return the length of the answer. A client of another vendor cannot know the longest the model gives."""
+    longest = ctx.upstream_output
+    if not sampling.max_tokens:
+        return min(longest or CLAUDE_DEFAULT_MAX_TOKENS, CLAUDE_DEFAULT_MAX_TOKENS)
+    is_native = ctx.client_dialect == ID
+    return sampling.max_tokens if is_native or not longest else min(sampling.max_tokens, longest)
 
 
 def _write_system(said: SystemText) -> JsonObject:
@@ -343,7 +361,7 @@ def _add_sampling(body: JsonObject, sampling: Sampling, ctx: ExchangeContext) ->
     stop = [sequence for sequence in sampling.stop if sequence.strip()]
     if stop:
         body["stop_sequences"] = [*stop]
-    for name in ("seed", "presence_penalty", "frequency_penalty", "logprobs"):
+    for name in ("seed", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs"):
         if getattr(sampling, name) is not None:
             ctx.note(f"{name} was dropped")
     if (sampling.n or 1) > 1:
@@ -353,19 +371,36 @@ def _add_sampling(body: JsonObject, sampling: Sampling, ctx: ExchangeContext) ->
 def _add_settings(body: JsonObject, request: IRRequest, ctx: ExchangeContext) -> None:
     output = {**child(body, "output_config")}
     reasoning = request.reasoning
+    unread = child(body, "thinking")
     if reasoning is not None and asks_for_amount(reasoning):
-        body["thinking"] = write_thinking(reasoning)
+        body["thinking"] = {**({} if is_off(reasoning) else unread), **write_thinking(reasoning)}
         effort = effort_of(reasoning)
         if effort is not None:
             output["effort"] = effort
+    elif "type" not in unread:
+        body.pop("thinking", None)
     if request.output is not None and request.output.kind == "json_schema":
         output["format"] = {"type": "json_schema", "schema": request.output.schema or {}}
     elif request.output is not None and request.output.kind == "json_object":
         ctx.note("the output format json_object was dropped: there is none without a schema")
     if output:
         body["output_config"] = output
-    if request.meta.user is not None and "metadata" not in body:
-        body["metadata"] = {"user_id": request.meta.user}
+    _add_meta(body, request.meta, ctx)
+
+
+def _add_meta(body: JsonObject, meta: Meta, ctx: ExchangeContext) -> None:
+    if meta.user is not None and "metadata" not in body:
+        body["metadata"] = {"user_id": meta.user}
+    if meta.service_tier == STANDARD and "service_tier" not in body:
+        body["service_tier"] = "standard_only"
+    is_lost = {
+        "service_tier": meta.service_tier not in {None, "auto", STANDARD} and ctx.client_dialect != ID,
+        "verbosity": meta.verbosity is not None,
+        "an output other than text": bool(set(meta.modalities) - {"text"}),
+        "image_config": meta.image is not None,
+    }
+    for name in (name for name, lost in is_lost.items() if lost):
+        ctx.note(f"{name} was dropped")
 
 
 def _has_thoughtless_tool_loop(messages: list[JsonObject]) -> bool:

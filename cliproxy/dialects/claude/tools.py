@@ -17,7 +17,8 @@ from cliproxy.wire.jsontext import JsonObject, JsonValue, child, flag, objects, 
 
 WEB_SEARCH_TYPE: Final = "web_search_20250305"
 _OWN_TYPES: Final = frozenset({"", "custom"})
-_SEARCH_MEMBERS: Final = ("allowed_domains", "blocked_domains", "user_location", "max_uses")
+_DOMAINS: Final = ("allowed_domains", "blocked_domains")
+_PLACE: Final = ("city", "region", "country", "timezone")
 
 
 # --- reading ------------------------------------------------------------------------------------------------
@@ -113,11 +114,18 @@ def _write_tool(tool: Tool, schema: JsonObject) -> JsonObject:
 def _write_web_search(tool: Tool) -> JsonObject:
     """Write another dialect's web search; the names of its limits differ little."""
     wire = tool.raw or {}
-    limits: JsonObject = {member: wire[member] for member in _SEARCH_MEMBERS if wire.get(member)}
-    domains = strings(child(wire, "filters"), "allowed_domains")
-    if domains:
-        limits["allowed_domains"] = [*domains]
-    return with_cache({"type": WEB_SEARCH_TYPE, "name": "web_search", **limits}, tool.cache)
+    written: JsonObject = {"type": WEB_SEARCH_TYPE, "name": "web_search"}
+    filters = {**wire, **child(wire, "filters")}
+    domains = ((member, strings(filters, member)) for member in _DOMAINS)
+    # Only one of the two lists is taken.
+    for member, named in [(member, named) for member, named in domains if named][:1]:
+        written[member] = [*named]
+    location = child(wire, "user_location")
+    place = child(location, "approximate") or location
+    known: JsonObject = {member: text(place, member) for member in _PLACE if text(place, member)}
+    if known:
+        written["user_location"] = {"type": "approximate", **known}
+    return with_cache(written, tool.cache)
 
 
 def write_tool_choice(request: IRRequest) -> JsonObject | None:

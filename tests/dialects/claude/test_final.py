@@ -157,6 +157,29 @@ def test_marks_in_order_are_left_alone() -> None:
     assert keep_ttl_order(body) is body
 
 
+def result(*blocks: JsonValue, mark: JsonObject | None = None) -> JsonObject:
+    made: JsonObject = {"type": "tool_result", "tool_use_id": "t", "content": [*blocks]}
+    return {**made, "cache_control": mark} if mark else made
+
+
+def test_marks_inside_results_count_and_come_before_the_one_on_the_result() -> None:
+    body: JsonObject = {
+        "messages": [
+            user(result(text("a", SHORT), text("b", SHORT), mark=SHORT)),
+            user(result(text("c", SHORT), text("d")), text("e", SHORT)),
+        ]
+    }
+    assert limit_cache_marks(body) == {
+        "messages": [
+            user(result(text("a"), text("b", SHORT), mark=SHORT)),
+            user(result(text("c", SHORT), text("d")), text("e", SHORT)),
+        ]
+    }
+    late: JsonObject = {"messages": [user(result(text("a", SHORT), mark=LONG))]}
+    assert keep_ttl_order(late) == {"messages": [user(result(text("a", SHORT), mark=SHORT))]}
+    assert add_cache_marks(late) is late
+
+
 def test_unmarked_request_gets_the_three_marks_that_pay() -> None:
     body: JsonObject = {
         "tools": [tool("a"), tool("b"), {"name": "c", "defer_loading": True}],

@@ -255,6 +255,42 @@ def test_signature_for_text_does_not_stick_to_another_part() -> None:
     assert content(carried(Anchor.NEXT_TEXT), image) == [Image(Remote("https://x"))]
 
 
+@pytest.mark.parametrize(
+    ("answer", "parts"),
+    [
+        ({"type": "text", "text": "a"}, ToolResult("t", [Text("a")])),
+        ({"rows": 3}, ToolResult("t", value={"rows": 3})),
+        (7, ToolResult("t", value=7)),
+        (None, ToolResult("t")),
+    ],
+)
+def test_odd_answers_of_tools_are_not_lost(answer: JsonValue, parts: ToolResult) -> None:
+    assert read({"type": "tool_result", "tool_use_id": "t", "content": answer}) == parts
+
+
+FOUND: JsonObject = {
+    "type": "web_search_tool_result",
+    "tool_use_id": "srvtoolu_1",
+    "content": [
+        {"type": "web_search_result", "title": "T", "url": "https://x", "encrypted_content": "E"},
+        {"type": "web_search_result", "url": "https://y"},
+    ],
+}
+
+
+def test_what_a_search_found_is_readable_for_other_models() -> None:
+    (part,) = content(FOUND)
+    assert isinstance(part, Text)
+    assert part.text == "[web search results]\n- T: https://x\n- page: https://y"
+    assert part.extras == {"claude": {"raw": FOUND}}, "its own model gets it as it was"
+
+
+@pytest.mark.parametrize("found", [[], {"type": "web_search_tool_result_error", "error_code": "unavailable"}])
+def test_a_search_without_results_says_nothing_to_others(found: JsonValue) -> None:
+    block: JsonObject = {**FOUND, "content": found}
+    assert content(block) == [Opaque("claude", "web_search_tool_result", block)]
+
+
 def test_signature_of_nothing_is_dropped() -> None:
     assert content(carried(Anchor.PREVIOUS_CALL), carried(Anchor.NEXT_CALL), "a") == [Text("a")]
 

@@ -262,11 +262,21 @@ def test_what_has_no_meaning_is_refused_by_name(body: JsonObject, param: str) ->
         ([{"type": "text", "text": "A"}, {"type": "text", "text": ""}], [SystemText("A")]),
         ([{"type": "text", "text": "A", "new": 1}], [SystemText("A", extras={"claude": {"new": 1}})]),
         ([{"type": "image"}, 7], []),
+        (BILLING["text"], []),
+        (f"{BILLING['text']}\nYou are an agent.", [SystemText("You are an agent.")]),
         (7, []),
     ],
 )
 def test_system(system: JsonValue, texts: list[SystemText]) -> None:
     assert decode(ask(Q, system=system)).system == texts
+
+
+def test_telemetry_before_an_instruction_is_cut_off_and_comes_back() -> None:
+    block: JsonObject = {"type": "text", "text": f"{BILLING['text']}\nBe brief.", "cache_control": MARK}
+    assert again(ask(Q, system=[block]))["system"] == [
+        BILLING,
+        {"type": "text", "text": "Be brief.", "cache_control": MARK},
+    ]
 
 
 def test_sampling() -> None:
@@ -298,6 +308,10 @@ def test_mark_on_a_message_counts_for_its_last_block() -> None:
         {"output_config": {"task_budget": 5}},
         {"output_config": {"effort": "low"}},
         {"thinking": {"type": "unheard-of"}},
+        {"thinking": {"type": "adaptive", "display": "omitted", "new": 1}},
+        {"thinking": {"type": "disabled"}},
+        {"service_tier": "auto", "speed": "fast"},
+        {"max_tokens": 10**9},
         {"cache_control": MARK},
         {"something_new": {"deep": [1]}},
     ],
@@ -312,6 +326,11 @@ def test_what_only_this_dialect_knows_survives(members: JsonObject) -> None:
     [
         {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "q"}},
         {"type": "container_upload", "file_id": "f"},
+        {"type": "document", "source": {"type": "file", "file_id": "f"}, "title": "T", "context": "C"},
+        {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBE"}},
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a"}},
+        {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "a"}]}},
+        {"type": "image", "source": {"type": "file", "file_id": "f"}, "cache_control": MARK},
         {"type": "document", "source": {"type": "url", "url": "https://x"}, "citations": {"enabled": True}},
         {"type": "search_result", "source": "s", "title": "T", "content": [{"type": "text", "text": "a"}]},
         {"type": "text", "text": "x", "citations": [{"type": "char_location"}]},
@@ -320,6 +339,40 @@ def test_what_only_this_dialect_knows_survives(members: JsonObject) -> None:
 def test_blocks_that_only_this_dialect_knows_survive(block: JsonObject) -> None:
     body = ask({"role": "user", "content": [block]})
     assert again(body) == body
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "q"}},
+        {
+            "type": "web_search_tool_result",
+            "tool_use_id": "s",
+            "content": [{"type": "web_search_result", "url": "https://x", "encrypted_content": "E"}],
+        },
+        {
+            "type": "web_search_tool_result",
+            "tool_use_id": "s",
+            "content": {"type": "web_search_tool_result_error", "error_code": "unavailable"},
+        },
+        {"type": "web_fetch_tool_result", "tool_use_id": "s", "content": {"type": "web_fetch_result"}},
+        {"type": "code_execution_tool_result", "tool_use_id": "s", "content": {"stdout": "1"}},
+        {"type": "mcp_tool_use", "id": "m", "name": "f", "server_name": "s", "input": {}},
+        {"type": "mcp_tool_result", "tool_use_id": "m", "content": []},
+        {"type": "compaction", "content": "so far"},
+        {"type": "thinking", "thinking": "t", "signature": "c2lnbmVk"},
+        {"type": "redacted_thinking", "data": "ZGF0YQ=="},
+    ],
+)
+def test_what_the_model_did_on_the_server_survives(block: JsonObject) -> None:
+    said: JsonObject = {"role": "assistant", "content": [block, {"type": "text", "text": "a"}]}
+    body = ask(Q, said, Q)
+    assert again(body) == body
+
+
+def test_who_asks_for_speed_asks_other_vendors_for_priority() -> None:
+    assert decode(ask(Q, speed="fast")).meta.service_tier == "priority"
+    assert decode(ask(Q, service_tier="standard_only")).meta.service_tier is None
 
 
 # --- the way out ---
@@ -449,6 +502,17 @@ def test_what_cannot_be_said_is_noted() -> None:
         assert lost in notes
 
 
+@pytest.mark.parametrize(
+    ("client", "asked", "written"),
+    [("openai", 65536, 64000), ("openai", 9, 9), ("claude", 65536, 65536)],
+)
+def test_an_answer_is_no_longer_than_the_model_makes_it(client: str, asked: int, written: int) -> None:
+    """Who speaks the model's own language may know better, and name a beta that allows more."""
+    ctx = make_context(client_dialect=client, upstream_dialect="claude", upstream_output=64000)
+    request = IRRequest(model="m", messages=[U], sampling=Sampling(max_tokens=asked))
+    assert encode_request(request, ctx)["max_tokens"] == written
+
+
 @pytest.mark.parametrize(("longest", "written"), [(8192, 8192), (64000, 32000), (None, 32000)])
 def test_an_answer_without_a_limit_gets_one_the_model_accepts(longest: int | None, written: int) -> None:
     ctx = make_context(upstream_dialect="claude", upstream_output=longest)
@@ -480,6 +544,37 @@ def test_output_schema() -> None:
 def test_writing_reasoning(reasoning: Reasoning | None, members: JsonObject) -> None:
     body = encoded(U, reasoning=reasoning)
     assert {key: body[key] for key in body if key in {"thinking", "output_config"}} == members
+
+
+@pytest.mark.parametrize(
+    ("meta", "written", "lost"),
+    [
+        (Meta(service_tier="default"), {"service_tier": "standard_only"}, []),
+        (Meta(service_tier="auto"), {}, []),
+        (Meta(service_tier="priority"), {}, ["service_tier was dropped"]),
+        (Meta(service_tier="flex"), {}, ["service_tier was dropped"]),
+        (Meta(modalities=["text"]), {}, []),
+        (
+            Meta(verbosity="low", modalities=["text", "image"], image={"aspect_ratio": "1:1"}),
+            {},
+            ["verbosity was dropped", "an output other than text was dropped", "image_config was dropped"],
+        ),
+    ],
+)
+def test_facts_about_the_request(meta: Meta, written: JsonObject, lost: list[str]) -> None:
+    ctx = make_context(upstream_dialect="claude")
+    body = encode_request(IRRequest(model="m", messages=[U], meta=meta), ctx)
+    assert {key: body[key] for key in body if key not in {"model", "messages", "max_tokens"}} == written
+    assert ctx.notes == lost
+
+
+def test_nothing_of_thinking_is_left_where_it_is_not_asked_for() -> None:
+    """A model that does not think is not sent what a newer one would be asked."""
+    ctx = claude_context(upstream_family=Family.CLAUDE)
+    request = decode_request(ask(Q, thinking={"type": "enabled", "budget_tokens": 2000, "new": 1}), ctx)
+    assert "thinking" not in encode_request(evolve(request, reasoning=None), ctx)
+    off = encode_request(evolve(request, reasoning=Reasoning(level="none")), ctx)
+    assert off["thinking"] == {"type": "disabled"}
 
 
 def test_user_of_another_dialect_is_named() -> None:
@@ -535,103 +630,6 @@ def test_nothing_to_say_is_refused_by_name() -> None:
     with pytest.raises(DialectError) as caught:
         encoded()
     assert caught.value.param == "messages"
-
-
-# --- reasoning of the past ---
-
-
-def replayed(*parts: Part, family: Family = Family.CLAUDE) -> list[JsonObject]:
-    body = encoded(U, assistant(*parts), user(Text("v")), family=family)
-    messages = body["messages"]
-    assert isinstance(messages, list)
-    return [b for m in messages if m["role"] == "assistant" for b in m["content"]]  # type: ignore[index,call-overload,union-attr]
-
-
-OWN = Signature("s", Family.CLAUDE)
-FOREIGN = Signature("s", Family.GPT)
-A: JsonObject = {"type": "text", "text": "a"}
-
-
-@pytest.mark.parametrize(
-    ("thought", "family", "blocks"),
-    [
-        (Thinking("t", OWN), Family.CLAUDE, [{"type": "thinking", "thinking": "t", "signature": "s"}]),
-        (Thinking("t", OWN), Family.UNKNOWN, [{"type": "thinking", "thinking": "t", "signature": "s"}]),
-        (Thinking("", OWN), Family.CLAUDE, [{"type": "thinking", "thinking": "", "signature": "s"}]),
-        (Thinking("t", FOREIGN), Family.CLAUDE, []),
-        (Thinking("t"), Family.CLAUDE, []),
-        (Thinking("t", FOREIGN), Family.KIMI, [{"type": "thinking", "thinking": "t"}]),
-        (Thinking("t"), Family.KIMI, [{"type": "thinking", "thinking": "t"}]),
-        (Thinking("", FOREIGN), Family.KIMI, []),
-        (Thinking(redacted=OWN), Family.CLAUDE, [{"type": "redacted_thinking", "data": "s"}]),
-        (Thinking(redacted=FOREIGN), Family.CLAUDE, []),
-        (Thinking(redacted=OWN), Family.KIMI, []),
-    ],
-)
-def test_only_the_makers_model_sees_its_reasoning_again(
-    thought: Thinking, family: Family, blocks: list[JsonObject]
-) -> None:
-    assert replayed(thought, Text("a"), family=family) == [*blocks, A]
-
-
-def test_merged_turn_begins_with_its_thoughts() -> None:
-    assert [block["type"] for block in replayed(Text("a"), Thinking("t", OWN), ToolCall("c", "f", ""))] == [
-        "thinking",
-        "text",
-        "tool_use",
-    ]
-
-
-def test_order_of_a_turn_that_begins_with_thoughts_is_the_models_own() -> None:
-    parts = (Thinking("t", OWN), Text("a"), Thinking("u", OWN), Text("b"))
-    assert [block["type"] for block in replayed(*parts)] == ["thinking", "text", "thinking", "text"]
-
-
-CALL, RESULT = ToolCall("c", "f", ""), ToolResult("c", [Text("r")])
-NEXT_CALL, NEXT_RESULT = ToolCall("d", "f", ""), ToolResult("d", [Text("r")])
-THOUGHT = Thinking("t", OWN)
-
-
-@pytest.mark.parametrize(
-    ("messages", "keeps"),
-    [
-        ([U, assistant(CALL), user(RESULT)], False),
-        ([U, assistant(CALL), user(RESULT, Text("and"))], False),
-        ([U, assistant(THOUGHT, CALL), user(RESULT)], True),
-        ([U, assistant(THOUGHT, CALL), user(RESULT), assistant(NEXT_CALL), user(NEXT_RESULT)], True),
-        ([U, assistant(CALL), user(RESULT), assistant(NEXT_CALL), user(NEXT_RESULT)], False),
-        ([U, assistant(THOUGHT, Text("a")), U, assistant(CALL), user(RESULT)], False),
-        ([U, assistant(CALL), user(RESULT), assistant(Text("a")), U], True),
-        ([U, assistant(Text("a"))], True),
-        ([U], True),
-    ],
-)
-def test_calls_made_without_thinking_are_finished_without_thinking(
-    messages: list[Message], keeps: bool
-) -> None:
-    body = encoded(*messages, reasoning=Reasoning(budget=2048))
-    assert ("thinking" in body) is keeps
-
-
-def test_loop_that_begins_the_conversation() -> None:
-    request = IRRequest(model="m", messages=[assistant(CALL), user(RESULT)], reasoning=Reasoning(budget=2048))
-    assert "thinking" not in encode_request(request, make_context(upstream_dialect="claude"))
-
-
-def test_adaptive_thinking_does_not_mind_calls_made_without() -> None:
-    body = encoded(U, assistant(CALL), user(RESULT), reasoning=Reasoning(adaptive=True))
-    assert body["thinking"] == {"type": "adaptive"}
-
-
-def test_note_of_the_system_between_turns_does_not_end_the_loop() -> None:
-    ctx = claude_context(upstream_family=Family.CLAUDE)
-    note = Message("system", [Text("n")], "reminder")
-    request = IRRequest(
-        model="m", messages=[U, assistant(CALL), user(RESULT), note], reasoning=Reasoning(budget=2048)
-    )
-    body = encode_request(request, ctx)
-    assert "thinking" not in body
-    assert body["messages"][-1] == {"role": "system", "content": [{"type": "text", "text": "n"}]}  # type: ignore[index,call-overload]
 
 
 # --- any request ---

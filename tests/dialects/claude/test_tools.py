@@ -94,6 +94,46 @@ def test_what_has_no_name_is_passed_over() -> None:
             {"type": "web_search_20250305", "name": "web_search", "allowed_domains": ["a.b"]},
         ),
         (
+            Tool(
+                ToolKind.WEB_SEARCH,
+                "web_search",
+                raw={
+                    "type": "web_search",
+                    "filters": {"allowed_domains": None, "blocked_domains": ["c.d"]},
+                    "user_location": {"type": "approximate", "city": "Ulm", "country": "DE", "region": None},
+                },
+                dialect="openai-response",
+            ),
+            {
+                "type": "web_search_20250305",
+                "name": "web_search",
+                "blocked_domains": ["c.d"],
+                "user_location": {"type": "approximate", "city": "Ulm", "country": "DE"},
+            },
+        ),
+        (
+            Tool(
+                ToolKind.WEB_SEARCH,
+                "web_search",
+                raw={"user_location": {"type": "approximate", "approximate": {"timezone": "CET", "x": 1}}},
+                dialect="openai",
+            ),
+            {
+                "type": "web_search_20250305",
+                "name": "web_search",
+                "user_location": {"type": "approximate", "timezone": "CET"},
+            },
+        ),
+        (
+            Tool(
+                ToolKind.WEB_SEARCH,
+                "web_search",
+                raw={"filters": {"allowed_domains": ["a.b"], "blocked_domains": ["c.d"]}},
+                dialect="openai-response",
+            ),
+            {"type": "web_search_20250305", "name": "web_search", "allowed_domains": ["a.b"]},
+        ),
+        (
             Tool(ToolKind.WEB_SEARCH, "", raw={"googleSearch": {}}, dialect="gemini"),
             {"type": "web_search_20250305", "name": "web_search"},
         ),
