@@ -3,6 +3,8 @@
 An answer is a JSON string, an object with ``response``, or a text completion with ``choices``. Errors come in
 three spellings: ``{"message": "403 Forbidden"}``, ``{"message": {"field": ["is missing"]}}``, and the OAuth
 form ``{"error": "insufficient_scope", "error_description": …}``.
+
+Nothing is said of tokens. Clients and statistics get an estimate.
 """
 
 from typing import Final
@@ -10,9 +12,10 @@ from typing import Final
 from cliproxy.dialects.base import Glimpse
 from cliproxy.errors import DialectError, ProxyError, kind_of_status
 from cliproxy.ir.context import ExchangeContext
+from cliproxy.ir.estimate import estimate_text, estimate_tokens
 from cliproxy.ir.events import StreamError
 from cliproxy.ir.request import Text
-from cliproxy.ir.response import Choice, Ending, FinishReason, IRResponse
+from cliproxy.ir.response import Choice, Ending, FinishReason, IRResponse, Usage
 from cliproxy.wire.jsontext import JsonError, JsonObject, child, dumps_text, integer, loads, objects, text
 
 BAD_GATEWAY: Final = 502
@@ -43,8 +46,15 @@ def decode_response(body: JsonObject, ctx: ExchangeContext) -> IRResponse:
         id=ctx.new_id("gitlab-"),
         model=model_of(body) or ctx.upstream_model,
         choices=[Choice([Text(said)] if said else [], ending_of(text(choice, "finish_reason")))],
+        usage=estimated(said, ctx),
         created=integer(body, "created") or int(ctx.now),
     )
+
+
+def estimated(said: str, ctx: ExchangeContext) -> Usage:
+    """Estimate what an answer cost; of a request that was never decoded nothing is known."""
+    asked = None if ctx.original is None else estimate_tokens(ctx.original)
+    return Usage(fresh_input=asked, output=estimate_text(said))
 
 
 def model_of(body: JsonObject) -> str:

@@ -191,6 +191,10 @@ def _note_losses(request: IRRequest, ctx: ExchangeContext) -> None:
         "top_k": sampling.top_k,
         "stop": sampling.stop or None,
         "seed": sampling.seed,
+        "n": sampling.n if sampling.n != 1 else None,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "logprobs": sampling.logprobs or None,
         "reasoning": request.reasoning,
     }
     for name, value in said.items():

@@ -17,22 +17,36 @@ cumulative            its new end is given out
 
 A stream that ends while a text is held was cumulative if the first text was long enough that nobody repeats
 it by chance. White space is text like any other.
+
+Bare text may well begin with a brace. In a stream whose events are objects it is half an object, though, in
+which a piece of the answer is lost.
 """
 
 from enum import Enum, auto
 from typing import Final
 
-from cliproxy.dialects.base import Glimpse
+from cliproxy.dialects.base import Glimpse, broken_event
 from cliproxy.dialects.gitlab_rest.answer import (
     BAD_GATEWAY,
     decode_error,
     ending_of,
     error_text,
+    estimated,
     model_of,
 )
 from cliproxy.errors import ProxyError
 from cliproxy.ir.context import ExchangeContext
-from cliproxy.ir.events import BlockKind, BlockStart, BlockStop, End, Event, Finish, Start, TextDelta
+from cliproxy.ir.events import (
+    BlockKind,
+    BlockStart,
+    BlockStop,
+    End,
+    Event,
+    Finish,
+    Start,
+    TextDelta,
+    UsageUpdate,
+)
 from cliproxy.ir.response import Ending, FinishReason
 from cliproxy.wire.jsontext import (
     JsonError,
@@ -116,9 +130,11 @@ class RestStreamDecoder:
     def __init__(self, ctx: ExchangeContext) -> None:
         self._ctx = ctx
         self._flow = TextFlow()
+        self._told: list[str] = []
         self._is_started = False
         self._is_open = False
         self._is_over = False
+        self._speaks_objects = False
 
     def feed(self, frame: Frame) -> list[Event]:
         """Take one frame."""
@@ -126,7 +142,11 @@ class RestStreamDecoder:
             return []
         if frame.data.strip() == DONE or frame.event == b"stream_end":
             return self._end(ending_of(""))
-        body = _body_of(frame.data)
+        body, is_object = _body_of(frame.data)
+        if self._speaks_objects and not is_object and (broken := broken_event(frame)) is not None:
+            self._is_over = True
+            return [broken]
+        self._speaks_objects = is_object
         if body.get("error") or frame.event == b"error":
             self._is_over = True
             error = decode_error(BAD_GATEWAY, body)
@@ -154,6 +174,7 @@ class RestStreamDecoder:
             return []
         opening: list[Event] = [] if self._is_open else [BlockStart(0, BlockKind.TEXT)]
         self._is_open = True
+        self._told.append(said)
         return [*opening, TextDelta(0, said)]
 
     def _end(self, ending: Ending) -> list[Event]:
@@ -161,7 +182,8 @@ class RestStreamDecoder:
         if self._is_open:
             events.append(BlockStop(0))
         self._is_over = True
-        return [*events, Finish(ending), End()]
+        usage = UsageUpdate(estimated("".join(self._told), self._ctx))
+        return [*events, usage, Finish(ending), End()]
 
     def finish(self) -> list[Event]:
         """Take the end of the transport. Some instances send no terminator: what was told is complete."""
@@ -173,15 +195,15 @@ class RestStreamDecoder:
         return [End(clean=False)]
 
 
-def _body_of(data: bytes) -> JsonObject:
-    """Read an event's data; what is not an object is text."""
+def _body_of(data: bytes) -> tuple[JsonObject, bool]:
+    """Read an event's data, and whether it is an object; what is none is text."""
     try:
         value = loads(data)
     except JsonError:
         value = None
     if isinstance(value, dict):
-        return value
-    return {"text": value if isinstance(value, str) else data.decode("utf-8", "replace")}
+        return value, True
+    return {"text": value if isinstance(value, str) else data.decode("utf-8", "replace")}, False
 
 
 def _text_of(body: JsonObject) -> str:
@@ -236,7 +258,7 @@ def inspect(frame: Frame) -> Glimpse:
     """Look at a frame without decoding its text."""
     if frame.data.strip() == DONE or frame.event == b"stream_end":
         return Glimpse(has_content=False, is_terminal=True, is_finished=True)
-    body = _body_of(frame.data)
+    body, _ = _body_of(frame.data)
     if body.get("error") or frame.event == b"error":
         return Glimpse(error=decode_error(BAD_GATEWAY, body), is_terminal=True)
     finished = bool(_reason_of(body) or flag(body, "done"))

@@ -14,8 +14,8 @@ from cliproxy.dialects.gitlab_rest.answer import (
 )
 from cliproxy.errors import BadRequest, DialectError, Kind
 from cliproxy.ir.context import ExchangeContext
-from cliproxy.ir.request import Text
-from cliproxy.ir.response import FinishReason
+from cliproxy.ir.request import IRRequest, Message, Text
+from cliproxy.ir.response import FinishReason, Usage
 from cliproxy.wire.jsontext import JsonError, dumps
 from support.factories import make_context
 
@@ -39,6 +39,15 @@ def test_where_the_text_of_an_answer_is(body: bytes, said: str) -> None:
     response = decode_response(read_answer(body), context())
     assert response.choices[0].parts == [Text(said)]
     assert response.choices[0].ending.reason is FinishReason.STOP
+
+
+def test_what_an_answer_cost_is_estimated() -> None:
+    """Neither endpoint says it, but clients and statistics want to know."""
+    ctx = context()
+    assert decode_response({"response": "twelve chars"}, ctx).usage == Usage(output=3)
+    ctx.original = IRRequest(model="m", messages=[Message("user", [Text("eight ch")])])
+    usage = decode_response({"response": "twelve chars"}, ctx).usage
+    assert (usage.fresh_input, usage.output) == (6, 3)
 
 
 def test_the_other_facts_of_a_completion() -> None:

@@ -12,9 +12,9 @@ from cliproxy.dialects.gitlab_rest.stream import (
 from cliproxy.errors import Failure, Kind, Scope, UpstreamError
 from cliproxy.ir.collect import Collector, to_events
 from cliproxy.ir.context import ExchangeContext
-from cliproxy.ir.events import End, Finish, Start, StreamError, TextDelta
+from cliproxy.ir.events import End, Finish, Start, StreamError, TextDelta, UsageUpdate
 from cliproxy.ir.request import Text
-from cliproxy.ir.response import Choice, Ending, FinishReason, IRResponse
+from cliproxy.ir.response import Choice, Ending, FinishReason, IRResponse, Usage
 from cliproxy.wire.jsontext import dumps
 from cliproxy.wire.sse import Frame, FrameParser, render
 from support.factories import make_context
@@ -55,6 +55,23 @@ def test_a_stream_of_named_events() -> None:
     assert events[0] == Start("gitlab-" + "0" * 24, "claude-x", 1000)
     assert said(events) == "def f():"
     assert events[-2:] == [Finish(Ending(FinishReason.STOP)), End()]
+
+
+def test_half_an_object_among_objects_is_an_error() -> None:
+    """A piece of the answer is lost in it; shown as text it would be rubbish in somebody's editor."""
+    events = decode(sse({"content": "x"}, b'{"content":"y', {"content": "z"}))
+    assert said(events) == "x"
+    assert isinstance(events[-1], StreamError)
+    assert events[-1].status == 502
+
+
+def test_bare_text_may_begin_with_a_brace() -> None:
+    assert said(decode(sse(b"{", b"  x", b"}"))) == "{  x}"
+
+
+def test_what_an_answer_cost_is_estimated() -> None:
+    events = decode(sse({"content": "four char"}, {"content": "acters each"}))
+    assert UsageUpdate(Usage(output=5)) in events
 
 
 @pytest.mark.parametrize(
