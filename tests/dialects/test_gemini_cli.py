@@ -293,3 +293,81 @@ def test_what_is_not_served_is_not_found():
     with pytest.raises(BadRequest) as caught:
         read("generateContent", {"request": {"contents": CONTENTS}})
     assert caught.value.param == "model"
+
+
+# --- between the relatives ---
+
+
+def through(*chunks):
+    """Carry a stream of the service to a client of the bare API; return the chunks it gets."""
+    ctx = context("gemini")
+    events = decode(DIALECT.stream_decoder(ctx), json_frames([{"response": chunk} for chunk in chunks]))
+    return [loads_object(frame.data) for frame in encode(by_id("gemini").stream_encoder(ctx), events)]
+
+
+def test_what_nobody_models_survives_a_change_of_envelope():
+    ratings = [{"category": "HARM_CATEGORY_HARASSMENT", "probability": "NEGLIGIBLE"}]
+    details = [{"modality": "TEXT", "tokenCount": 1}]
+
+    def piece(said, token, **members):
+        candidate = {
+            "content": {"role": "model", "parts": [{"text": said}]},
+            "safetyRatings": ratings,
+            "logprobsResult": {"chosenCandidates": [token]},
+            **members,
+        }
+        counts = {"promptTokenCount": 1, "candidatesTokenCount": 2, "promptTokensDetails": details}
+        return {"candidates": [candidate], "usageMetadata": counts, "modelStatus": {"modelStage": "STABLE"}}
+
+    first, second, last = through(
+        piece("a", {"token": "a"}),
+        piece("b", {"token": "b"}, finishReason="STOP", finishMessage="m", avgLogprobs=-1.5),
+    )
+    assert [chunk["candidates"][0]["content"]["parts"] for chunk in (first, second)] == [
+        [{"text": "a"}],
+        [{"text": "b"}],
+    ]
+    assert last["candidates"] == [
+        {
+            "content": {"parts": [{"text": ""}], "role": "model"},
+            "finishReason": "STOP",
+            "index": 0,
+            "safetyRatings": ratings,
+            "logprobsResult": {"chosenCandidates": [{"token": "a"}, {"token": "b"}]},
+            "finishMessage": "m",
+            "avgLogprobs": -1.5,
+        }
+    ]
+    assert last["usageMetadata"]["promptTokensDetails"] == details
+    assert last["modelStatus"] == {"modelStage": "STABLE"}
+
+
+def test_the_reason_why_a_prompt_was_refused_survives():
+    feedback = {"blockReason": "SAFETY", "safetyRatings": []}
+    (only,) = through({"promptFeedback": feedback, "usageMetadata": {"promptTokenCount": 3}})
+    assert only["promptFeedback"] == feedback
+    assert "candidates" not in only
+
+
+def test_metadata_without_a_text_survives():
+    call = {"functionCall": {"name": "f", "args": {}}}
+    candidate = {
+        "content": {"role": "model", "parts": [call]},
+        "finishReason": "STOP",
+        "groundingMetadata": {"webSearchQueries": ["q"]},
+    }
+    last = through({"candidates": [candidate]})[-1]
+    assert last["candidates"][0]["groundingMetadata"] == {"webSearchQueries": ["q"]}
+
+
+@pytest.mark.parametrize("client", ["openai", "claude", "openai-response"])
+def test_other_clients_do_not_hear_of_it(client):
+    candidate = {
+        "content": {"role": "model", "parts": [{"text": "a"}]},
+        "finishReason": "STOP",
+        "safetyRatings": [{"category": "HARM"}],
+    }
+    ctx = context(client)
+    events = decode(DIALECT.stream_decoder(ctx), json_frames([{"response": {"candidates": [candidate]}}]))
+    text = b"".join(frame.raw for frame in encode(by_id(client).stream_encoder(ctx), events))
+    assert b"HARM" not in text

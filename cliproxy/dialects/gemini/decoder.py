@@ -12,6 +12,8 @@ operation:
 * the finish reason may come early, may be repeated, and may be followed by more: there is no terminal event.
   Reasons are therefore remembered and told at the end of the transport, together with the end;
 * counts are cumulative in every chunk; they are passed on as they come, the last ones count;
+* members that nobody models (safety ratings, log probabilities, the reason why a prompt was refused) are read
+  only for clients of this shape. Those of a candidate are told at its end: most are repeated in every chunk;
 * what the answer rests on (``groundingMetadata`` and its kin) is told to clients of this shape as it is. To
   others the pages are told, once each; which words rest on which page is not.
 
@@ -30,6 +32,7 @@ from cliproxy.dialects.gemini.outcome import blocked, decode_ending, decode_usag
 from cliproxy.dialects.gemini.parts import CLIENTS, DIALECT_ID, decode_part
 from cliproxy.dialects.gemini.spelling import camel
 from cliproxy.ir.arguments import to_object
+from cliproxy.ir.collect import grow
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.events import (
     Annotation,
@@ -39,6 +42,7 @@ from cliproxy.ir.events import (
     BlockStop,
     End,
     Event,
+    ExtrasUpdate,
     Finish,
     ImageDone,
     OpaqueBlock,
@@ -66,6 +70,12 @@ from cliproxy.wire.sse import Frame
 CITATIONS: Final = ("citationMetadata", "groundingMetadata", "urlContextMetadata")
 _USAGE: Final = ("usageMetadata", "cpaUsageMetadata")
 """The second name is that of counts before the last ones, as a well-known proxy forwards them."""
+_OF_ANSWER: Final = frozenset(
+    {"candidates", "modelVersion", "responseId", "createTime", "response", "error", *_USAGE}
+)
+_OF_CANDIDATE: Final = frozenset({"content", "finishReason", "index", *CITATIONS})
+_PROBABILITIES: Final = "logprobsResult"
+"""The one member of a candidate that says something else in every chunk."""
 _NAME_FORBIDDEN: Final = frozenset(".:")
 
 
@@ -92,6 +102,15 @@ class _Choice:
     has_call: bool = False
     cited: set[str] = field(factory=set)
     """Addresses of pages that were told; the metadata is repeated while it grows."""
+    more: JsonObject = field(factory=dict)
+    """Members that nobody models."""
+
+    def add(self, name: str, value: JsonValue) -> None:
+        """Take a member that nobody models."""
+        if name == _PROBABILITIES and isinstance(value, dict):
+            grow(self.more, {name: value})
+        else:
+            self.more[name] = value
 
 
 Clean = Callable[[str, JsonObject], JsonObject]
@@ -110,7 +129,9 @@ class GeminiStreamDecoder:
     ) -> None:
         self._ctx = ctx
         self._clean = clean
-        self._keeps_metadata = keeps_metadata or ctx.client_dialect in CLIENTS
+        self._is_ours = ctx.client_dialect in CLIENTS
+        self._keeps_metadata = keeps_metadata or self._is_ours
+        self._told: JsonObject = {}
         self._choices: dict[int, _Choice] = {}
         self._next_block = 0
         self._block_reason = ""
@@ -149,6 +170,8 @@ class GeminiStreamDecoder:
         events: list[Event] = [] if self._is_started else [Start("", "")]
         for choice in self._choices.values():
             events += self._close(choice)
+            if choice.more:
+                events.append(ExtrasUpdate({DIALECT_ID: choice.more}, choice.index))
         endings = self._endings()
         events += [Finish(ending, choice) for choice, ending in endings.items()]
         is_clean = bool(endings) and len(endings) >= len(self._choices)
@@ -174,12 +197,26 @@ class GeminiStreamDecoder:
         if not self._is_started:
             self._is_started = True
             yield Start(text(chunk, "responseId"), text(chunk, "modelVersion"), _created(chunk))
+        if news := self._news(chunk):
+            yield ExtrasUpdate({DIALECT_ID: news})
         for position, candidate in enumerate(objects(chunk, "candidates")):
             yield from self._candidate(camel(candidate), position)
         self._block_reason = text(camel(child(chunk, "promptFeedback")), "blockReason") or self._block_reason
         for name in _USAGE:
             if usage := child(chunk, name):
                 yield UsageUpdate(decode_usage(usage))
+
+    def _news(self, chunk: JsonObject) -> JsonObject:
+        """Return the members of an answer that nobody models and that say something new."""
+        if not self._is_ours:
+            return {}
+        news = {
+            name: value
+            for name, value in chunk.items()
+            if name not in _OF_ANSWER and self._told.get(name) != value
+        }
+        self._told |= news
+        return news
 
     def _candidate(self, candidate: JsonObject, position: int) -> Iterator[Event]:
         given = integer(candidate, "index")
@@ -191,6 +228,10 @@ class GeminiStreamDecoder:
             if found := child(candidate, name):
                 yield from self._citation(choice, name, found)
         choice.reason = text(candidate, "finishReason") or choice.reason
+        if self._is_ours:
+            for name, value in candidate.items():
+                if name not in _OF_CANDIDATE:
+                    choice.add(name, value)
 
     def _part(self, choice: _Choice, node: JsonObject) -> Iterator[Event]:
         match part := decode_part(node):
@@ -286,6 +327,9 @@ class GeminiStreamDecoder:
         """Tell what an answer rests on: as it is to a client of this shape, to others the pages alone."""
         block = choice.open
         if block is None or block.kind is not BlockKind.TEXT:
+            if self._is_ours:
+                choice.add(name, found)
+                return
             self._ctx.note("citations without a text are not carried")
         elif self._keeps_metadata:
             yield Annotation(block.index, {name: found}, DIALECT_ID)

@@ -129,7 +129,10 @@ class GeminiStreamEncoder:
         self._tail = b""
         self._blocks: dict[int, _Block] = {}
         self._endings: dict[int, str] = {}
-        self._citations: dict[int, JsonObject] = {}
+        self._beside: dict[int, JsonObject] = {}
+        """What stands beside the content of a candidate: citations, and what nobody models."""
+        self._more: JsonObject = {}
+        self._has_said = False
         self._choices: set[int] = {0}
         self._usage = Usage()
         self._is_cut_off = False
@@ -171,14 +174,16 @@ class GeminiStreamEncoder:
                 "content": {"parts": [{"text": ""}], "role": "model"},
                 "finishReason": self._endings.get(choice, missing),
                 "index": choice,
-                **self._citations.get(choice, {}),
+                **self._beside.get(choice, {}),
             }
             for choice in sorted(self._choices)
         ]
-        last: JsonObject = {"candidates": candidates}
+        # A prompt that was refused has no candidates, but a reason.
+        is_refused = "promptFeedback" in self._more and not self._has_said
+        last: JsonObject = {} if is_refused else {"candidates": candidates}
         if counts := encode_usage(self._usage):
             last["usageMetadata"] = counts
-        return [*frames, make_frame(dumps({**last, **self._identity()}))]
+        return [*frames, make_frame(dumps({**last, **self._identity(), **self._more}))]
 
     def error(self, error: ProxyError) -> list[Frame]:
         """Write an error; nothing may follow."""
@@ -190,6 +195,7 @@ class GeminiStreamEncoder:
             case BlockStart():
                 self._blocks[event.index] = _Block(event)
                 self._choices.add(event.choice)
+                self._has_said = True
             case Start(usage=usage):
                 self._usage = self._usage.merged(usage or Usage())
                 if not self._head:
@@ -199,7 +205,13 @@ class GeminiStreamEncoder:
             case Finish(ending=ending, choice=choice):
                 self._endings[choice] = encode_ending(ending)
                 self._choices.add(choice)
-            case ExtrasUpdate() | Ping() | StreamError():
+            case ExtrasUpdate(choice=choice, extras=extras):
+                own = extras.get(DIALECT_ID, {})
+                if choice is None:
+                    self._more |= own
+                else:
+                    self._beside[choice] = {**self._beside.get(choice, {}), **own}
+            case Ping() | StreamError():
                 pass  # an error is written by `error`, with what the exchange knows about it
             case _:
                 assert_never(event)
@@ -257,7 +269,7 @@ class GeminiStreamEncoder:
             self._ctx.note("citations are not carried")
             return
         choice = self._block(event.index, BlockKind.TEXT).start.choice
-        self._citations[choice] = {**self._citations.get(choice, {}), **event.citation}
+        self._beside[choice] = {**self._beside.get(choice, {}), **event.citation}
 
     def _stop(self, index: int) -> list[Frame]:
         block = self._blocks.pop(index, None)

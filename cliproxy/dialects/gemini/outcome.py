@@ -8,6 +8,7 @@ call itself is the reason. Counts are split differently from everybody's: though
 from collections.abc import Mapping
 from typing import Final
 
+from cliproxy.dialects.gemini.parts import DIALECT_ID
 from cliproxy.dialects.gemini.spelling import camel
 from cliproxy.ir.response import Ending, FinishReason, Usage
 from cliproxy.wire.jsontext import JsonObject, integer
@@ -46,6 +47,16 @@ _WORDS: Final[Mapping[FinishReason, str]] = {
     FinishReason.ERROR: "OTHER",
     FinishReason.CANCELLED: "OTHER",
 }
+_COUNTS: Final = frozenset(
+    {
+        "promptTokenCount",
+        "toolUsePromptTokenCount",
+        "cachedContentTokenCount",
+        "candidatesTokenCount",
+        "thoughtsTokenCount",
+        "totalTokenCount",
+    }
+)
 CUT_OFF: Final = "OTHER"
 """The word for an answer that ended without giving a reason."""
 
@@ -86,12 +97,14 @@ def decode_usage(raw: JsonObject) -> Usage:
         # Some upstreams of this shape leave the count out and mean it in the total.
         written = max(total - (prompt or 0) - (for_tools or 0) - (thoughts or 0), 0)
     known = prompt is not None or for_tools is not None
+    more: JsonObject = {name: value for name, value in node.items() if name not in _COUNTS}
     return Usage(
         fresh_input=max((prompt or 0) + (for_tools or 0) - (cached or 0), 0) if known else None,
         cache_read=cached,
         output=written,
         reasoning=thoughts,
         reported_total=total,
+        extras={DIALECT_ID: more} if more else {},
     )
 
 
@@ -105,4 +118,4 @@ def encode_usage(usage: Usage) -> JsonObject:
     if usage.cache_read:
         counts["cachedContentTokenCount"] = usage.cache_read
     counts["totalTokenCount"] = usage.total
-    return counts
+    return {**counts, **usage.extras.get(DIALECT_ID, {})}

@@ -7,8 +7,6 @@ as a stream of one chunk: what it says in one piece and what it says in many can
 from collections.abc import Iterator
 from typing import Protocol, assert_never
 
-from attrs import evolve
-
 from cliproxy.dialects.base import Glimpse
 from cliproxy.dialects.gemini.decoder import CITATIONS, GeminiStreamDecoder
 from cliproxy.dialects.gemini.encoder import call_part, head_of, opaque_part, signed
@@ -47,20 +45,6 @@ from cliproxy.wire.jsontext import (
 )
 from cliproxy.wire.sse import Frame
 
-_MODELLED = frozenset(
-    {
-        "candidates",
-        "usageMetadata",
-        "cpaUsageMetadata",
-        "modelVersion",
-        "responseId",
-        "createTime",
-        "response",
-    }
-)
-_MODELLED_OF_CANDIDATE = frozenset({"content", "finishReason", "index"})
-
-
 # --- reading ---
 
 
@@ -84,28 +68,12 @@ def decode_with(decoder: WholeDecoder, body: JsonObject) -> IRResponse:
         if isinstance(event, StreamError):
             raise DialectError(event.message or "the upstream answered with an error", "error")
         collector.feed(event)
-    response = collector.result()
-    node = _unwrapped(body)
-    kept = {
-        position if (index := integer(candidate, "index")) is None else index: _kept_of(candidate)
-        for position, candidate in enumerate(objects(node, "candidates"))
-    }
-    choices = [evolve(choice, extras=_own(kept.get(choice.index, {}))) for choice in response.choices]
-    rest = {name: value for name, value in node.items() if name not in _MODELLED}
-    return evolve(response, choices=choices, extras=_own(rest))
+    return collector.result()
 
 
 def _unwrapped(body: JsonObject) -> JsonObject:
     inner = body.get("response")
     return camel(inner if isinstance(inner, dict) and "candidates" not in body else body)
-
-
-def _kept_of(candidate: JsonObject) -> JsonObject:
-    return {name: value for name, value in camel(candidate).items() if name not in _MODELLED_OF_CANDIDATE}
-
-
-def _own(kept: JsonObject) -> dict[str, JsonObject]:
-    return {DIALECT_ID: kept} if kept else {}
 
 
 def inspect(frame: Frame) -> Glimpse:
