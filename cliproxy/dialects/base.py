@@ -23,7 +23,8 @@ field); losses that are acceptable are noted in the context.
 
 **Pass-through.** When client and upstream speak the same dialect nothing is decoded. ``inspect`` then looks
 at a frame just far enough to see usage, the end, or an error; ``patch_model`` says which top-level members of
-the raw body carry the model.
+the raw body carry the model. A stream can pass through though the request did not (``answers_as``); what it
+lacks for its clients a ``stream_mender`` adds.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -91,6 +92,14 @@ class StreamEncoder(Protocol):
     def finish(self) -> list[Frame]: ...
 
     def error(self, error: ProxyError) -> list[Frame]: ...
+
+
+class StreamMender(Protocol):
+    """Looks after a stream that is forwarded as it is, and adds what clients need and it lacks."""
+
+    def mend(self, frame: Frame) -> list[Frame]:
+        """Return what to forward in place of a frame; the frame itself where nothing is amiss."""
+        ...
 
 
 @frozen(kw_only=True)
@@ -219,6 +228,11 @@ class Dialect:
     signature_faults: tuple[str, ...] = ()
     """Words of a refusal, in lower case, that are about a reasoning signature in the history, or the lack of
     one. Such a request is sent once more without any."""
+    answers_as: str = ""
+    """Id of the dialect whose clients understand a stream of this one as it is. Such a stream is forwarded even
+    if the request had to be changed. Empty: only where the request passed through, too."""
+    stream_mender: Callable[[], StreamMender] | None = None
+    """Makes what looks after a forwarded stream. ``None``: clients take it as it is."""
     decode_count: Callable[[JsonObject], int | None] | None = None
     """The dialect's own answer to a token count request → the count."""
     encode_count: Callable[[int], JsonObject] | None = None

@@ -120,13 +120,14 @@ class Carrier(Protocol):
 
 
 class PassThrough:
-    """Same dialect on both sides: frames keep their bytes."""
+    """Same dialect on both sides: frames keep their bytes, unless the dialect finds something missing."""
 
     def __init__(self, plan: Plan, framing: Framing, max_frame_bytes: int) -> None:
         self.usage = Usage()
         self._dialect: Dialect = plan.client
         self._encoder = plan.client.stream_encoder(plan.context)
         self._hides_usage = plan.hides_usage
+        self._mender = plan.client.stream_mender() if plan.client.stream_mender is not None else None
         self._parser = FrameParser(max_frame_bytes)
         self._writer = writer_for(framing)
         self._is_terminal = False
@@ -158,10 +159,13 @@ class PassThrough:
             self._is_finished = self._is_finished or glimpse.is_finished
             self._is_terminal = glimpse.is_terminal
             if not (glimpse.is_usage_only and self._hides_usage):
-                forwarded.append(frame)
+                forwarded += self._mended(frame)
         step.is_terminal = self._is_terminal
         step.output = self._writer.write(forwarded)
         return step
+
+    def _mended(self, frame: Frame) -> list[Frame]:
+        return [frame] if self._mender is None else self._mender.mend(frame)
 
     def finish(self) -> Step:
         """Take the end of the transport."""
@@ -200,7 +204,7 @@ class PassThrough:
 
     def error(self, error: ProxyError) -> bytes:
         """Forward the upstream's own error frame if there is one."""
-        frames = [self._error] if self._error is not None else self._encoder.error(error)
+        frames = self._mended(self._error) if self._error is not None else self._encoder.error(error)
         return self._writer.write(frames) + self._writer.close()
 
 
@@ -288,7 +292,7 @@ class Translate:
 
 def carrier_for(plan: Plan, framing: Framing, max_frame_bytes: int) -> Carrier:
     """Return the carrier of a plan."""
-    kind = PassThrough if plan.passes_through else Translate
+    kind = PassThrough if plan.passes_through or plan.streams_through else Translate
     return kind(plan, framing, max_frame_bytes)
 
 

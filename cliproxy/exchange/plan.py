@@ -5,6 +5,9 @@ request, the upstream may answer in the form the client wants, and the answer ne
 name. The body keeps its bytes; only the top-level members that name the model, carry a thinking suffix, have
 another name at the model, or ask for usage in the stream are replaced.
 
+The answer may pass through though the request did not: upstreams that take less than clients say often answer
+in the very same events. That needs a stream, and that no tool had to be renamed.
+
 **Translate** otherwise: decode once for the whole exchange, then for each attempt the ordered passes below,
 then encode.
 
@@ -52,6 +55,8 @@ class Plan:
     stream: bool
     """Whether the upstream is asked to stream; always so for upstreams that only stream."""
     context: ExchangeContext = field(repr=False)
+    streams_through: bool = False
+    """A streamed answer passes through, although the request did not."""
     hides_usage: bool = False
     """Usage was asked for by us, not by the client: frames that carry nothing else are not forwarded."""
     veil: Veil = field(factory=Veil, repr=False)
@@ -106,6 +111,8 @@ class Planner:
             body=body,
             stream=stream,
             context=context,
+            streams_through=not candidate.shown_model
+            and self._streams_through(client, upstream, provider, context),
             hides_usage=bool(usage),
         )
 
@@ -119,6 +126,12 @@ class Planner:
     ) -> bool:
         same = self.request.dialect == client.id == upstream.id and not provider.quirks
         return same and (self.request.stream or not contract.streams_only)
+
+    def _streams_through(
+        self, client: Dialect, upstream: Dialect, provider: Provider, context: ExchangeContext
+    ) -> bool:
+        same = self.request.dialect == client.id == upstream.answers_as and not provider.quirks
+        return same and self.request.stream and not context.tool_names
 
     def _is_understood(self, candidate: Candidate, dialect: Dialect) -> bool:
         """Tell whether the model behind the name takes the body as the client wrote it."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -367,3 +368,46 @@ def test_a_whole_answer_can_fail_in_the_clients_dialect() -> None:
     plan = plan_of("gemini", "openai")
     subject = WholeAnswer(plan, Framing.JSON_ARRAY, plan.upstream.decode_response(WHOLE, plan.context))
     assert json.loads(subject.error(BUSY))[0]["error"]["message"] == "busy"
+
+
+# --- streams that pass though their request did not ----------------------------------------------------
+
+
+def responses_events(*events: tuple[str, dict[str, object]]) -> list[bytes]:
+    return [render(json.dumps({"type": kind, **body}).encode(), kind.encode()) for kind, body in events]
+
+
+def through(client: str, upstream: str) -> Carrier:
+    plan = evolve(plan_of(client, upstream), streams_through=True)
+    return carrier_for(plan, Framing.SSE, LIMIT)
+
+
+ITEM = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": []}
+BEGUN = responses_events(
+    ("response.created", {"response": {"id": "resp_1", "status": "in_progress", "output": []}}),
+    ("response.web_search_call.searching", {"item_id": "ws_1", "output_index": 0, "future": True}),
+    ("response.output_item.done", {"output_index": 0, "item": ITEM}),
+)
+
+
+def test_frames_of_a_related_dialect_keep_their_bytes_and_the_end_is_filled_in() -> None:
+    usage = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
+    response = {"id": "resp_1", "status": "completed", "output": [], "usage": usage}
+    (end,) = responses_events(("response.completed", {"response": response}))
+    carried = through("openai-response", "codex")
+    step = carried.feed(b"".join(BEGUN) + end)
+    assert step.is_terminal
+    assert step.output.startswith(b"".join(BEGUN))
+    (last,) = FrameParser().feed(step.output.removeprefix(b"".join(BEGUN)))
+    assert json.loads(last.data)["response"]["output"] == [ITEM]
+    assert carried.usage.fresh_input == 3
+
+
+def test_an_error_of_a_related_dialect_is_forwarded_with_the_end_it_lacks() -> None:
+    (error,) = responses_events(("error", {"code": "server_error", "message": "broke", "sequence_number": 3}))
+    carried = through("openai-response", "codex")
+    step = carried.feed(b"".join(BEGUN) + error)
+    assert step.error is not None
+    told, failed = FrameParser().feed(carried.error(BUSY))
+    assert told.raw == error
+    assert failed.event == b"response.failed"

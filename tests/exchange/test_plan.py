@@ -228,3 +228,43 @@ async def test_the_context_says_what_both_sides_are_called() -> None:
 async def test_a_known_family_wins_over_the_models_name() -> None:
     info = ModelInfo(id="m", family=Family.GEMINI)
     assert planned(chat(), model="claude-like", info=info).context.upstream_family is Family.GEMINI
+
+
+# --- answers that pass though the request does not --------------------------------------------------
+
+
+def responses(**members: object) -> ClientRequest:
+    return request({"input": "hi", **members}, "openai-response")
+
+
+async def test_a_stream_in_the_clients_own_events_passes_though_the_request_does_not() -> None:
+    plan = planned(evolve(responses(temperature=0.5), stream=True), FakeContract("codex", streams_only=True))
+    assert not plan.passes_through
+    assert plan.streams_through
+    assert sent(plan)["store"] is False
+    assert "temperature" not in sent(plan)
+
+
+@pytest.mark.parametrize(
+    ("reason", "wanted", "settings"),
+    [
+        ("the client wants one body", responses(), {}),
+        ("another name must be shown", evolve(responses(), stream=True), {"shown_model": "my-name"}),
+        (
+            "a tool was renamed",
+            evolve(responses(tools=[{"type": "function", "name": "x" * 65, "parameters": {}}]), stream=True),
+            {},
+        ),
+        (
+            "the answer has another shape",
+            evolve(request({"input": "hi"}, "openai-response", answer_dialect="openai"), stream=True),
+            {},
+        ),
+        ("the client speaks another dialect", chat(stream=True), {}),
+    ],
+)
+async def test_other_answers_are_translated(
+    reason: str, wanted: ClientRequest, settings: dict[str, str]
+) -> None:
+    contract = FakeContract("codex", streams_only=True)
+    assert not planned(wanted, contract, **settings).streams_through, reason

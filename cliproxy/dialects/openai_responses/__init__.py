@@ -16,6 +16,7 @@ module           content
 ``annotations``  citations
 ``errors``       error bodies and events
 ``glimpse``      pass-through
+``mending``      what a stream that passes through lacks
 ``names``        words and ids shared by these
 ===============  =========================================================================
 """
@@ -32,6 +33,7 @@ from cliproxy.dialects.openai_responses.glimpse import (
     patch_model,
     patch_reasoning,
 )
+from cliproxy.dialects.openai_responses.mending import ResponsesMender
 from cliproxy.dialects.openai_responses.names import DIALECT_ID
 from cliproxy.dialects.openai_responses.request import decode_request, encode_request
 from cliproxy.dialects.openai_responses.response import decode_response, encode_response
@@ -72,5 +74,7 @@ DIALECT = Dialect(
     ),
     patch_model=patch_model,
     patch_reasoning=patch_reasoning,
+    answers_as=DIALECT_ID,
+    stream_mender=ResponsesMender,
     rules=RULES,
 )

@@ -30,9 +30,10 @@ from cliproxy.wire.jsontext import (
 from cliproxy.wire.sse import Frame
 
 _OPENING: Final = frozenset({b"response.created", b"response.in_progress", b"response.queued"})
-_ENDS: Final = frozenset(
+ENDS: Final = frozenset(
     {b"response.completed", b"response.incomplete", b"response.done", b"response.cancelled"}
 )
+"""Events that end a stream, except for those that end it with an error."""
 _ERRORS: Final = frozenset({b"response.failed", b"error"})
 _TYPE: Final = re.compile(rb'\{\s*"type"\s*:\s*"([a-z_.]+)"')
 
@@ -42,16 +43,20 @@ _CONTENT: Final = Glimpse()
 
 def inspect(frame: Frame) -> Glimpse:
     """Tell what a frame of a passed-through stream means for the exchange."""
-    name = frame.event or _name_in_data(frame.data)
+    name = event_name(frame)
     if name in _OPENING or not name.startswith((b"response.", b"error")):
         return _NOTHING
-    if name in _ENDS or name in _ERRORS:
+    if name in ENDS or name in _ERRORS:
         return _inspect_end(name, frame.data)
     return _CONTENT
 
 
+def event_name(frame: Frame) -> bytes:
+    """Return what an event is called, also if its frame does not say so."""
+    return frame.event or _name_in_data(frame.data)
+
+
 def _name_in_data(data: bytes) -> bytes:
-    """Return the type of an event that came without a name."""
     found = _TYPE.match(data)
     if found is not None:
         return found[1]
