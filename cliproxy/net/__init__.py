@@ -1,3 +1,3 @@
 """The only room that opens sockets towards upstreams."""
 
-__all__ = ["browser", "callback", "http", "memory", "rest"]
+__all__ = ["browser", "callback", "direct", "faults", "http", "memory", "rest"]

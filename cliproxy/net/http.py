@@ -1,33 +1,38 @@
 """HTTP towards upstreams: the only module that names the HTTP library.
 
-:class:`Upstreams` owns one client for each proxy setting, because a client's pool and proxy go together; all
-clients share one TLS context (the system's trust store, and ``SSL_CERT_FILE`` where it is set). Four
-decisions deserve their reasons:
+A call that no proxy has a part in takes connections of our own (:mod:`cliproxy.net.direct`); everything else
+is the library's. :class:`Upstreams` owns one client for each proxy setting, because a client's pool and proxy
+go together. All connections share one TLS context (the system's trust store, and ``SSL_CERT_FILE`` where it
+is set). Four decisions deserve their reasons:
 
-* the pool is unlimited and keeps few idle connections. Concurrency is limited in front of the pool, by the
-  credential; a bounded pool would queue requests invisibly, and every idle connection makes each later
+* a client's pool is unlimited and keeps few idle connections. Concurrency is limited in front of the pool, by
+  the credential; a bounded pool would queue requests invisibly, and every idle connection makes each later
   request a little slower;
 * time limits other than connecting and writing are not the library's: it measures per read. First byte, idle
   and total limits are cancel scopes around these calls;
 * redirects are never followed. They would carry credentials to a host nobody configured;
 * requests are built here and not by the client, which would add the cookies of earlier answers: two accounts
-  at one host must not share them. It is also faster, as nothing has to be merged.
+  at one host must not share them.
 
 Library exceptions leave this module as :class:`~cliproxy.errors.TransportError`, by the table below.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import lru_cache
 from http import HTTPStatus
 from math import inf
 from typing import Final, Protocol
+from urllib.request import getproxies
 
 import httpx2 as httpx
 import trio
 
 from cliproxy import __version__
 from cliproxy.errors import Kind, TransportError
+from cliproxy.net import faults
+from cliproxy.net.direct import IDLE_S, MAX_IDLE, SEND_LIMIT_S, DirectConnections, Target
+from cliproxy.net.faults import Fault, no_answer, transport_error
 from cliproxy.net.memory import answer_from
 from cliproxy.net.rest import read_rest
 from cliproxy.wire.compression import CODINGS, CompressionError, Inflater, is_plain
@@ -45,11 +50,11 @@ from cliproxy.wire.veil import veil_of
 
 USER_AGENT: Final = f"cliproxy/{__version__}"
 NO_PROXY_WORDS: Final = frozenset({"", "direct", "none"})
-WRITE_LIMIT_S: Final = 60.0
-MAX_IDLE_CONNECTIONS: Final = 20
-KEEPALIVE_S: Final = 90.0
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 CLOSE_LIMIT_S: Final = 2.0
+_PORTS: Final = {"http": 80, "https": 443}
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+"""Methods that say how long their body is even if they have none."""
 
 _HEADERS: Final = (
     ("Accept", "*/*"),
@@ -64,27 +69,20 @@ _STREAM_HEADERS: Final = tuple(
     for name, value in _HEADERS
 )
 
-ILLEGAL: Final = "the request is not legal HTTP; a key or a header holds characters that none may have"
-
-_FAULTS: Final[tuple[tuple[type[Exception], Kind, str, str], ...]] = (
-    (httpx.ConnectTimeout, Kind.TIMEOUT, "connect", "connecting took too long"),
-    (httpx.PoolTimeout, Kind.TIMEOUT, "connect", "no connection became free"),
-    (httpx.WriteTimeout, Kind.TIMEOUT, "send", "sending the request took too long"),
-    (httpx.ReadTimeout, Kind.TIMEOUT, "body", "reading took too long"),
-    (httpx.ProxyError, Kind.UNAVAILABLE, "connect", "the proxy refused or failed"),
-    (httpx.ConnectError, Kind.UNAVAILABLE, "connect", "the connection failed"),
-    (httpx.WriteError, Kind.UNAVAILABLE, "send", "the connection broke while sending"),
-    (httpx.ReadError, Kind.UNAVAILABLE, "body", "the connection broke while reading"),
-    (
-        httpx.RemoteProtocolError,
-        Kind.UPSTREAM,
-        "body",
-        "the upstream broke the HTTP protocol or closed early",
-    ),
-    (httpx.LocalProtocolError, Kind.INTERNAL, "send", ILLEGAL),
-    (httpx.UnsupportedProtocol, Kind.INVALID_REQUEST, "connect", "the URL's scheme is not supported"),
-    (httpx.InvalidURL, Kind.INVALID_REQUEST, "connect", "the URL is not valid"),
-    (httpx.HTTPError, Kind.UNAVAILABLE, "body", "the HTTP exchange failed"),
+_FAULTS: Final[tuple[tuple[type[Exception], Fault], ...]] = (
+    (httpx.ConnectTimeout, faults.CONNECT_SLOW),
+    (httpx.PoolTimeout, Fault(Kind.TIMEOUT, "connect", "no connection became free")),
+    (httpx.WriteTimeout, faults.SEND_SLOW),
+    (httpx.ReadTimeout, Fault(Kind.TIMEOUT, "body", "reading took too long")),
+    (httpx.ProxyError, Fault(Kind.UNAVAILABLE, "connect", "the proxy refused or failed")),
+    (httpx.ConnectError, faults.CONNECT_FAILED),
+    (httpx.WriteError, Fault(Kind.UNAVAILABLE, "send", "the connection broke while sending")),
+    (httpx.ReadError, faults.READ_FAILED),
+    (httpx.RemoteProtocolError, faults.NOT_HTTP),
+    (httpx.LocalProtocolError, faults.ILLEGAL),
+    (httpx.UnsupportedProtocol, Fault(Kind.INVALID_REQUEST, "connect", "the URL's scheme is not supported")),
+    (httpx.InvalidURL, Fault(Kind.INVALID_REQUEST, "connect", "the URL is not valid")),
+    (httpx.HTTPError, Fault(Kind.UNAVAILABLE, "body", "the HTTP exchange failed")),
 )
 
 
@@ -109,57 +107,32 @@ class UpstreamStream(Protocol):
 
 
 def _fault(exc: Exception, host: str) -> TransportError:
-    for kind_of_exception, kind, phase, text in _FAULTS:
+    for kind_of_exception, fault in _FAULTS:
         if isinstance(exc, kind_of_exception):
             # The library quotes what is illegal about our own request, and that may be a key.
-            is_ours = isinstance(exc, httpx.LocalProtocolError)
-            reason = "" if is_ours else str(exc).split("\n", 1)[0]
-            detail = f" ({reason})" if reason and "://" not in reason else ""
-            return TransportError(f"{host}: {text}{detail}", kind=kind, phase=phase)
+            return transport_error(host, fault, None if fault is faults.ILLEGAL else exc)
     raise exc
 
 
-class HttpStream:
-    """One response of the HTTP library, read as it arrives."""
+class ClientAnswer:
+    """The body of a response of the HTTP library, read as it arrives."""
 
     def __init__(self, response: httpx.Response, host: str) -> None:
-        self.status = response.status_code
-        self.headers = Headers(response.headers.multi_items())
         self._host = host
         self._body: AsyncGenerator[bytes, None] = response.aiter_raw()
         self._is_at_end = False
-        coding = self.headers.get("content-encoding")
-        self._inflater = None if is_plain(coding) else self._inflate(coding)
-
-    def _inflate(self, coding: str) -> Inflater:
-        try:
-            return Inflater(coding)
-        except CompressionError as exc:
-            raise self._broken(exc) from exc
-
-    def _broken(self, exc: CompressionError) -> TransportError:
-        return TransportError(f"{self._host}: {exc}", kind=Kind.UPSTREAM, phase="body")
 
     async def read(self) -> bytes:
-        """Return the next piece of the body; see :class:`UpstreamStream`."""
+        """Return the next piece; empty at the end."""
         try:
-            while (data := await anext(self._body, None)) is not None:
-                if self._inflater is not None:
-                    data = self._inflater.feed(data, MAX_ANSWER_BYTES)
-                # A decompressor may have nothing to give yet; only the exhausted body ends the stream.
+            async for data in self._body:
                 if data:
                     return data
         except (httpx.HTTPError, httpx.StreamError) as exc:
             self._is_at_end = True
             raise _fault(exc, self._host) from exc
-        except CompressionError as exc:
-            raise self._broken(exc) from exc
         self._is_at_end = True
         return b""
-
-    async def read_all(self, limit: int) -> bytes:
-        """Return the rest of the body; see :class:`UpstreamStream`."""
-        return await read_rest(self.read, limit, f"{self._host}: the answer")
 
     async def aclose(self) -> None:
         """End the library's chain of generators.
@@ -176,6 +149,47 @@ class HttpStream:
         await trio.lowlevel.checkpoint()
 
 
+class HttpStream:
+    """An answer over HTTP, whatever kind of connection it comes on."""
+
+    def __init__(
+        self, status: int, headers: Headers, read: Callable[[], Awaitable[bytes]], host: str
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self._read = read
+        self._host = host
+        coding = headers.get("content-encoding")
+        self._inflater = None if is_plain(coding) else self._inflate(coding)
+
+    def _inflate(self, coding: str) -> Inflater:
+        try:
+            return Inflater(coding)
+        except CompressionError as exc:
+            raise self._broken(exc) from exc
+
+    def _broken(self, exc: CompressionError) -> TransportError:
+        return TransportError(f"{self._host}: {exc}", kind=Kind.UPSTREAM, phase="body")
+
+    async def read(self) -> bytes:
+        """Return the next piece of the body; see :class:`UpstreamStream`."""
+        while data := await self._read():
+            if self._inflater is None:
+                return data
+            try:
+                data = self._inflater.feed(data, MAX_ANSWER_BYTES)
+            except CompressionError as exc:
+                raise self._broken(exc) from exc
+            # A decompressor may have nothing to give yet; only the exhausted body ends the stream.
+            if data:
+                return data
+        return b""
+
+    async def read_all(self, limit: int) -> bytes:
+        """Return the rest of the body; see :class:`UpstreamStream`."""
+        return await read_rest(self.read, limit, f"{self._host}: the answer")
+
+
 class Upstreams:
     """Opens calls of every kind. Use as an async context manager; leaving it closes all connections."""
 
@@ -186,12 +200,16 @@ class Upstreams:
         self._default_proxy = proxy_url
         self._clients: dict[str | None, httpx.AsyncClient] = {}
         self._tls = httpx.create_ssl_context()
+        self._tls.set_alpn_protocols(["http/1.1"])
+        self._direct = DirectConnections(self._tls)
+        self._has_proxies = names_proxies(getproxies())
 
     async def __aenter__(self) -> "Upstreams":
         await trio.lowlevel.checkpoint()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        self._direct.close()
         with trio.move_on_after(CLOSE_LIMIT_S, shield=True):
             for client in self._clients.values():
                 await client.aclose()
@@ -212,17 +230,34 @@ class Upstreams:
     async def _open_memory(self, call: MemoryCall) -> AsyncIterator[UpstreamStream]:
         yield answer_from(self._memory, call)
 
+    def _open_http(self, call: HttpCall) -> AbstractAsyncContextManager[UpstreamStream]:
+        secret = call.proxy_url if call.proxy_url is not None else self._default_proxy
+        proxy = None if secret is None else secret.reveal().strip()
+        is_direct = not self._has_proxies if proxy is None else proxy.lower() in NO_PROXY_WORDS
+        target = target_of(call.url) if is_direct else None
+        if target is not None:
+            return self._open_direct(call, target)
+        return self._open_by_client(call, proxy)
+
     @asynccontextmanager
-    async def _open_http(self, call: HttpCall) -> AsyncIterator[UpstreamStream]:
-        client = self._client(call)
-        request = build_request(call)
-        response = await self._send(client, request, call.limits.first_byte)
-        stream = HttpStream(response, request.url.host)
+    async def _open_direct(self, call: HttpCall, target: Target) -> AsyncIterator[UpstreamStream]:
+        connection = await self._direct.ask(call, target, direct_fields(call, target))
         try:
-            yield stream
+            yield HttpStream(connection.status, connection.headers, connection.read, target.host)
+        finally:
+            self._direct.release(connection)
+
+    @asynccontextmanager
+    async def _open_by_client(self, call: HttpCall, proxy: str | None) -> AsyncIterator[UpstreamStream]:
+        request = build_request(call)
+        host = request.url.host
+        response = await self._send(self._client(proxy), request, call.limits.first_byte)
+        answer = ClientAnswer(response, host)
+        try:
+            yield HttpStream(response.status_code, Headers(response.headers.multi_items()), answer.read, host)
         finally:
             with trio.move_on_after(CLOSE_LIMIT_S, shield=True):
-                await stream.aclose()
+                await answer.aclose()
                 await response.aclose()
 
     async def _send(
@@ -234,7 +269,7 @@ class Upstreams:
                 return await client.send(request, stream=True, follow_redirects=False)
         except httpx.HTTPError as exc:
             raise _fault(exc, host) from exc
-        raise TransportError(f"{host}: no answer within {first_byte:g} s", kind=Kind.TIMEOUT, phase="head")
+        raise no_answer(host, first_byte or 0.0)
 
     async def fetch(self, call: HttpCall) -> HttpAnswer:
         """Send a call and return the whole answer, whatever its status. An error does not quote what was sent
@@ -245,9 +280,7 @@ class Upstreams:
                 body = veil_of(call).data(body)
             return HttpAnswer(status=stream.status, headers=stream.headers, body=body)
 
-    def _client(self, call: HttpCall) -> httpx.AsyncClient:
-        secret = call.proxy_url if call.proxy_url is not None else self._default_proxy
-        proxy = None if secret is None else secret.reveal().strip()
+    def _client(self, proxy: str | None) -> httpx.AsyncClient:
         client = self._clients.get(proxy)
         if client is None:
             client = self._clients[proxy] = self._new_client(proxy)
@@ -263,38 +296,70 @@ class Upstreams:
             trust_env=proxy is None,
             limits=httpx.Limits(
                 max_connections=None,
-                max_keepalive_connections=MAX_IDLE_CONNECTIONS,
-                keepalive_expiry=KEEPALIVE_S,
+                max_keepalive_connections=MAX_IDLE,
+                keepalive_expiry=IDLE_S,
             ),
             follow_redirects=False,
         )
+
+
+def names_proxies(environment: Mapping[str, str]) -> bool:
+    """Tell whether the environment sends any call through a proxy; which ones, the library finds out."""
+    return any(environment.get(scheme) for scheme in ("http", "https", "all"))
 
 
 # The same few addresses are called over and over.
 _parsed_url = lru_cache(maxsize=256)(httpx.URL)
 
 
-def build_request(call: HttpCall) -> httpx.Request:
-    """Turn a call into a request of the library: its own headers before the general ones.
+@lru_cache(maxsize=256)
+def target_of(address: str) -> Target | None:
+    """Return where a plain URL leads; ``None`` for one that needs the library: with a password, or wrong."""
+    try:
+        url = httpx.URL(address)
+    except httpx.InvalidURL:
+        return None
+    if url.scheme not in _PORTS or not url.host or url.userinfo:
+        return None
+    return Target(
+        origin=(url.scheme == "https", url.raw_host.decode(), url.port or _PORTS[url.scheme]),
+        authority=url.netloc.decode(),
+        path=url.raw_path.decode(),
+    )
 
-    Raises :class:`~cliproxy.errors.TransportError`.
-    """
-    named = {name.lower() for name, _ in call.headers}
-    general = _STREAM_HEADERS if call.stream else _HEADERS
-    fields = [field for field in general if field[0].lower() not in named]
-    limits = {"connect": call.limits.connect, "read": None, "write": WRITE_LIMIT_S, "pool": None}
+
+def direct_fields(call: HttpCall, target: Target) -> list[tuple[str, str]]:
+    """Return all header fields of a call, in the order in which the library would send them."""
+    fields, named = _fields_of(call)
+    if "host" not in named:
+        fields.insert(0, ("Host", target.authority))
+    if "content-length" not in named and (call.body or call.method in _WITH_BODY):
+        fields.append(("Content-Length", str(len(call.body))))
+    return fields
+
+
+def build_request(call: HttpCall) -> httpx.Request:
+    """Turn a call into a request of the library. Raises :class:`~cliproxy.errors.TransportError`."""
+    limits = {"connect": call.limits.connect, "read": None, "write": SEND_LIMIT_S, "pool": None}
     try:
         return httpx.Request(
             call.method,
             _parsed_url(call.url),
-            headers=[*fields, *call.headers],
+            headers=_fields_of(call)[0],
             content=call.body or None,
             extensions={"timeout": limits},
         )
     except httpx.InvalidURL as exc:
         raise _fault(exc, "the upstream") from exc
     except UnicodeEncodeError:
-        raise TransportError(ILLEGAL, kind=Kind.INTERNAL, phase="send") from None
+        raise transport_error("the upstream", faults.ILLEGAL) from None
+
+
+def _fields_of(call: HttpCall) -> tuple[list[tuple[str, str]], set[str]]:
+    """Return the header fields of a call, the general ones first, and the lower-case names of its own."""
+    named = {name.lower() for name, _ in call.headers}
+    general = _STREAM_HEADERS if call.stream else _HEADERS
+    return [*(field for field in general if field[0].lower() not in named), *call.headers], named
 
 
 def check_proxy_url(proxy: str) -> None:

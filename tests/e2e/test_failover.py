@@ -211,13 +211,17 @@ def test_an_error_in_place_of_a_body_that_was_not_streamed(pair: Pair, way: dict
 # --- something has reached the client -----------------------------------------------------------------------
 
 AFTER: Final[Mapping[str, dict[str, Any]]] = {
-    "half an event": {"fault": "half_event_fin", "cut_after": 3},
-    "the end of the body": {"cut": "end", "cut_after": 3},
-    "reset": {"cut": "rst", "cut_after": 3},
-    "silence": {"fault": "stall", "silence_after": 3},
-    "an error event": {"fault": "error_event", "error_after": 3},
-    "a wrong chunk": {"fault": "bad_chunk", "bad_chunk_after": 3},
+    name: {**script, "pace": 0.02}
+    for name, script in {
+        "half an event": {"fault": "half_event_fin", "cut_after": 3},
+        "the end of the body": {"cut": "end", "cut_after": 3},
+        "reset": {"cut": "rst", "cut_after": 3},
+        "silence": {"fault": "stall", "silence_after": 3},
+        "an error event": {"fault": "error_event", "error_after": 3},
+        "a wrong chunk": {"fault": "bad_chunk", "bad_chunk_after": 3},
+    }.items()
 }
+"""One event at a time: an error in the same packet as the first word is one before the first word."""
 
 
 @pytest.mark.parametrize("fault", AFTER)
@@ -235,7 +239,7 @@ def test_an_event_of_broken_json_is_an_error_where_it_must_be_read(
     pair: Pair, at: int, asked: tuple[int, int]
 ) -> None:
     """What is passed through is passed through: such a client would see the same without a proxy."""
-    pair.script({"broken_event": at})
+    pair.script({"broken_event": at, "pace": 0.02})
     if asked == (1, 1):
         assert pair.ask("claude").text == SECOND
     else:

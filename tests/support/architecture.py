@@ -55,6 +55,7 @@ SIDEWAYS: dict[str, dict[str, frozenset[str]]] = {
         "gemini_cli": words("gemini"),
         "antigravity": words("gemini"),
         "completions": words("openai_chat"),
+        "openai_images": words("openai_chat"),
     },
     "providers": {},
 }
@@ -67,6 +68,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     for libraries, places in {
         "asyncio anyio sniffio requests httpx aiohttp": frozenset[str](),
         "httpx2 httpcore2": words("net/http.py net/websocket.py"),
+        "h11": words("net/direct.py"),
         "trio": IMPURE - {"observe"},
         "quart quart_trio flask werkzeug": words("server"),
         "hypercorn": words("service server"),

@@ -1,0 +1,27 @@
+"""The wording of failures."""
+
+import pytest
+
+from cliproxy.errors import Kind
+from cliproxy.net.faults import CONNECT_FAILED, no_answer, transport_error
+
+
+@pytest.mark.parametrize(
+    ("cause", "message"),
+    [
+        (None, "h: the connection failed"),
+        (OSError("refused"), "h: the connection failed (refused)"),
+        (OSError(""), "h: the connection failed"),
+        (OSError("refused\nand more"), "h: the connection failed (refused)"),
+        (OSError("no way to http://user:password@proxy"), "h: the connection failed"),
+    ],
+)
+def test_of_a_cause_only_what_is_short_and_names_no_address_is_quoted(
+    cause: Exception | None, message: str
+) -> None:
+    error = transport_error("h", CONNECT_FAILED, cause)
+    assert (error.message, error.kind, error.phase) == (message, Kind.UNAVAILABLE, "connect")
+
+
+def test_a_head_that_does_not_come_names_the_limit() -> None:
+    assert no_answer("h", 2.0).message == "h: no answer within 2 s"
