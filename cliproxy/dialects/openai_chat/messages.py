@@ -22,6 +22,7 @@ from cliproxy.dialects.openai_chat.names import (
     AUDIO,
     CUSTOM,
     FUNCTION,
+    IMAGE_URL,
     as_extras,
     is_from_chat,
     is_vendors_own,
@@ -40,6 +41,7 @@ from cliproxy.dialects.openai_chat.parts import (
 )
 from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
+from cliproxy.ir.media import read_url
 from cliproxy.ir.request import (
     CallKind,
     Document,
@@ -59,7 +61,7 @@ from cliproxy.ir.request import (
     ToolResult,
 )
 from cliproxy.ir.signatures import carry, read
-from cliproxy.wire.jsontext import JsonObject, JsonValue, child, dumps_text, items, text
+from cliproxy.wire.jsontext import JsonObject, JsonValue, child, dumps_text, items, objects, text
 
 PART: Final = "part"
 """In the extras of a system text: which part of its message it was."""
@@ -70,18 +72,21 @@ SHOWN_BELOW: Final = "[shown below]"
 """Content of a result that has nothing but what a result cannot hold."""
 
 _SYSTEM_KINDS: Final[Mapping[str, SystemKind]] = {"system": "system", "developer": "developer"}
+IMAGES: Final = "images"
+"""What a model drew; in the extras of such an image, how it was written."""
 _ASSISTANT_MEMBERS: Final = (
     "role",
     "content",
     "reasoning_content",
     "reasoning",
     "refusal",
+    IMAGES,
     "tool_calls",
     "function_call",
     CACHE,
 )
 ANNOTATIONS: Final = "annotations"
-ANSWER_MEMBERS: Final = frozenset({*_ASSISTANT_MEMBERS, "images", ANNOTATIONS, AUDIO})
+ANSWER_MEMBERS: Final = frozenset({*_ASSISTANT_MEMBERS, ANNOTATIONS, AUDIO})
 """What is modelled of the message, or of a delta, in an answer."""
 _PARAGRAPH: Final = "\n\n"
 
@@ -145,9 +150,19 @@ class MessageReader:
         parts += decode_content(entry.get("content"), self.ctx, f"{where}.content")
         if refusal := text(entry, "refusal"):
             parts.append(Refusal(refusal))
+        parts += self._images(entry)
         parts += decode_calls(entry, where)
         extras = as_extras(rest(entry, *_ASSISTANT_MEMBERS))
         self.messages.append(Message("assistant", _marked(parts, entry), extras=extras))
+
+    def _images(self, entry: JsonObject) -> Iterator[Part]:
+        """Read what the model drew, in the form in which answers of this dialect show it."""
+        for image in objects(entry, IMAGES):
+            source = read_url(text(child(image, IMAGE_URL), "url"))
+            if source is None:
+                self.ctx.note("an image that cannot be read was dropped")
+            else:
+                yield Image(source, extras=as_extras({IMAGES: image}))
 
     def _result(self, entry: JsonObject, where: str) -> None:
         content = parts_in_text(entry.get("content"))
@@ -345,6 +360,7 @@ class _Turn:
     refusal: str = ""
     thoughts: list[str] = field(factory=list)
     calls: list[JsonValue] = field(factory=list)
+    images: list[JsonValue] = field(factory=list)
 
     def add(self, part: Part, ctx: ExchangeContext) -> None:
         """Put a part into the member it belongs in."""
@@ -359,6 +375,8 @@ class _Turn:
                 ctx.note("hidden reasoning in the history was dropped")
             case ToolCall():
                 self.calls.append(_encode_call(part, ctx))
+            case Image() if drawn := child(own(part.extras), IMAGES):
+                self.images.append(drawn)
             case _:
                 ctx.note(f"{_what(part)} in an assistant message was dropped")
 
@@ -368,7 +386,7 @@ def _assistant_messages(message: Message, ctx: ExchangeContext) -> Iterator[Json
     for part in message.parts:
         turn.add(part, ctx)
     more = own(message.extras)
-    if not (turn.text or turn.refusal or turn.calls or more):
+    if not (turn.text or turn.refusal or turn.calls or turn.images or more):
         return
     written: JsonObject = {"role": "assistant", "content": turn.text}
     if turn.refusal and is_from_chat(ctx):
@@ -379,6 +397,8 @@ def _assistant_messages(message: Message, ctx: ExchangeContext) -> Iterator[Json
         ctx.note("reasoning in the history was dropped")
     elif turn.thoughts:
         written["reasoning_content"] = _PARAGRAPH.join(turn.thoughts)
+    if turn.images:
+        written[IMAGES] = turn.images
     if turn.calls:
         written["tool_calls"] = turn.calls
     yield {**written, **more}

@@ -99,6 +99,20 @@ def test_assistants_turn_in_its_order():
     assert message.extras == {}
 
 
+def test_what_the_model_drew_is_part_of_its_turn():
+    """A client that wants a picture changed sends back the one it got."""
+    ctx = make_context()
+    reader = MessageReader(ctx)
+    broken = {"type": "image_url", "image_url": {"url": "data:broken"}}
+    reader.read([{"role": "assistant", "content": "Here", "images": [IMAGE_ENTRY, broken]}])
+    [turn] = reader.messages
+    assert [part.text if isinstance(part, Text) else part.source for part in turn.parts] == [
+        "Here",
+        IMAGE.source,
+    ]
+    assert ctx.notes == ["an image that cannot be read was dropped"]
+
+
 def test_results_become_one_message():
     reader = read(
         {"role": "tool", "tool_call_id": "a", "content": "1"},
@@ -330,6 +344,7 @@ FAITHFUL = [
         "role": "assistant",
         "content": "t",
         "reasoning_content": "r",
+        "images": [{**IMAGE_ENTRY, "index": 0}],
         "tool_calls": [
             {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1.0}'}},
             {"id": "c2", "type": "custom", "custom": {"name": "p", "input": "x"}, "cache_control": EPHEMERAL},
