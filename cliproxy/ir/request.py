@@ -356,6 +356,8 @@ class Meta:
     """Wanted kinds of output in lower case: ``text``, ``image``, ``audio``."""
     image: JsonObject | None = None
     """``aspect_ratio`` and ``image_size`` of generated images."""
+    safety_identifier: str | None = None
+    """OpenAI's newer name for what tells end users apart; clients may send it beside ``user``."""
 
 
 @define

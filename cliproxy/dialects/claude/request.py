@@ -292,6 +292,9 @@ def _blocks(message: Message, family: Family, ctx: ExchangeContext) -> Iterator[
         # A turn that was merged out of several may begin with words; the API wants thoughts before them.
         parts = sorted(parts, key=lambda part: not isinstance(part, Thinking))
     for part in parts:
+        if message.role == "assistant" and ctx.client_dialect != ID and isinstance(part, Image):
+            ctx.note("an image that another model drew was dropped: the API takes the user's only")
+            continue
         block = _write_part(part, family, ctx)
         if block is not None:
             yield block
@@ -389,8 +392,9 @@ def _add_settings(body: JsonObject, request: IRRequest, ctx: ExchangeContext) ->
 
 
 def _add_meta(body: JsonObject, meta: Meta, ctx: ExchangeContext) -> None:
-    if meta.user is not None and "metadata" not in body:
-        body["metadata"] = {"user_id": meta.user}
+    user = meta.user or meta.safety_identifier
+    if user is not None and "metadata" not in body:
+        body["metadata"] = {"user_id": user}
     if meta.service_tier == STANDARD and "service_tier" not in body:
         body["service_tier"] = "standard_only"
     is_lost = {

@@ -176,6 +176,7 @@ _READERS: Final[Mapping[str, Callable[[JsonObject], Part | None]]] = {
     "input_text": _read_text,
     "output_text": _read_text,
     "image_url": _read_image,
+    "input_image": _read_image,
     "input_audio": _read_audio,
     "file": _read_file,
     "video_url": _read_video,

@@ -46,7 +46,9 @@ VENDOR_LIMIT: Final = "max_completion_tokens"
 
 _WHOLE: Final = ("top_k", "n", "seed", "top_logprobs")
 _REAL: Final = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
-_META: Final = ("user", "service_tier", "prompt_cache_key", "verbosity")
+_META: Final = ("user", "safety_identifier", "service_tier", "prompt_cache_key", "verbosity")
+_WORDING: Final = "text"
+"""Where the vendor's other dialect says the verbosity, which some clients write here."""
 _MODELLED: Final = frozenset(
     {
         "model",
@@ -71,6 +73,7 @@ _MODELLED: Final = frozenset(
         "modalities",
         "image_config",
         "generationConfig",
+        _WORDING,
         *FIELDS,
     }
 )
@@ -161,14 +164,17 @@ def _decode_meta(body: JsonObject) -> Meta:
         metadata=metadata if isinstance(metadata, dict) else None,
         service_tier=text(body, "service_tier") or None,
         prompt_cache_key=text(body, "prompt_cache_key") or None,
-        verbosity=text(body, "verbosity") or None,
+        verbosity=text(body, "verbosity") or text(child(body, _WORDING), "verbosity") or None,
         modalities=[modality.lower() for modality in strings(body, "modalities")],
         image=image if isinstance(image, dict) else None,
+        safety_identifier=text(body, "safety_identifier") or None,
     )
 
 
 def _extras(body: JsonObject) -> Extras:
     more = {**rest(body, *_MODELLED), **leftovers(body)}
+    if wording := rest(child(body, _WORDING), "verbosity"):
+        more[_WORDING] = wording
     if VENDOR_LIMIT in body:
         more[VENDOR_LIMIT] = None  # says which of two names the client used
     if options := rest(child(body, STREAM_OPTIONS), "include_usage"):
@@ -195,7 +201,8 @@ def encode_request(request: IRRequest, ctx: ExchangeContext) -> JsonObject:
         body[FORMAT] = _encode_output(request.output)
     body |= encode_reasoning(request)
     body |= _encode_meta(request.meta, ctx)
-    body |= {key: value for key, value in more.items() if key not in _MODELLED or key == FORMAT}
+    kept = {FORMAT, _WORDING}
+    body |= {key: value for key, value in more.items() if key not in _MODELLED or key in kept}
     if request.stream:
         body |= {"stream": True, STREAM_OPTIONS: options}
     return body
@@ -236,6 +243,7 @@ def _encode_output(output: OutputFormat) -> JsonObject:
 
 _SHARED: Final[Mapping[str, frozenset[str]]] = {
     "user": VENDOR_CLIENTS,
+    "safety_identifier": VENDOR_CLIENTS,
     "service_tier": VENDOR_CLIENTS,
     "prompt_cache_key": VENDOR_CLIENTS,
     "verbosity": VENDOR_CLIENTS,

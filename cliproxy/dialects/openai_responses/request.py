@@ -55,7 +55,7 @@ ENCRYPTED_REASONING: Final = "reasoning.encrypted_content"
 _READ: Final = (
     *("model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "reasoning", "text"),
     *("max_output_tokens", "temperature", "top_p", "metadata", "user", "service_tier", "prompt_cache_key"),
-    *("stream", "type", "generate"),
+    *("safety_identifier", "stream", "type", "generate"),
 )
 """Members the hub has a place for, and the wrapping of the websocket form. ``stop`` and ``stop_sequences``,
 which are not the vendor's, are read and kept as well: some servers know them."""
@@ -175,6 +175,7 @@ def _meta(body: JsonObject) -> Meta:
         service_tier=text(body, "service_tier") or None,
         prompt_cache_key=text(body, "prompt_cache_key") or None,
         verbosity=text(child(body, "text"), "verbosity") or None,
+        safety_identifier=text(body, "safety_identifier") or None,
     )
 
 
@@ -295,14 +296,19 @@ def _settings(request: IRRequest, ctx: ExchangeContext) -> JsonObject:
         "prompt_cache_key": meta.prompt_cache_key,
         "service_tier": meta.service_tier,
     }
+    told: JsonObject = {
+        "user": meta.user,
+        "safety_identifier": meta.safety_identifier,
+        "metadata": meta.metadata,
+    }
     if ctx.client_dialect in NATIVE:
-        return _given(settings | {"user": meta.user, "metadata": meta.metadata})
+        return _given(settings | told)
     if sampling.max_tokens is not None:
         settings["max_output_tokens"] = max(sampling.max_tokens, _SHORTEST_LIMIT)
     if meta.service_tier not in _TIERS:
         settings["service_tier"] = None
     if ctx.client_dialect in _SAME_VENDOR:
-        settings |= {"user": meta.user, "metadata": meta.metadata}
+        settings |= told
     elif ctx.upstream_family is Family.GPT:
         # The client carries the whole conversation, reasoning included: nothing needs to be stored upstream.
         settings |= {"store": False, "include": [ENCRYPTED_REASONING]}

@@ -430,6 +430,14 @@ def test_ids_with_other_characters_are_changed_on_both_sides() -> None:
     assert body["messages"][2]["content"][0]["tool_use_id"] == "call_1_x"  # type: ignore[index,call-overload]
 
 
+def test_an_image_that_another_model_drew_is_left_out() -> None:
+    drawn = Image(Inline("image/png", "AA=="))
+    body = encoded(U, assistant(Text("Here."), drawn), user(Text("thanks"), drawn))
+    assert body["messages"][1]["content"] == [{"type": "text", "text": "Here."}]  # type: ignore[index,call-overload]
+    kinds = [block["type"] for block in body["messages"][2]["content"]]  # type: ignore[index,call-overload]
+    assert kinds == ["text", "image"]
+
+
 def test_results_lead_in_the_order_they_came() -> None:
     turn = assistant(ToolCall("c1", "f", ""), ToolCall("c2", "f", ""))
     body = encoded(U, turn, user(ToolResult("c2")), user(ToolResult("c1")), user(Text("go")))
@@ -578,7 +586,8 @@ def test_nothing_of_thinking_is_left_where_it_is_not_asked_for() -> None:
 
 
 def test_user_of_another_dialect_is_named() -> None:
-    assert encoded(U, meta=Meta(user="u1"))["metadata"] == {"user_id": "u1"}
+    assert encoded(U, meta=Meta(user="u1", safety_identifier="s"))["metadata"] == {"user_id": "u1"}
+    assert encoded(U, meta=Meta(safety_identifier="s"))["metadata"] == {"user_id": "s"}
     assert "metadata" not in encoded(U)
 
 

@@ -53,6 +53,10 @@ PARTS = {
         {"type": "image_url", "image_url": {"url": "https://x/y.png"}},
         Image(Remote("https://x/y.png")),
     ),
+    "image of the other dialect": (
+        {"type": "input_image", "image_url": PNG, "detail": "low"},
+        Image(Inline("image/png", "AA=="), "low"),
+    ),
     "image as a string": ({"type": "image_url", "image_url": PNG}, Image(Inline("image/png", "AA=="))),
     "image of unknown type": (
         {"type": "image_url", "image_url": {"url": "data:;base64,AA=="}},

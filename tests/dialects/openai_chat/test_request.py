@@ -150,10 +150,26 @@ def test_meta():
         verbosity="low",
         modalities=["TEXT", "image"],
         image_config={"aspect_ratio": "1:1"},
+        safety_identifier="s",
     )
     assert request.meta == Meta(
-        "u", {"a": "b"}, "flex", "k", "low", ["text", "image"], {"aspect_ratio": "1:1"}
+        "u", {"a": "b"}, "flex", "k", "low", ["text", "image"], {"aspect_ratio": "1:1"}, "s"
     )
+
+
+@pytest.mark.parametrize(
+    ("members", "verbosity", "written"),
+    [
+        ({"text": {"verbosity": "low"}}, "low", {"verbosity": "low"}),
+        ({"text": {"verbosity": "low", "x": 1}}, "low", {"verbosity": "low", "text": {"x": 1}}),
+        ({"text": {"verbosity": "low"}, "verbosity": "high"}, "high", {"verbosity": "high"}),
+        ({"text": "plain"}, None, {}),
+    ],
+)
+def test_verbosity_in_the_words_of_the_vendors_other_dialect(members, verbosity, written):
+    request = read(**members)
+    assert request.meta.verbosity == verbosity
+    assert write(request) == {**write(), **written}
 
 
 def test_context_learns_what_the_answer_needs():
@@ -210,12 +226,19 @@ def test_everything_a_foreign_client_may_say():
 
 
 def test_vendors_other_dialect_shares_more():
-    request = build(meta=Meta("u", {"a": "b"}, "flex", "k", "low"))
+    request = build(meta=Meta("u", {"a": "b"}, "flex", "k", "low", safety_identifier="s"))
     body = write(request, client_dialect="openai-response")
     assert {
-        key: body.get(key) for key in ("user", "metadata", "service_tier", "prompt_cache_key", "verbosity")
+        key: body.get(key)
+        for key in (
+            *("user", "safety_identifier", "metadata"),
+            "service_tier",
+            "prompt_cache_key",
+            "verbosity",
+        )
     } == {
         "user": "u",
+        "safety_identifier": "s",
         "metadata": None,
         "service_tier": "flex",
         "prompt_cache_key": "k",
@@ -307,6 +330,7 @@ FAITHFUL = {
     "reasoning": {"exclude": True},
     "include_reasoning": False,
     "user": "u",
+    "safety_identifier": "s",
     "metadata": {"a": "b"},
     "service_tier": "flex",
     "prompt_cache_key": "k",

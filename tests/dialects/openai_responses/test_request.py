@@ -359,8 +359,8 @@ def test_client_that_carries_the_conversation_leaves_nothing_upstream():
 
 @pytest.mark.parametrize(("client", "kept"), [("openai", True), ("claude", False), ("gemini", False)])
 def test_user_and_metadata_stay_with_their_vendor(client, kept):
-    body = encoded(foreign(client), meta=Meta(user="u", metadata={"k": "v"}))
-    assert ("user" in body, "metadata" in body) == (kept, kept)
+    body = encoded(foreign(client), meta=Meta(user="u", metadata={"k": "v"}, safety_identifier="s"))
+    assert [key in body for key in ("user", "metadata", "safety_identifier")] == [kept] * 3
 
 
 def test_tiers_the_vendor_does_not_know_are_left_out():
