@@ -10,6 +10,7 @@ module           content
 ``tools``        tools, namespaces, tool choice
 ``response``     whole answers: the response object, its echo, usage
 ``decoder``      stream of an upstream → events
+``ledger``       the items of that stream, found again (used by ``decoder``)
 ``encoder``      events → stream to a client
 ``assembly``     how blocks become items (used by ``encoder`` and ``response``)
 ``output``       the items of an answer while they grow

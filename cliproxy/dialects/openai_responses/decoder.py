@@ -1,8 +1,7 @@
 """The stream of an upstream: events of this wire to events of the hub.
 
-Theory of operation. Every event names the item it is about, by id, by index, or by both; items are found by
-either, never by order. An item becomes a block of the hub (a message: one for each of its parts) when it
-first says something.
+Theory of operation. Every event names the item it is about; the module ``ledger`` finds it. An item becomes a
+block of the hub (a message: one for each of its parts) when it first says something.
 
 Upstreams differ in how much they repeat. Some send deltas and then the whole, some only the whole, at the end
 of a part, of the item, or in the terminal event. What has been said is therefore remembered for each part: a
@@ -13,13 +12,12 @@ terminal event every item that has not been completed by then is read from the r
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from attrs import define, field
-
 from cliproxy.dialects.base import broken_event
 from cliproxy.dialects.openai_responses.assembly import MESSAGE
 from cliproxy.dialects.openai_responses.content import CONTENT
 from cliproxy.dialects.openai_responses.errors import error_of_event
 from cliproxy.dialects.openai_responses.items import decode_call, decode_reasoning
+from cliproxy.dialects.openai_responses.ledger import Item, Ledger, Said
 from cliproxy.dialects.openai_responses.names import DIALECT_ID, as_extras, item_type
 from cliproxy.dialects.openai_responses.response import decode_usage, message_extras, read_ending
 from cliproxy.ir.context import ExchangeContext
@@ -51,44 +49,6 @@ _SEEN_LATER: Final = frozenset({"message", "reasoning", "image_generation_call",
 """Items whose block opens when they say something; any other opens its block at once, to keep its place."""
 
 
-@define(eq=False)
-class _Said:
-    """A block of the hub and what it has said."""
-
-    index: int
-    pieces: list[str] = field(factory=list)
-    citations: int = 0
-    is_open: bool = True
-
-    def missing(self, whole: str) -> str:
-        """Return what a whole adds to what was said."""
-        said = "".join(self.pieces)
-        return whole[len(said) :] if whole.startswith(said) else ""
-
-
-@define(eq=False)
-class _Item:
-    """An item of the upstream's answer."""
-
-    kind: str
-    output_index: int
-    id: str = ""
-    wire: JsonObject = field(factory=dict)
-    """The item as it was announced."""
-    is_done: bool = False
-    block: _Said | None = None
-    """Its block, if it has one for itself."""
-    parts: dict[int, _Said] = field(factory=dict)
-    """Blocks of a message by content index."""
-    waiting: list[str] = field(factory=list)
-    """Arguments of a call whose name is not known yet."""
-    paragraph: int = 0
-    paragraphs: dict[int, list[str]] = field(factory=dict)
-    """Paragraphs of reasoning as far as they were said."""
-    source: str = ""
-    """Where the text of reasoning comes from: its summary or its content, whichever spoke first."""
-
-
 class ResponsesDecoder:
     """Decodes one stream. See the module's theory of operation."""
 
@@ -97,8 +57,7 @@ class ResponsesDecoder:
         self._out: list[Event] = []
         self._is_started = False
         self._is_over = False
-        self._by_index: dict[int, _Item] = {}
-        self._by_id: dict[str, _Item] = {}
+        self._items = Ledger()
         self._blocks = 0
         self._has_call = False
         self._refused = False
@@ -156,8 +115,8 @@ class ResponsesDecoder:
             self._fail(event)
             return
         self._begin(response)
-        for position, wire in enumerate(objects(response, "output")):
-            item = self._claimed(wire, position)
+        wires = list(objects(response, "output"))
+        for item, wire in zip(self._items.claim(wires), wires, strict=True):
             if not item.is_done:
                 self._complete(item, wire)
         self._close_all()
@@ -167,45 +126,20 @@ class ResponsesDecoder:
         self._out.append(Finish(read_ending(response, has_call=self._has_call, refused=self._refused)))
         self._out.append(End())
 
-    def _claimed(self, wire: JsonObject, position: int) -> _Item:
-        """Return the item that an entry of the final list is about, a new one if none was ever mentioned."""
-        item = self._by_id.get(text(wire, "id"))
-        if item is None:
-            item = self._by_index.get(position)
-        if item is None or item.kind != item_type(wire):
-            index = position if item is None else max(self._by_index) + 1
-            item = self._remember(_Item(item_type(wire), index, text(wire, "id"), wire))
-        return item
-
     def _fail(self, event: JsonObject) -> None:
         self._is_over = True
         self._out.append(error_of_event(event, self._ctx.now))
 
     def _close_all(self) -> None:
-        for item in self._by_index.values():
+        for item in self._items:
+            if item.block is None and text(item.hint, "name"):
+                self._call(item, item.hint)
             for said in (item.block, *item.parts.values()):
                 self._stop(said)
 
     # --- items and blocks ---------------------------------------------------------------------------------
 
-    def _remember(self, item: _Item) -> _Item:
-        self._by_index[item.output_index] = item
-        if item.id:
-            self._by_id[item.id] = item
-        return item
-
-    def _item(self, event: JsonObject, kind: str) -> _Item:
-        """Return the item an event is about; one that was never announced is taken to be of ``kind``."""
-        item = self._by_id.get(text(event, "item_id"))
-        index = integer(event, "output_index")
-        if item is None and index is not None:
-            item = self._by_index.get(index)
-        if item is None:
-            index = max(self._by_index, default=-1) + 1 if index is None else index
-            item = self._remember(_Item(kind, index, text(event, "item_id")))
-        return item
-
-    def _open(self, kind: BlockKind, start: BlockStart | None = None) -> _Said:
+    def _open(self, kind: BlockKind, start: BlockStart | None = None) -> Said:
         self._begin({})
         opened = start or BlockStart(self._blocks, kind)
         opened.index = self._blocks
@@ -213,9 +147,9 @@ class ResponsesDecoder:
         self._has_call = self._has_call or kind in {BlockKind.TOOL_CALL, BlockKind.CUSTOM_TOOL_CALL}
         self._refused = self._refused or kind is BlockKind.REFUSAL
         self._out.append(opened)
-        return _Said(opened.index)
+        return Said(opened.index)
 
-    def _stop(self, said: _Said | None) -> None:
+    def _stop(self, said: Said | None) -> None:
         if said is not None and said.is_open:
             said.is_open = False
             self._out.append(BlockStop(said.index))
@@ -223,10 +157,10 @@ class ResponsesDecoder:
     def _on_added(self, event: JsonObject) -> None:
         wire = child(event, "item")
         index = integer(event, "output_index")
-        index = max(self._by_index, default=-1) + 1 if index is None else index
-        item = self._by_index.get(index)
+        index = self._items.next_index() if index is None else index
+        item = self._items.at(index)
         if item is None:
-            item = self._remember(_Item(item_type(wire), index, text(wire, "id"), wire))
+            item = self._items.add(Item(item_type(wire), index, text(wire, "id"), wire))
         elif item.wire or item.is_done:
             return
         else:
@@ -239,11 +173,11 @@ class ResponsesDecoder:
     def _on_done(self, event: JsonObject) -> None:
         wire = child(event, "item")
         found = {"item_id": text(wire, "id"), "output_index": event.get("output_index")}
-        item = self._item(found, item_type(wire))
+        item = self._items.of(found, item_type(wire))
         if not item.is_done:
             self._complete(item, wire)
 
-    def _complete(self, item: _Item, wire: JsonObject) -> None:
+    def _complete(self, item: Item, wire: JsonObject) -> None:
         """Take the whole of an item and end its blocks."""
         item.is_done = True
         item.kind = item_type(wire) or item.kind
@@ -268,7 +202,7 @@ class ResponsesDecoder:
 
     # --- messages -----------------------------------------------------------------------------------------
 
-    def _part(self, item: _Item, content_index: int, kind: BlockKind) -> _Said:
+    def _part(self, item: Item, content_index: int, kind: BlockKind) -> Said:
         said = item.parts.get(content_index)
         if said is None:
             known = message_extras(item.wire) or ({MESSAGE: {"id": item.id}} if item.id else {})
@@ -277,7 +211,7 @@ class ResponsesDecoder:
         return said
 
     def _say(self, event: JsonObject, kind: BlockKind, key: str, *, is_whole: bool) -> None:
-        item = self._item(event, "message")
+        item = self._items.of(event, "message")
         content_index = integer(event, "content_index") or 0
         spoken = text(event, key)
         known = item.parts.get(content_index)
@@ -301,22 +235,22 @@ class ResponsesDecoder:
         self._say(event, BlockKind.REFUSAL, "refusal", is_whole=True)
 
     def _on_annotation(self, event: JsonObject) -> None:
-        item = self._item(event, "message")
+        item = self._items.of(event, "message")
         citation = child(event, "annotation")
         if citation and not item.is_done:
             said = self._part(item, integer(event, "content_index") or 0, BlockKind.TEXT)
             self._cite(said, [citation])
 
-    def _cite(self, said: _Said, citations: list[JsonObject]) -> None:
+    def _cite(self, said: Said, citations: list[JsonObject]) -> None:
         said.citations += len(citations)
         self._out.extend(Annotation(said.index, citation, DIALECT_ID) for citation in citations)
 
     def _on_part_done(self, event: JsonObject) -> None:
-        item = self._item(event, "message")
+        item = self._items.of(event, "message")
         if item.kind == "message" and not item.is_done:
             self._complete_part(item, integer(event, "content_index") or 0, child(event, "part"))
 
-    def _complete_message(self, item: _Item, wire: JsonObject) -> None:
+    def _complete_message(self, item: Item, wire: JsonObject) -> None:
         item.wire = wire
         for content_index, part in enumerate(items(wire, "content")):
             if isinstance(part, dict):
@@ -324,7 +258,7 @@ class ResponsesDecoder:
         for said in item.parts.values():
             self._stop(said)
 
-    def _complete_part(self, item: _Item, content_index: int, part: JsonObject) -> None:
+    def _complete_part(self, item: Item, content_index: int, part: JsonObject) -> None:
         kind = text(part, "type")
         known = item.parts.get(content_index)
         if kind not in {"output_text", "refusal", "text"}:
@@ -351,7 +285,7 @@ class ResponsesDecoder:
 
     # --- reasoning ----------------------------------------------------------------------------------------
 
-    def _think(self, item: _Item, source: str, number: int, spoken: str) -> None:
+    def _think(self, item: Item, source: str, number: int, spoken: str) -> None:
         """Add to a paragraph. Where both a summary and the full text come, the first to speak is shown."""
         item.source = item.source or source
         if not spoken or item.source != source or item.is_done:
@@ -364,28 +298,28 @@ class ResponsesDecoder:
         item.paragraphs.setdefault(number, []).append(spoken)
         self._out.append(ThinkingDelta(item.block.index, spoken))
 
-    def _think_whole(self, item: _Item, source: str, number: int, whole: str) -> None:
+    def _think_whole(self, item: Item, source: str, number: int, whole: str) -> None:
         said = "".join(item.paragraphs.get(number, []))
         if whole.startswith(said) and (not said or number == item.paragraph):
             self._think(item, source, number, whole[len(said) :])
 
     def _on_summary(self, event: JsonObject) -> None:
         number = integer(event, "summary_index") or 0
-        self._think(self._item(event, "reasoning"), "summary", number, text(event, "delta"))
+        self._think(self._items.of(event, "reasoning"), "summary", number, text(event, "delta"))
 
     def _on_summary_done(self, event: JsonObject) -> None:
         number = integer(event, "summary_index") or 0
-        self._think_whole(self._item(event, "reasoning"), "summary", number, text(event, "text"))
+        self._think_whole(self._items.of(event, "reasoning"), "summary", number, text(event, "text"))
 
     def _on_thought(self, event: JsonObject) -> None:
         number = integer(event, "content_index") or 0
-        self._think(self._item(event, "reasoning"), "content", number, text(event, "delta"))
+        self._think(self._items.of(event, "reasoning"), "content", number, text(event, "delta"))
 
     def _on_thought_done(self, event: JsonObject) -> None:
         number = integer(event, "content_index") or 0
-        self._think_whole(self._item(event, "reasoning"), "content", number, text(event, "text"))
+        self._think_whole(self._items.of(event, "reasoning"), "content", number, text(event, "text"))
 
-    def _complete_reasoning(self, item: _Item, wire: JsonObject) -> None:
+    def _complete_reasoning(self, item: Item, wire: JsonObject) -> None:
         item.is_done = False
         for source in ("summary", "content"):
             for number, part in enumerate(objects(wire, source)):
@@ -404,7 +338,7 @@ class ResponsesDecoder:
 
     # --- calls --------------------------------------------------------------------------------------------
 
-    def _call(self, item: _Item, wire: JsonObject) -> _Said:
+    def _call(self, item: Item, wire: JsonObject) -> Said:
         """Return the block of a call, opened with the names in ``wire`` if it is not open yet."""
         if item.block is None:
             call = decode_call(wire, self._ctx)
@@ -418,33 +352,38 @@ class ResponsesDecoder:
                 namespace=call.namespace,
             )
             item.block = self._open(kind, start)
+            item.call_id = call.id
             for fragment in item.waiting:
                 self._argue(item.block, fragment)
         return item.block
 
-    def _argue(self, said: _Said, fragment: str) -> None:
+    def _argue(self, said: Said, fragment: str) -> None:
         if fragment and said.is_open:
             said.pieces.append(fragment)
             self._out.append(ArgsDelta(said.index, fragment))
 
-    def _argue_whole(self, said: _Said, whole: str) -> None:
+    def _argue_whole(self, said: Said, whole: str) -> None:
         self._argue(said, said.missing(whole))
 
     def _on_arguments(self, event: JsonObject) -> None:
-        item = self._item(event, "function_call")
+        item = self._items.of(event, "function_call")
         if item.block is not None:
             self._argue(item.block, text(event, "delta"))
         else:
             item.waiting.append(text(event, "delta"))
 
     def _on_arguments_done(self, event: JsonObject) -> None:
-        item = self._item(event, "function_call")
+        item = self._items.of(event, "function_call")
+        whole = text(event, "arguments") or text(event, "input")
         if item.block is not None:
-            self._argue_whole(item.block, text(event, "arguments") or text(event, "input"))
+            self._argue_whole(item.block, whole)
+        elif whole:
+            item.waiting = [whole]
+            item.hint = {**event, "type": item.kind, "id": item.id}
 
     # --- images -------------------------------------------------------------------------------------------
 
-    def _show(self, item: _Item, wire: JsonObject, key: str, *, is_preview: bool) -> None:
+    def _show(self, item: Item, wire: JsonObject, key: str, *, is_preview: bool) -> None:
         data = text(wire, key)
         if not data:
             return
@@ -454,7 +393,7 @@ class ResponsesDecoder:
         self._out.append(ImageDone(item.block.index, mime, data, is_preview))
 
     def _on_preview(self, event: JsonObject) -> None:
-        item = self._item(event, "image_generation_call")
+        item = self._items.of(event, "image_generation_call")
         if not item.is_done:
             self._show(item, event, "partial_image_b64", is_preview=True)
 

@@ -379,6 +379,24 @@ def test_announcement_may_come_late_or_twice():
     assert len(again) == 1
 
 
+@pytest.mark.parametrize(
+    ("rest", "call_id"),
+    [([completed()], "fc_1"), ([done(call("")), completed()], "call_1"), ([completed(call(""))], "call_1")],
+    ids=["nothing else", "the item without them", "the last event without them"],
+)
+def test_arguments_that_only_their_end_tells(rest, call_id):
+    name = {"output_index": 0, "item_id": "fc_1", "name": "f"}
+    ending = frame("function_call_arguments.done", arguments='{"a":1}', **name)
+    (part,) = parts_of(created(), ending, *rest)
+    assert (part.id, part.name, part.arguments) == (call_id, "f", '{"a":1}')
+
+
+def test_end_of_arguments_replaces_the_fragments_before_it():
+    ending = frame("function_call_arguments.done", output_index=0, item_id="fc_1", arguments='{"a":1}')
+    (part,) = parts_of(created(), args_delta('{"a'), ending, done(call("")), completed())
+    assert part.arguments == '{"a":1}'
+
+
 def test_interleaved_calls_stay_apart():
     events = events_of(
         created(),
@@ -482,6 +500,19 @@ def test_list_of_the_last_event_may_lack_items():
     assert texts(parts_of(created(), added(message("")), text_delta("a"), completed())) == ["a"]
     parts = parts_of(created(), done(reasoning("r"), 0), done(message("a"), 1), completed(message("a")))
     assert texts(parts) == ["r", "a"]
+
+
+@pytest.mark.parametrize("ids", ["none", "others"])
+def test_items_are_not_told_twice_where_the_last_list_is_shifted(ids):
+    """It lacks the reasoning, and the ids do not say what is what: a call told twice would be run twice."""
+
+    def renamed(item, number):
+        known = {key: value for key, value in item.items() if key != "id"}
+        return known if ids == "none" else {**known, "id": f"other_{number}"}
+
+    streamed = [done(item, index) for index, item in enumerate((reasoning("r"), message("a"), call("{}")))]
+    parts = parts_of(created(), *streamed, completed(renamed(message("a"), 1), renamed(call("{}"), 2)))
+    assert [type(part) for part in parts] == [Thinking, Text, ToolCall]
 
 
 def test_last_event_with_an_item_of_another_kind_at_that_place():
@@ -639,11 +670,24 @@ def test_one_byte_at_a_time_gives_the_same_events():
     assert decode_cut(ResponsesDecoder(context()), RECORDED, one_byte_cuts(RECORDED)) == whole
 
 
-def test_line_ends_do_not_matter():
-    crlf = RECORDED.replace(b"\n", b"\r\n")
-    assert decode(ResponsesDecoder(context()), parse(crlf)) == decode(
-        ResponsesDecoder(context()), parse(RECORDED)
-    )
+@pytest.mark.parametrize(
+    "odd",
+    [
+        RECORDED.replace(b"\n", b"\r\n"),
+        RECORDED.replace(b"\n", b"\r"),
+        b"\xef\xbb\xbf" + RECORDED,
+        RECORDED.replace(b"event: ", b": comment\nid: 7\nevent: "),
+        RECORDED.replace(b"event: ", b": keep-alive\n\nevent: "),
+        RECORDED.replace(b"data: ", b"data:"),
+        b"".join(b"data: " + made.data + b"\n\n" for made in parse(RECORDED)),
+        RECORDED.removesuffix(b"\n\n"),
+        RECORDED + b"data: [DONE]\n\n",
+    ],
+    ids=["crlf", "cr", "bom", "fields", "comments", "no blank", "no names", "no end", "a terminator"],
+)
+def test_form_of_the_frames_does_not_matter(odd):
+    expected = decode(ResponsesDecoder(context()), parse(RECORDED))
+    assert decode(ResponsesDecoder(context()), parse(odd)) == expected
 
 
 @given(ir_strategies.events(max_choices=1, failing=False, finished=True))
