@@ -49,7 +49,7 @@ from cliproxy.dialects.openai_chat.names import (
     is_from_chat,
     rest,
 )
-from cliproxy.dialects.openai_chat.outcome import decode_ending, decode_usage, weight
+from cliproxy.dialects.openai_chat.outcome import decode_ending, decode_usage, usage_of, weight
 from cliproxy.dialects.openai_chat.parts import decode_content
 from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
@@ -90,11 +90,6 @@ _LEGACY: Final = -1
 """Key of the one call of the older ``function_call`` member."""
 _OF_CHUNK: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "obfuscation"})
 _OF_CHOICE: Final = frozenset({"index", "delta", "message", "finish_reason", "native_finish_reason", "usage"})
-
-
-def _usage_in(entries: list[JsonObject]) -> JsonObject:
-    """Return the counts that some servers put into a choice."""
-    return next((usage for entry in entries if (usage := child(entry, "usage"))), {})
 
 
 def _more_of(entry: JsonObject, delta: JsonObject) -> JsonObject:
@@ -209,7 +204,7 @@ class ChatStreamDecoder:
 
     def _chunk(self, chunk: JsonObject) -> Iterator[Event]:
         entries = [*objects(chunk, "choices")]
-        usage = decode_usage(child(chunk, "usage") or _usage_in(entries))
+        usage = decode_usage(usage_of(chunk))
         news = self._news(chunk)
         if self._has_started:
             if news:

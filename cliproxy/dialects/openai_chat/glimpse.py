@@ -12,7 +12,7 @@ from cliproxy.dialects.base import Glimpse
 from cliproxy.dialects.openai_chat.errors import decode_error
 from cliproxy.dialects.openai_chat.messages import reasoning_of
 from cliproxy.dialects.openai_chat.names import DONE
-from cliproxy.dialects.openai_chat.outcome import decode_usage
+from cliproxy.dialects.openai_chat.outcome import decode_usage, usage_of
 from cliproxy.dialects.openai_chat.response import has_content
 from cliproxy.wire.jsontext import JsonError, JsonObject, child, items, loads_object, objects, text
 from cliproxy.wire.sse import Frame
@@ -38,7 +38,7 @@ def inspect(frame: Frame) -> Glimpse:
     choices = items(chunk, "choices")
     if chunk.get("error") or (frame.event == b"error" and not choices):
         return Glimpse(has_content=False, error=decode_error(0, chunk))
-    usage = decode_usage(child(chunk, "usage"))
+    usage = decode_usage(usage_of(chunk))
     reasons = {text(choice, "finish_reason") for choice in objects(chunk, "choices")} - {""}
     return Glimpse(
         usage=usage,

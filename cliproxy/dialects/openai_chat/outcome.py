@@ -14,7 +14,7 @@ from typing import Final
 from cliproxy.dialects.openai_chat.names import as_extras, own
 from cliproxy.ir.collect import grow
 from cliproxy.ir.response import Ending, FinishReason, Usage
-from cliproxy.wire.jsontext import JsonObject, child, integer
+from cliproxy.wire.jsontext import JsonObject, child, integer, objects
 
 _REASONS: Final[Mapping[str, FinishReason]] = {
     "stop": FinishReason.STOP,
@@ -89,6 +89,13 @@ def _first(obj: JsonObject, *keys: str) -> int | None:
         if value is not None:
             return max(value, 0)
     return None
+
+
+def usage_of(chunk: JsonObject) -> JsonObject:
+    """Return the counts in a chunk, which some servers put into a choice."""
+    return child(chunk, "usage") or next(
+        (usage for entry in objects(chunk, "choices") if (usage := child(entry, "usage"))), {}
+    )
 
 
 def decode_usage(usage: JsonObject) -> Usage | None:

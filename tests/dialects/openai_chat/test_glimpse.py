@@ -39,6 +39,10 @@ FRAMES = {
         {**chunk("stop"), "usage": USAGE},
         Glimpse(usage=COUNTED, has_content=False, is_finished=True),
     ),
+    "usage inside the choice": (
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": USAGE}]},
+        Glimpse(usage=COUNTED, has_content=False, is_finished=True),
+    ),
     "usage is null": ({**chunk(content="a"), "usage": None}, Glimpse()),
     "no choices": ({"choices": [], "prompt_filter_results": []}, Glimpse(has_content=False)),
     "tool that is called error": (
