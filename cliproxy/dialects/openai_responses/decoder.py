@@ -19,7 +19,12 @@ from cliproxy.dialects.openai_responses.errors import error_of_event
 from cliproxy.dialects.openai_responses.items import decode_call, decode_reasoning
 from cliproxy.dialects.openai_responses.ledger import Item, Ledger, Said
 from cliproxy.dialects.openai_responses.names import DIALECT_ID, as_extras, item_type
-from cliproxy.dialects.openai_responses.response import decode_usage, message_extras, read_ending
+from cliproxy.dialects.openai_responses.response import (
+    answer_extras,
+    decode_usage,
+    message_extras,
+    read_ending,
+)
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.events import (
     Annotation,
@@ -29,6 +34,7 @@ from cliproxy.ir.events import (
     BlockStop,
     End,
     Event,
+    ExtrasUpdate,
     Finish,
     ImageDone,
     OpaqueBlock,
@@ -104,7 +110,8 @@ class ResponsesDecoder:
         if not self._is_started:
             self._is_started = True
             created = integer(response, "created_at") or 0
-            self._out.append(Start(text(response, "id"), text(response, "model"), created))
+            extras = as_extras(answer_extras(response))
+            self._out.append(Start(text(response, "id"), text(response, "model"), created, extras=extras))
 
     def _on_response(self, event: JsonObject) -> None:
         self._begin(child(event, "response"))
@@ -121,6 +128,8 @@ class ResponsesDecoder:
                 self._complete(item, wire)
         self._close_all()
         self._is_over = True
+        if more := answer_extras(response):
+            self._out.append(ExtrasUpdate(as_extras(more)))
         if child(response, "usage"):
             self._out.append(UsageUpdate(decode_usage(child(response, "usage"))))
         self._out.append(Finish(read_ending(response, has_call=self._has_call, refused=self._refused)))

@@ -17,11 +17,12 @@ from attrs import define
 
 from cliproxy.dialects.openai_responses.assembly import Assembly
 from cliproxy.dialects.openai_responses.errors import encode_error, event_code
+from cliproxy.dialects.openai_responses.names import native_extras
 from cliproxy.dialects.openai_responses.output import DeltaHead, ItemIds
 from cliproxy.dialects.openai_responses.response import AnswerFacts
 from cliproxy.errors import ProxyError
 from cliproxy.ir.context import ExchangeContext
-from cliproxy.ir.events import End, Event, Finish, Ping, Start, StreamError, UsageUpdate
+from cliproxy.ir.events import End, Event, ExtrasUpdate, Finish, Ping, Start, StreamError, UsageUpdate
 from cliproxy.ir.response import FinishReason
 from cliproxy.wire.jsontext import JsonObject, child, dumps, literal, text
 from cliproxy.wire.sse import Frame
@@ -90,6 +91,8 @@ class ResponsesEncoder:
             case UsageUpdate():
                 facts = self._begin().facts
                 facts.usage = facts.usage.merged(event.usage)
+            case ExtrasUpdate(choice=None):
+                self._begin().facts.told |= native_extras(event.extras)
             case Finish():
                 self._finish(event)
             case End():

@@ -1,8 +1,8 @@
 """Whole answers: the response object, its echo of the request, and usage.
 
-Contract: the OpenAI API reference, "The response object". The object repeats what the request asked for;
-typed clients insist on several of those members even where the request was silent, so defaults stand in for
-them.
+Contract: the OpenAI API reference, "The response object". The object repeats what the request asked for, and
+says what was used where the request was silent. An upstream of this wire tells the latter; for others
+defaults stand in, since typed clients insist on several of those members.
 
 Nothing about the items of an answer is decided here: a whole answer is what its stream would have ended with.
 """
@@ -24,7 +24,7 @@ from cliproxy.dialects.openai_responses.names import (
 )
 from cliproxy.dialects.openai_responses.output import DeltaHead, ItemIds
 from cliproxy.errors import DialectError
-from cliproxy.ir.collect import to_events
+from cliproxy.ir.collect import grow, to_events
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.events import Finish, Start, UsageUpdate
 from cliproxy.ir.media import mime_of_image_format
@@ -50,6 +50,14 @@ _DEFAULTS: Final[Mapping[str, JsonValue]] = {
     "truncation": "disabled",
     "metadata": {},
 }
+
+_MODELLED: Final = (
+    *("id", "object", "created_at", "status", "background", "error", "incomplete_details", "model", "output"),
+    "usage",
+)
+"""Members of the object that the hub has a place for, or that follow from those."""
+_UPSTREAMS_OWN: Final = ("service_tier",)
+"""What a request wishes and only the upstream decides."""
 
 _STATUS: Final[Mapping[FinishReason, tuple[str, str]]] = {
     FinishReason.LENGTH: ("incomplete", "max_output_tokens"),
@@ -88,14 +96,34 @@ def decode_usage(usage: JsonObject) -> Usage:
         output=None if total_out is None else max(total_out - (reasoning or 0), 0),
         reasoning=reasoning,
         reported_total=integer(usage, "total_tokens"),
+        extras=as_extras(_more_of_usage(usage)),
     )
+
+
+def _more_of_usage(usage: JsonObject) -> JsonObject:
+    more = {key: value for key, value in usage.items() if key not in _USAGE}
+    for key, known in _USAGE.items():
+        inner = rest(child(usage, key), *known)
+        if inner:
+            more[key] = inner
+    return more
+
+
+_USAGE: Final[Mapping[str, tuple[str, ...]]] = {
+    "input_tokens": (),
+    "input_tokens_details": ("cached_tokens", "cache_write_tokens"),
+    "output_tokens": (),
+    "output_tokens_details": ("reasoning_tokens",),
+    "total_tokens": (),
+}
+"""Members of a usage object and what is known inside them."""
 
 
 def encode_usage(usage: Usage) -> JsonObject | None:
     """Write token counts with all their details; ``None`` when the upstream said nothing."""
     if usage == Usage():
         return None
-    return {
+    written: JsonObject = {
         "input_tokens": usage.input_total,
         "input_tokens_details": {
             "cached_tokens": usage.cache_read or 0,
@@ -105,6 +133,8 @@ def encode_usage(usage: Usage) -> JsonObject | None:
         "output_tokens_details": {"reasoning_tokens": usage.reasoning or 0},
         "total_tokens": usage.total or usage.reported_total or 0,
     }
+    grow(written, native_extras(usage.extras))
+    return written
 
 
 # --- reading ----------------------------------------------------------------------------------------------
@@ -121,8 +151,14 @@ def decode_response(body: JsonObject, ctx: ExchangeContext) -> IRResponse:
         choices=[Choice(parts, ending_of(body, parts))],
         usage=decode_usage(child(body, "usage")),
         created=integer(body, "created_at") or 0,
-        extras=as_extras({"object": COMPACTION} if text(body, "object") == COMPACTION else {}),
+        extras=as_extras(answer_extras(body)),
     )
+
+
+def answer_extras(body: JsonObject) -> JsonObject:
+    """Return what an answer's object says that the hub has no place for."""
+    kind: JsonObject = {"object": COMPACTION} if text(body, "object") == COMPACTION else {}
+    return {**rest(body, *_MODELLED), **kind}
 
 
 def output_parts(item: JsonObject, ctx: ExchangeContext) -> list[Part]:
@@ -211,13 +247,16 @@ class AnswerFacts:
     model: str
     created: int
     usage: Usage = field(factory=Usage)
+    told: JsonObject = field(factory=dict)
+    """What an upstream of this wire says about the answer besides."""
 
     @classmethod
     def of(cls, start: Start, ctx: ExchangeContext) -> "AnswerFacts":
         """Take the facts from the start of a stream."""
         model = ctx.shown_model or start.model or ctx.upstream_model
         created = start.created or int(ctx.now)
-        return cls(ctx, response_id(start.id, ctx), model, created, start.usage or Usage())
+        told = rest(native_extras(start.extras), "object")
+        return cls(ctx, response_id(start.id, ctx), model, created, start.usage or Usage(), told)
 
     def _head(self, status: str) -> JsonObject:
         head: JsonObject = {"id": self.id, "object": "response", "created_at": self.created, "status": status}
@@ -252,7 +291,11 @@ class AnswerFacts:
     def _echo(self) -> JsonObject:
         asked = self.ctx.original_body if self.ctx.client_dialect == DIALECT_ID else {}
         said: JsonObject = {key: asked[key] for key in _ECHOED if asked.get(key) is not None}
-        return {**_DEFAULTS, **said}
+        decided: JsonObject = {
+            key: self.told[key] for key in _UPSTREAMS_OWN if self.told.get(key) is not None
+        }
+        missing = {key: value for key, value in _DEFAULTS.items() if self.told.get(key) is None}
+        return {**self.told, **missing, **said, **decided}
 
 
 class SilentSink:
@@ -267,7 +310,8 @@ class SilentSink:
 
 def encode_response(response: IRResponse, ctx: ExchangeContext) -> JsonObject:
     """Write a whole answer. Only its first choice can be told."""
-    facts = AnswerFacts.of(Start(response.id, response.model, response.created), ctx)
+    start = Start(response.id, response.model, response.created, extras=response.extras)
+    facts = AnswerFacts.of(start, ctx)
     assembly = Assembly(ctx, SilentSink(), ItemIds(facts.id.removeprefix("resp_")))
     reason = FinishReason.STOP
     for event in to_events(response):

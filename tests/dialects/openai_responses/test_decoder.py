@@ -515,6 +515,16 @@ def test_items_are_not_told_twice_where_the_last_list_is_shifted(ids):
     assert [type(part) for part in parts] == [Thinking, Text, ToolCall]
 
 
+def test_what_nobody_models_of_an_answer_is_kept():
+    answer = answer_of(
+        created(service_tier="auto", store=True),
+        text_delta("a"),
+        completed(service_tier="flex", usage={"input_tokens": 1, "output_tokens": 2, "cost": 3}),
+    )
+    assert answer.extras == {"openai-response": {"service_tier": "flex", "store": True}}
+    assert answer.usage.extras == {"openai-response": {"cost": 3}}
+
+
 def test_last_event_with_an_item_of_another_kind_at_that_place():
     parts = parts_of(created(), text_delta("a"), completed(call("{}"), message("a")))
     assert [type(part) for part in parts] == [Text, ToolCall]

@@ -16,6 +16,7 @@ from cliproxy.ir.events import (
     BlockStart,
     BlockStop,
     End,
+    ExtrasUpdate,
     Finish,
     ImageDone,
     OpaqueBlock,
@@ -444,6 +445,20 @@ def test_upstream_error_event_is_an_error():
     frames = encoder.encode(StreamError(Kind.OVERLOADED, "busy", 529, "server_is_overloaded"))
     assert loads_object(frames[0].data)["code"] == "server_is_overloaded"
     assert encoder.finish() == []
+
+
+def test_what_an_upstream_of_this_wire_says_besides_is_told():
+    begun = Start("x1", "m", extras={"openai-response": {"service_tier": "auto", "billing": 1}})
+    update = ExtrasUpdate(
+        {"openai-response": {"service_tier": "flex"}, "openai": {"system_fingerprint": "x"}}
+    )
+    foreign = ExtrasUpdate({"openai-response": {"x": 1}}, choice=0)
+    frames = encode(
+        ResponsesEncoder(context()), [begun, update, foreign, Finish(Ending(FinishReason.STOP)), End()]
+    )
+    response = grammar_responses.check(frames)["response"]
+    assert (response["service_tier"], response["billing"]) == ("flex", 1)
+    assert not {"system_fingerprint", "x"} & set(response)
 
 
 def test_missing_facts_come_from_the_context():

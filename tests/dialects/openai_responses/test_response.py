@@ -120,6 +120,69 @@ def test_defaults_stand_in_for_what_was_not_asked():
     assert {key: body[key] for key in expected} == expected
 
 
+def test_all_that_a_request_may_say_about_the_answer_is_echoed():
+    said = {
+        "instructions": "I",
+        "max_output_tokens": 9,
+        "max_tool_calls": 2,
+        "parallel_tool_calls": False,
+        "previous_response_id": "resp_0",
+        "prompt_cache_key": "k",
+        "reasoning": {"effort": "low"},
+        "safety_identifier": "s",
+        "service_tier": "flex",
+        "store": True,
+        "temperature": 0.5,
+        "text": {"verbosity": "low"},
+        "tool_choice": "none",
+        "tools": [],
+        "top_logprobs": 2,
+        "top_p": 0.5,
+        "truncation": "auto",
+        "user": "u",
+        "metadata": {"k": "v"},
+    }
+    body = written(Text("a"), ctx=context(original_body={"model": "m", "input": "i", **said}))
+    assert {key: body[key] for key in said} == said
+
+
+UPSTREAM = {
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 5,
+    "model": "m",
+    "status": "completed",
+    "output": [],
+    "reasoning": {"effort": "medium", "summary": None},
+    "temperature": 0.9,
+    "service_tier": "default",
+    "truncation": None,
+    "instructions": "Of the upstream.",
+    "moderation": {"flagged": False},
+    "usage": {
+        "input_tokens": 3,
+        "input_tokens_details": {"cached_tokens": 1, "audio_tokens": 1},
+        "output_tokens": 4,
+        "output_tokens_details": {"reasoning_tokens": 2},
+        "total_tokens": 7,
+        "cost": 0.5,
+    },
+}
+
+
+def test_upstream_of_this_wire_tells_what_was_used():
+    """The client's own words come first, except for what only the upstream decides."""
+    asked = {"model": "m", "input": "i", "instructions": "Mine.", "service_tier": "auto"}
+    body = encode_response(decode_response(UPSTREAM, context()), context(original_body=asked))
+    assert (body["reasoning"]["effort"], body["temperature"]) == ("medium", 0.9)
+    assert (body["instructions"], body["service_tier"]) == ("Mine.", "default")
+    assert (body["truncation"], body["moderation"]) == ("disabled", {"flagged": False})
+    assert body["usage"] == {
+        **UPSTREAM["usage"],
+        "input_tokens_details": {"cached_tokens": 1, "audio_tokens": 1, "cache_write_tokens": 0},
+    }
+
+
 def test_request_of_another_dialect_is_not_echoed():
     """A whole answer that has to be streamed on is written in the upstream's dialect first."""
     ctx = make_context(client_dialect="claude", original_body={"tools": [{"name": "f"}], "temperature": 0.3})
