@@ -15,6 +15,7 @@ from cliproxy.dialects.gemini import DIALECT as GEMINI
 from cliproxy.dialects.gemini_cli import DIALECT as GEMINI_CLI
 from cliproxy.dialects.gitlab_rest import DIALECTS as GITLAB_REST
 from cliproxy.dialects.openai_chat import DIALECT as OPENAI
+from cliproxy.dialects.openai_images import DIALECT as OPENAI_IMAGES
 from cliproxy.dialects.openai_responses import DIALECT as OPENAI_RESPONSES
 
 __all__ = ["DIALECTS", "Dialect", "by_id"]
@@ -28,6 +29,7 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     GEMINI_CLI,
     ANTIGRAVITY,
     CODEX,
+    OPENAI_IMAGES,
     *GITLAB_REST,
 )
 

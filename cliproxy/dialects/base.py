@@ -29,18 +29,23 @@ lacks for its clients a ``stream_mender`` adds.
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from attrs import field, frozen
 
 from cliproxy.errors import DialectError, Kind, ProxyError
 from cliproxy.ir.context import ExchangeContext
+from cliproxy.ir.embeddings import EmbeddingRequest, Embeddings
 from cliproxy.ir.events import Event, StreamError
 from cliproxy.ir.request import IRRequest, Reasoning
 from cliproxy.ir.response import IRResponse, Usage
 from cliproxy.ir.rules import TargetRules
-from cliproxy.wire.jsontext import Changes, Document, JsonObject, integer, loads_object, number
+from cliproxy.wire.formdata import FormData
+from cliproxy.wire.jsontext import Changes, Document, JsonObject, dumps, integer, loads_object, number
 from cliproxy.wire.sse import Frame
+
+Body: TypeAlias = Document | FormData
+"""What a client sends: almost always JSON; a form where files go with it."""
 
 
 class Action(StrEnum):
@@ -127,7 +132,7 @@ class ClientRequest:
     model: str
     """As the client wrote it, thinking suffix included."""
     stream: bool
-    document: Document = field(repr=False)
+    document: Body = field(repr=False)
     """The body, parsed once."""
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     """Client headers in lower case, credentials removed."""
@@ -160,6 +165,8 @@ class Endpoint:
 
     path: str
     read: Callable[[Document, PathFacts], ClientRequest]
+    read_form: Callable[[FormData, PathFacts], ClientRequest] | None = None
+    """The same for a body that is a form with files; ``None``: only JSON is taken."""
     method: str = "POST"
 
 
@@ -190,6 +197,42 @@ class ModelLists:
     """(lower-case headers, query) → whether a request to a shared path wants this dialect's shape."""
     encode_list: Callable[[Sequence[ListedModel]], JsonObject]
     encode_one: Callable[[ListedModel], JsonObject]
+
+
+@frozen(kw_only=True)
+class Portions:
+    """How the portions of an answer are counted and put together, where an upstream takes or gives only so
+    many at a time. All functions see the client's own wire."""
+
+    wanted: Callable[[JsonObject], int]
+    """Raw request → how many the client asks for."""
+    given: Callable[[JsonObject], int]
+    """Answer → how many it holds."""
+    only: Callable[[JsonObject, int, int], Changes]
+    """(raw request, start, size) → members to replace so that it asks for this portion alone."""
+    joined: Callable[[Sequence[JsonObject]], JsonObject]
+    """Answers in order → one answer."""
+
+
+@frozen(kw_only=True)
+class EmbeddingForm:
+    """How a dialect asks for embeddings and tells them. They pass through like everything else where both
+    sides speak the same dialect; ``patch_model`` sees the raw body, which may name the model in many places.
+    """
+
+    decode_request: Callable[[JsonObject, ExchangeContext], EmbeddingRequest]
+    encode_request: Callable[[EmbeddingRequest, ExchangeContext], JsonObject]
+    """Takes as many of the inputs, from the first on, as the upstream takes at a time."""
+    decode_response: Callable[[JsonObject], Embeddings]
+    encode_response: Callable[[Embeddings, ExchangeContext], JsonObject]
+    inspect_response: Callable[[JsonObject], Glimpse]
+    patch_model: Callable[[str, JsonObject], Changes]
+    portions: Portions
+
+
+def as_json(body: JsonObject) -> tuple[bytes, str]:
+    """Return a body as bytes, and its content type."""
+    return dumps(body), Document.content_type
 
 
 @frozen(kw_only=True)
@@ -240,6 +283,16 @@ class Dialect:
     read_answer: Callable[[bytes], JsonObject] = loads_object
     """Bytes of a whole answer → what ``decode_response`` takes, for upstreams that answer with another JSON
     value than an object. Raises :class:`~cliproxy.wire.jsontext.JsonError`."""
+    write_request: Callable[[JsonObject], tuple[bytes, str]] = as_json
+    """What ``encode_request`` returned → bytes and their content type, for upstreams that take a form."""
+    read_form: Callable[[FormData], JsonObject] | None = None
+    """A form → the JSON body that says the same, which is what ``decode_request`` takes."""
+    shows_model: bool = True
+    """Whether answers name the model."""
+    portions: Portions | None = None
+    """``None``: an answer is whole as it comes."""
+    embeddings: EmbeddingForm | None = None
+    """``None``: the dialect has none."""
     rules: TargetRules = field(factory=TargetRules)
     models: ModelLists | None = None
     terminator: bytes = b""

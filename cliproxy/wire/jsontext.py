@@ -16,7 +16,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 JsonObject: TypeAlias = dict[str, JsonValue]
@@ -150,6 +150,8 @@ class Document:
 
     __slots__ = ("_source", "_spans", "value")
 
+    content_type: ClassVar[str] = "application/json"
+
     def __init__(self, source: str, value: JsonObject, spans: list[tuple[str, int, int, int]]) -> None:
         self._source = source
         self._spans = spans
@@ -234,6 +236,10 @@ class Document:
             if key not in last and not isinstance(change, Delete):
                 members.append(f"{dumps_text(key)}:{dumps_text(change)}")
         return ("{" + ",".join(members) + "}").encode("utf-8")
+
+    def changed(self, changes: Changes) -> "Document":
+        """Return the document with some members replaced; see :meth:`patch`."""
+        return Document.parse(self.patch(changes))
 
 
 def text(obj: Mapping[str, JsonValue], key: str, default: str = "") -> str:

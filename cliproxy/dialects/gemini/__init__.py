@@ -11,6 +11,7 @@ besides the record is in ``request`` (:class:`~cliproxy.dialects.gemini.request.
 
 from cliproxy.dialects.base import Dialect
 from cliproxy.dialects.gemini.decoder import GeminiStreamDecoder
+from cliproxy.dialects.gemini.embeddings import EMBEDDINGS
 from cliproxy.dialects.gemini.encoder import GeminiStreamEncoder
 from cliproxy.dialects.gemini.endpoints import ENDPOINTS
 from cliproxy.dialects.gemini.errors import decode_error, encode_error
@@ -70,6 +71,7 @@ DIALECT = Dialect(
     may_pass=may_pass,
     signature_faults=("thought signature", "thought_signature", "thoughtsignature"),
     rules=RULES,
+    embeddings=EMBEDDINGS,
     models=MODEL_LISTS,
     # A blank line: harmless between events and in JSON alike. The vendor's Python client takes a comment for
     # a piece of JSON and fails.

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from cliproxy.dialects.base import Action, ClientRequest, Endpoint, Framing, PathFacts
+from cliproxy.dialects.gemini.embeddings import REQUESTS, is_batch
 from cliproxy.dialects.gemini.parts import DIALECT_ID
 from cliproxy.errors import BadRequest, NotFound
 from cliproxy.wire.jsontext import Document
@@ -21,6 +22,8 @@ _ACTIONS: Final[Mapping[str, Action]] = {
     STREAM: Action.GENERATE,
     "countTokens": Action.COUNT,
 }
+_BATCH: Final = "batchEmbedContents"
+_EMBEDS: Final = frozenset({"embedContent", _BATCH})
 _NOT_SERVED: Final = frozenset(
     {
         "embedContent",
@@ -44,9 +47,11 @@ def read(document: Document, facts: PathFacts) -> ClientRequest:
     model = model.removeprefix("models/")
     if not colon or not model:
         raise NotFound(f"{facts.args.get('target', '')} is not of the form model:action.")
+    if name in _EMBEDS and is_batch(document.value) is not (name == _BATCH):
+        raise BadRequest(f"`{REQUESTS}` belongs to {_BATCH}, and only to that.", param=REQUESTS)
     return ClientRequest(
         dialect=DIALECT_ID,
-        action=action_of(name),
+        action=Action.EMBED if name in _EMBEDS else action_of(name),
         model=model,
         stream=name == STREAM,
         document=document,
@@ -57,7 +62,8 @@ def read(document: Document, facts: PathFacts) -> ClientRequest:
 
 
 def action_of(name: str) -> Action:
-    """Return what a method of the API does. Raises :class:`~cliproxy.errors.NotFound`."""
+    """Return what a method does that this API shares with its relatives. Raises
+    :class:`~cliproxy.errors.NotFound`."""
     action = _ACTIONS.get(name)
     if action is not None:
         return action

@@ -10,6 +10,7 @@ from cliproxy.dialects.base import ListedModel, ModelLists
 from cliproxy.wire.jsontext import JsonObject
 
 METHODS: Final = ("generateContent", "streamGenerateContent", "countTokens")
+EMBEDDING_METHODS: Final = ("embedContent", "batchEmbedContents")
 NAME_PREFIX: Final = "models/"
 
 
@@ -26,7 +27,7 @@ def encode_one(model: ListedModel) -> JsonObject:
         "version": "001",
         "displayName": model.display_name or model.id,
         "description": model.description or model.display_name or model.id,
-        "supportedGenerationMethods": list(METHODS),
+        "supportedGenerationMethods": list(EMBEDDING_METHODS if _embeds(model) else METHODS),
     }
     if model.context_tokens is not None:
         rendered["inputTokenLimit"] = model.context_tokens
@@ -35,6 +36,10 @@ def encode_one(model: ListedModel) -> JsonObject:
     if model.can_think is not None:
         rendered["thinking"] = model.can_think
     return rendered
+
+
+def _embeds(model: ListedModel) -> bool:
+    return model.output_modalities == ("embedding",)
 
 
 def encode_list(models: Sequence[ListedModel]) -> JsonObject:

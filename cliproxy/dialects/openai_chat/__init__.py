@@ -8,6 +8,7 @@ response    whole answers; ``decoder`` and ``encoder`` streamed ones, ``answers`
 outcome     finish reasons and usage
 errors      error bodies; ``glimpse`` looks at what is passed through
 endpoints   the route; ``models`` the list of models
+embeddings  ``POST /v1/embeddings``, which has values of its own
 ==========  =============================================================================================
 """
 
@@ -15,6 +16,8 @@ from typing import Final
 
 from cliproxy.dialects.base import Dialect
 from cliproxy.dialects.openai_chat.decoder import ChatStreamDecoder
+from cliproxy.dialects.openai_chat.embeddings import EMBEDDINGS
+from cliproxy.dialects.openai_chat.embeddings import ENDPOINT as EMBEDDINGS_ENDPOINT
 from cliproxy.dialects.openai_chat.encoder import ChatStreamEncoder
 from cliproxy.dialects.openai_chat.endpoints import ENDPOINTS
 from cliproxy.dialects.openai_chat.errors import decode_error, encode_error
@@ -36,7 +39,7 @@ __all__ = ["DIALECT"]
 
 DIALECT: Final = Dialect(
     id=DIALECT_ID,
-    endpoints=ENDPOINTS,
+    endpoints=(*ENDPOINTS, EMBEDDINGS_ENDPOINT),
     decode_request=decode_request,
     encode_request=encode_request,
     decode_response=decode_response,
@@ -59,6 +62,7 @@ DIALECT: Final = Dialect(
         tool_names="openai64",
         schemas="openai",
     ),
+    embeddings=EMBEDDINGS,
     models=MODEL_LISTS,
     terminator=b"data: [DONE]\n\n",
 )

@@ -11,8 +11,8 @@ from cliproxy.wire.jsontext import Document
 BODY = Document.parse(b'{"contents":[]}')
 
 
-def request(target, query=None, headers=None):
-    return read(BODY, PathFacts(args={"target": target}, query=query or {}, headers=headers or {}))
+def request(target, query=None, headers=None, document=BODY):
+    return read(document, PathFacts(args={"target": target}, query=query or {}, headers=headers or {}))
 
 
 def test_both_versions_are_served():
@@ -80,7 +80,23 @@ def test_other_paths_are_not_found(target):
     assert encode_error(caught.value)["error"]["status"] == "NOT_FOUND"
 
 
-@pytest.mark.parametrize("action", ["embedContent", "batchEmbedContents", "predict"])
+@pytest.mark.parametrize(
+    ("action", "body"), [("embedContent", b'{"content":{}}'), ("batchEmbedContents", b'{"requests":[]}')]
+)
+def test_embeddings_are_an_action_of_their_own(action, body):
+    wanted = request(f"m:{action}", document=Document.parse(body))
+    assert (wanted.action, wanted.model, wanted.stream) == (Action.EMBED, "m", False)
+
+
+@pytest.mark.parametrize(
+    ("action", "body"), [("embedContent", b'{"requests":[]}'), ("batchEmbedContents", b"{}")]
+)
+def test_a_batch_has_a_method_of_its_own(action, body):
+    with pytest.raises(BadRequest, match="`requests`"):
+        request(f"m:{action}", document=Document.parse(body))
+
+
+@pytest.mark.parametrize("action", ["batchGenerateContent", "predict"])
 def test_actions_that_exist_elsewhere_are_named(action):
     with pytest.raises(NotFound, match=action) as caught:
         request(f"m:{action}")

@@ -22,6 +22,11 @@ def test_the_vendors_own_type_reads_it() -> None:
     assert (rendered["outputTokenLimit"], rendered["thinking"]) == (5, False)
 
 
+def test_a_model_for_embeddings_says_so() -> None:
+    rendered = encode_one(ListedModel(id="m", output_modalities=("embedding",)))
+    assert rendered["supportedGenerationMethods"] == ["embedContent", "batchEmbedContents"]
+
+
 def test_a_name_is_prefixed_once_and_unknown_facts_are_left_out() -> None:
     rendered = encode_one(ListedModel(id="models/m"))
     assert rendered["name"] == "models/m"
