@@ -13,7 +13,6 @@ from math import inf
 from typing import Final
 
 import trio
-from attrs import field, frozen
 
 from cliproxy.config.model import Config
 from cliproxy.dialects import by_id
@@ -36,6 +35,7 @@ from cliproxy.exchange.carry import CUT_OFF, Carrier, WholeAnswer, carrier_for
 from cliproxy.exchange.deps import Deps
 from cliproxy.exchange.patience import Patient
 from cliproxy.exchange.plan import Plan
+from cliproxy.exchange.portions import Answer, completed
 from cliproxy.exchange.pump import Outlet, Pump, StreamHead
 from cliproxy.exchange.record import Outcome, Recorder
 from cliproxy.ir.collect import Collector
@@ -43,7 +43,6 @@ from cliproxy.ir.estimate import estimate_tokens
 from cliproxy.ir.events import End, Event, StreamError
 from cliproxy.net.http import UpstreamStream
 from cliproxy.routing.classify import broken_answer, empty_answer, failure_from_stream
-from cliproxy.wire.http import Headers
 from cliproxy.wire.jsontext import JsonError, JsonObject, dumps
 from cliproxy.wire.sse import FrameParser
 
@@ -52,16 +51,6 @@ EVENT_STREAM: Final = "text/event-stream"
 STREAM_TYPES: Final = frozenset({"", "application/octet-stream", "text/plain"})
 """What servers call a stream that was asked for when they do not call it by its name."""
 PAGE_TYPES: Final = frozenset({"text/html", "application/xhtml+xml"})
-
-
-@frozen(kw_only=True)
-class Answer:
-    """A complete answer in the client's dialect."""
-
-    body: bytes = field(repr=False)
-    headers: Headers = field(factory=Headers)
-    """The upstream's headers."""
-    status: int = 200
 
 
 @asynccontextmanager
@@ -192,37 +181,46 @@ async def _body(stream: UpstreamStream, config: Config) -> bytes:
 
 async def answer_exchange(request: ClientRequest, deps: Deps) -> Answer:
     """Serve an answer in one body. Raises :class:`~cliproxy.errors.ProxyError`."""
-    config = deps.snapshot().config
-    total_s = config.timeouts.total_seconds or inf
     async with _recorded(request, deps) as recorder:
 
-        async def serve(stream: UpstreamStream, plan: Plan) -> Answer:
-            with trio.move_on_after(total_s):
-                if _streams(stream, plan):
-                    body = await _collected(stream, plan, recorder, config)
-                else:
-                    body = _whole(stream, await _body(stream, config), plan, recorder)
-                recorder.first_byte()
-                return Answer(body=body, headers=stream.headers)
-            message = f"the upstream's answer was not complete after {total_s:g} s"
-            raise AttemptFailed(Failure(kind=Kind.TIMEOUT, scope=Scope.MODEL, message=message))
+        async def ask(wanted: ClientRequest) -> Answer:
+            return await _answered(wanted, deps, recorder)
 
-        return await Attempts(request, deps, recorder, serve).run()
+        answer = await completed(request, await ask(request), ask)
+        recorder.usage = answer.usage
+        return answer
+
+
+async def _answered(request: ClientRequest, deps: Deps, recorder: Recorder) -> Answer:
+    config = deps.snapshot().config
+    total_s = config.timeouts.total_seconds or inf
+
+    async def serve(stream: UpstreamStream, plan: Plan) -> Answer:
+        with trio.move_on_after(total_s):
+            if _streams(stream, plan):
+                body = await _collected(stream, plan, recorder, config)
+            else:
+                body = _whole(stream, await _body(stream, config), plan, recorder)
+            recorder.first_byte()
+            return Answer(body=body, headers=stream.headers, usage=recorder.usage, portions=plan.portions)
+        message = f"the upstream's answer was not complete after {total_s:g} s"
+        raise AttemptFailed(Failure(kind=Kind.TIMEOUT, scope=Scope.MODEL, message=message))
+
+    return await Attempts(request, deps, recorder, serve).run()
 
 
 def _whole(stream: UpstreamStream, body: bytes, plan: Plan, recorder: Recorder) -> bytes:
     """Turn a complete upstream body into the client's."""
     try:
         value = _answer_value(body, plan)
-        glimpse = plan.upstream.inspect_response(value)
+        glimpse = plan.inspect(value)
         _check(glimpse)
         if glimpse.usage is not None:
             recorder.usage = glimpse.usage
         if plan.passes_through:
             return body
-        response = plan.upstream.decode_response(value, plan.context)
-        recorder.usage = response.usage
-        return dumps(plan.client.encode_response(response, plan.context))
+        translated, recorder.usage = plan.translate(value)
+        return dumps(translated)
     except (JsonError, DialectError) as exc:
         raise AttemptFailed(_unreadable(stream, exc)) from exc
 

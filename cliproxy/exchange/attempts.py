@@ -16,9 +16,10 @@ business (:data:`Serve`): collect it, or pump it to the client. It raises
 :class:`~cliproxy.errors.AttemptFailed` as long as nothing has reached the client, and
 :class:`~cliproxy.errors.AnswerCut` afterwards.
 
-What an attempt says about contract, model, account and host is kept in :mod:`cliproxy.exchange.health`.
-A cancelled attempt says nothing about anything. Nor do counting tokens and other side matters say anything
-about a model: an upstream that cannot count may still answer.
+What an attempt says about contract, model, account and host is kept in :mod:`cliproxy.exchange.health`. A
+cancelled attempt says nothing about anything. Nor do counting tokens and other side matters say anything
+about a model: an upstream that cannot count may still answer. Of embeddings and images only a limit does:
+they are what the model is for, but many servers lack the route, and then its model is good for other things.
 """
 
 from collections.abc import Awaitable, Callable
@@ -81,6 +82,10 @@ PASSING: Final = frozenset(
     {Kind.RATE_LIMIT, Kind.QUOTA, Kind.OVERLOADED, Kind.UNAVAILABLE, Kind.TIMEOUT, Kind.UPSTREAM}
 )
 """Failures that may be over by the time of another round."""
+MADE: Final = frozenset({Action.EMBED, Action.IMAGE})
+"""What models make besides conversation."""
+LIMITS: Final = frozenset({Kind.RATE_LIMIT, Kind.QUOTA, Kind.OVERLOADED})
+"""Failures that are about how much of a model there is."""
 UNSIGNED: Final = "the upstream refused a reasoning signature; it was asked again without them"
 WAY_ENDS: Final = frozenset({Scope.CONTRACT, Scope.HOST})
 """Failures that the account's next way may not share: it may lead to another host."""
@@ -234,7 +239,7 @@ class Attempts(Generic[T]):
     async def _on_candidate(self, candidate: Candidate) -> T:
         contracts = self._contracts(candidate)
         if not contracts:
-            raise no_way(self.request.model, self.request.action)
+            raise no_way(self.request.model, self.request.action, self._able())
         ways = Ways()
         for contract in contracts:
             state = self._health.pause(contract_place(candidate, contract))
@@ -271,6 +276,12 @@ class Attempts(Generic[T]):
         if self.request.stream:
             able.sort(key=lambda contract: contract.framing is Framing.WHOLE)
         return able
+
+    def _able(self) -> set[str]:
+        """Return the providers of which some account can do what is wanted."""
+        registry = self._snapshot.registry
+        everybody = (candidate for name in registry.names() for candidate in registry.candidates(name))
+        return {each.credential.provider for each in everybody if self._contracts(each)}
 
     # --- one contract ----------------------------------------------------------------------------------
 
@@ -403,6 +414,7 @@ class Attempts(Generic[T]):
                 model=candidate.model,
                 action=self.request.action,
                 body=plan.body,
+                content_type=plan.content_type,
                 stream=plan.stream,
                 client_headers=self.request.headers,
                 request_id=self.request.request_id,
@@ -454,9 +466,13 @@ class Attempts(Generic[T]):
         """Let a failure pause the model or the account, unless the owner wants no pauses."""
         own = candidate.credential.disable_cooling
         is_off = self._snapshot.config.disable_cooling if own is None else own
-        is_aside = self.request.action is not Action.GENERATE and failure.scope is Scope.MODEL
+        is_aside = failure.scope is Scope.MODEL and not self._is_about_model(failure)
         if not is_off and not is_aside:
             self._health.failed(place_of(candidate, failure.scope), failure)
+
+    def _is_about_model(self, failure: Failure) -> bool:
+        action = self.request.action
+        return action is Action.GENERATE or (action in MADE and failure.kind in LIMITS)
 
 
 def brief_text(body: bytes) -> str:

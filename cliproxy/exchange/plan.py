@@ -20,18 +20,30 @@ step  pass                        why in this place
 4     schemas                     after names are final, before encoding
 5     quirks of the provider      last word about the request
 ====  ==========================  ===================================================================
+
+Embeddings are no conversation: they are decoded and encoded in values of their own, without passes.
 """
 
 from attrs import define, evolve, field, frozen
 
 from cliproxy.catalog.registry import Candidate
 from cliproxy.dialects import by_id
-from cliproxy.dialects.base import Action, ClientRequest, Dialect, Framing
+from cliproxy.dialects.base import (
+    Action,
+    ClientRequest,
+    Dialect,
+    EmbeddingForm,
+    Framing,
+    Glimpse,
+    Portions,
+    as_json,
+)
 from cliproxy.errors import BadRequest, DialectError
 from cliproxy.exchange.deps import Deps, Snapshot
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.repair import normalise
 from cliproxy.ir.request import Family, IRRequest
+from cliproxy.ir.response import Usage
 from cliproxy.ir.sampling import without_refused
 from cliproxy.ir.schema import clean_schemas
 from cliproxy.ir.signatures import family_of_model
@@ -39,7 +51,8 @@ from cliproxy.ir.thinking import apply_thinking, is_understood, override
 from cliproxy.ir.unsigned import without_signatures
 from cliproxy.providers.base import Contract, Provider
 from cliproxy.routing.resolve import Resolution
-from cliproxy.wire.jsontext import Changes, dumps
+from cliproxy.wire.formdata import FormData
+from cliproxy.wire.jsontext import Changes, JsonObject
 from cliproxy.wire.veil import Veil
 
 
@@ -52,6 +65,7 @@ class Plan:
     contract: Contract
     passes_through: bool
     body: bytes = field(repr=False)
+    content_type: str = "application/json"
     stream: bool
     """Whether the upstream is asked to stream; always so for upstreams that only stream."""
     context: ExchangeContext = field(repr=False)
@@ -61,6 +75,35 @@ class Plan:
     """Usage was asked for by us, not by the client: frames that carry nothing else are not forwarded."""
     veil: Veil = field(factory=Veil, repr=False)
     """Goes over everything the upstream says in an error."""
+    embeds: bool = False
+    """Embeddings are asked for."""
+
+    def inspect(self, answer: JsonObject) -> Glimpse:
+        """Look at a whole answer of the upstream."""
+        return (_form(self.upstream) if self.embeds else self.upstream).inspect_response(answer)
+
+    def translate(self, answer: JsonObject) -> tuple[JsonObject, Usage]:
+        """Turn a whole answer of the upstream into the client's; return it with what it cost.
+
+        Raises :class:`~cliproxy.errors.DialectError`.
+        """
+        if self.embeds:
+            vectors = _form(self.upstream).decode_response(answer)
+            return _form(self.client).encode_response(vectors, self.context), vectors.usage
+        response = self.upstream.decode_response(answer, self.context)
+        return self.client.encode_response(response, self.context), response.usage
+
+    @property
+    def portions(self) -> Portions | None:
+        """How to put the client's answer together if this one may be a portion of it."""
+        if self.passes_through:
+            return None
+        return _form(self.client).portions if self.embeds else self.client.portions
+
+
+def _form(dialect: Dialect) -> EmbeddingForm:
+    assert dialect.embeddings is not None, f"nobody embeds in {dialect.id}"
+    return dialect.embeddings
 
 
 @define(eq=False)
@@ -84,7 +127,7 @@ class Planner:
         context = self._context(candidate, upstream)
         stream = self._upstream_streams(contract)
         passes = (
-            not (candidate.shown_model or unsigned)
+            not ((candidate.shown_model and client.shows_model) or unsigned)
             and self._passes_through(client, upstream, contract, provider)
             and self._is_understood(candidate, client)
         )
@@ -94,13 +137,18 @@ class Planner:
             else {}
         )
         try:
-            if self.request.action is Action.FILL_IN_THE_MIDDLE:
-                # A request type of its own: the contract reads it as the client wrote it.
-                body = self.request.document.raw
-            elif passes:
-                body = self._patched(candidate, client, usage)
-            else:
-                body = self._translated(candidate, provider, context, stream=stream, unsigned=unsigned)
+            match self.request.action:
+                case _ if passes:
+                    body, kind = self._patched(candidate, client, usage), self.request.document.content_type
+                case Action.FILL_IN_THE_MIDDLE:
+                    # A request type of its own: the contract reads it as the client wrote it.
+                    body, kind = self.request.document.raw, self.request.document.content_type
+                case Action.EMBED:
+                    body, kind = self._embedding(candidate, context)
+                case _:
+                    body, kind = self._translated(
+                        candidate, provider, context, stream=stream, unsigned=unsigned
+                    )
         except DialectError as exc:
             raise BadRequest(exc.message, param=exc.param) from exc
         return Plan(
@@ -109,11 +157,13 @@ class Planner:
             contract=contract,
             passes_through=passes,
             body=body,
+            content_type=kind,
             stream=stream,
             context=context,
             streams_through=not candidate.shown_model
             and self._streams_through(client, upstream, provider, context),
             hides_usage=bool(usage),
+            embeds=self.request.action is Action.EMBED,
         )
 
     def _upstream_streams(self, contract: Contract) -> bool:
@@ -145,6 +195,10 @@ class Planner:
 
     def _patched(self, candidate: Candidate, dialect: Dialect, usage: Changes) -> bytes:
         document = self.request.document
+        if self.request.action is Action.EMBED:
+            return document.patch(
+                self._differing(_form(dialect).patch_model(candidate.model, document.value))
+            )
         changes = {**dialect.patch_model(candidate.model), **usage}
         if dialect.patch_refused is not None and candidate.info.refuses:
             changes |= dialect.patch_refused(document.value, candidate.info.refuses)
@@ -153,9 +207,17 @@ class Planner:
             reasoning = apply_thinking(wish, candidate.info.thinking, dialect.id, source=dialect.id).reasoning
             if reasoning is not None:
                 changes.update(dialect.patch_reasoning(reasoning, document.value))
-        return document.patch(
-            {key: value for key, value in changes.items() if document.value.get(key) != value}
-        )
+        return document.patch(self._differing(changes))
+
+    def _differing(self, changes: Changes) -> Changes:
+        """Return the changes that change something."""
+        said = self.request.document.value
+        return {key: value for key, value in changes.items() if said.get(key) != value}
+
+    def _embedding(self, candidate: Candidate, context: ExchangeContext) -> tuple[bytes, str]:
+        form = _form(by_id(self.request.dialect))
+        request = evolve(form.decode_request(self.request.document.value, context), model=candidate.model)
+        return as_json(_form(by_id(context.upstream_dialect)).encode_request(request, context))
 
     def _translated(
         self,
@@ -165,7 +227,7 @@ class Planner:
         *,
         stream: bool,
         unsigned: bool,
-    ) -> bytes:
+    ) -> tuple[bytes, str]:
         upstream = by_id(context.upstream_dialect)
         request = evolve(self._decode(context), model=candidate.model, stream=stream)
         if unsigned:
@@ -184,13 +246,18 @@ class Planner:
         request = clean_schemas(request, upstream.rules.schemas, context)
         for quirk in provider.quirks:
             request = quirk(request, context)
-        return dumps(upstream.encode_request(request, context))
+        return upstream.write_request(upstream.encode_request(request, context))
 
     def decode(self) -> IRRequest:
         """Return the request as decoded, once. Raises :class:`~cliproxy.errors.DialectError`."""
         if self._decoded is None:
             learned = self._new_context()
-            request = by_id(self.request.dialect).decode_request(self.request.document.value, learned)
+            client = by_id(self.request.dialect)
+            document = self.request.document
+            body = document.value
+            if isinstance(document, FormData) and client.read_form is not None:
+                body = client.read_form(document)
+            request = client.decode_request(body, learned)
             self._decoded = (request, learned)
         return self._decoded[0]
 

@@ -9,7 +9,7 @@ the same reason. What the client should learn, in this order:
 * everything is closed for good: all the reasons, the preferred way's first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from attrs import define, evolve, field
@@ -20,9 +20,17 @@ from cliproxy.exchange.health import CLOSED
 from cliproxy.routing.classify import most_useful
 from cliproxy.routing.cooldown import RuntimeState
 
-_ASKED_BY: Final = {Action.FILL_IN_THE_MIDDLE: "suffix"}
+_ASKED_BY: Final = {
+    Action.FILL_IN_THE_MIDDLE: "suffix",
+    Action.EMBED: "model",
+    Action.IMAGE: "model",
+}
 """The field of a request that makes it one for an action that few upstreams have."""
-_UNABLE: Final = {Action.FILL_IN_THE_MIDDLE: "fill in the middle of a text (`suffix`)"}
+_UNABLE: Final = {
+    Action.FILL_IN_THE_MIDDLE: "fill in the middle of a text (`suffix`)",
+    Action.EMBED: "make embeddings",
+    Action.IMAGE: "make images",
+}
 
 
 @define
@@ -78,10 +86,14 @@ def _with_reasons(refused: BadRequest, reasons: str) -> BadRequest:
     return BadRequest(message, param=refused.param, code=refused.code)
 
 
-def no_way(model: str, action: Action) -> BadRequest:
-    """Say that a model cannot do at all what is wanted."""
-    unable = _UNABLE.get(action, f"do `{action}`")
-    return BadRequest(f"The model `{model}` cannot {unable} here.", param=_ASKED_BY.get(action))
+def no_way(model: str, action: Action, able: Collection[str] = ()) -> BadRequest:
+    """Say that a model cannot do at all what is wanted, and whose accounts can."""
+    message = f"The model `{model}` cannot {_UNABLE.get(action, f'do `{action}`')} here."
+    if able:
+        message += f" Accounts that can, with their own models: {', '.join(sorted(able))}."
+    elif action in _UNABLE:
+        message += " No configured account can."
+    return BadRequest(message, param=_ASKED_BY.get(action))
 
 
 def first_opening(pauses: Sequence[RuntimeState | None]) -> float:

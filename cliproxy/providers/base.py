@@ -44,6 +44,8 @@ class Call:
     body: bytes = field(repr=False)
     """Already in the contract's dialect; for filling in the middle, the client's text completion request."""
     stream: bool
+    content_type: str = "application/json"
+    """Of the body."""
     client_headers: Mapping[str, str] = field(factory=dict, repr=False)
     """Lower-case names; credentials removed."""
     request_id: str = ""

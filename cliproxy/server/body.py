@@ -4,8 +4,8 @@ Out: :class:`ChannelBody` writes what the pump sends. It joins everything that i
 that a slow client costs few writes; and when nothing comes for a while it writes the dialect's sign of life.
 The timer surrounds the channel's ``receive``, which survives being cancelled without losing an item.
 
-In: :func:`read_json` reads a request body within its limits and undoes compression, bounded *after*
-decompression.
+In: :func:`read_json` and :func:`read_form` read a request body within its limits and undo compression,
+bounded *after* decompression.
 """
 
 from collections.abc import AsyncIterator
@@ -21,6 +21,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
 from cliproxy.errors import BadRequest, Kind, LimitExceeded
 from cliproxy.server.asgi import body_received
 from cliproxy.wire.compression import CODINGS, CompressionError, Inflater, TooLarge, is_known, is_plain
+from cliproxy.wire.formdata import FormData, FormError
 from cliproxy.wire.jsontext import Document, JsonError
 
 JOIN_BYTES: Final = 256 * 1024
@@ -80,6 +81,15 @@ async def read_json(request: Request, limit: int) -> Document:
         return Document.parse(raw)
     except JsonError as exc:
         raise BadRequest(f"the body is not a JSON object: {exc}") from exc
+
+
+async def read_form(request: Request, limit: int) -> FormData:
+    """Read a form with files, within the limits of any body."""
+    raw = decompressed(await _received(request, limit), request.headers.get("Content-Encoding", ""), limit)
+    try:
+        return FormData.parse(raw, request.headers.get("Content-Type", ""))
+    except FormError as exc:
+        raise BadRequest(f"the body is not a form: {exc}") from exc
 
 
 async def _received(request: Request, limit: int) -> bytes:

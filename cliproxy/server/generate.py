@@ -13,15 +13,16 @@ from attrs import evolve, frozen
 from quart import Request, Response, request
 
 from cliproxy.dialects.base import Action, ClientRequest, Dialect, Endpoint, Framing, PathFacts
-from cliproxy.errors import BadRequest, DialectError, ProxyError
+from cliproxy.errors import BadRequest, DialectError, NotFound, ProxyError
 from cliproxy.exchange.answer import answer_exchange, count_exchange, stream_exchange
 from cliproxy.exchange.pump import StreamHead
 from cliproxy.server.access import CREDENTIAL_HEADERS, KEY_QUERY
 from cliproxy.server.asgi import nursery_of
 from cliproxy.server.blanks import with_blanks
-from cliproxy.server.body import ChannelBody, read_json
+from cliproxy.server.body import ChannelBody, read_form, read_json
 from cliproxy.server.render import JSON_TYPE, SSE_TYPE, error_response, forwarded, json_response
 from cliproxy.server.world import World, headers_of, query_of
+from cliproxy.wire.formdata import is_form
 
 
 @frozen
@@ -52,12 +53,12 @@ class Generate:
         return error_response(error, self.dialect)
 
     async def _read(self, path_arguments: dict[str, str], client: str) -> ClientRequest:
-        limit = self.world.body_limit()
-        document = await read_json(request, limit)
         headers = headers_of(request)
         query = {key: value for key, value in query_of(request).items() if key not in KEY_QUERY}
         facts = PathFacts(args=path_arguments, query=query, headers=headers)
-        wanted = self.endpoint.read(document, facts)
+        wanted = await self._wanted(facts)
+        if wanted.action is Action.IMAGE and not self.world.makes_images():
+            raise NotFound("Images are switched off here (`disable-image-generation`).", code="not_found")
         return evolve(
             wanted,
             headers={key: value for key, value in headers.items() if key not in CREDENTIAL_HEADERS},
@@ -65,6 +66,12 @@ class Generate:
             request_id=request_id_of(request),
             client=client,
         )
+
+    async def _wanted(self, facts: PathFacts) -> ClientRequest:
+        limit = self.world.body_limit()
+        if self.endpoint.read_form is not None and is_form(request.headers.get("Content-Type", "")):
+            return self.endpoint.read_form(await read_form(request, limit), facts)
+        return self.endpoint.read(await read_json(request, limit), facts)
 
     async def _answer(self, wanted: ClientRequest) -> Response:
         exchange = count_exchange if wanted.action is Action.COUNT else answer_exchange

@@ -82,6 +82,10 @@ class World:
         """Interval of blanks before an answer in one piece; 0: none."""
         return float(self.deps.snapshot().config.nonstream_keepalive_interval)
 
+    def makes_images(self) -> bool:
+        """Whether the routes for images are served."""
+        return self.deps.snapshot().config.disable_image_generation != "true"
+
     def passes_headers(self) -> bool:
         """Whether upstream response headers are shown to clients."""
         return self.deps.snapshot().config.passthrough_headers

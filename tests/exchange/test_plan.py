@@ -14,6 +14,8 @@ from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.request import Family, IRRequest
 from cliproxy.ir.thinking import ThinkingSupport
 from cliproxy.routing.resolve import resolve
+from cliproxy.wire.formdata import FormData, Part
+from cliproxy.wire.jsontext import JsonObject
 from support.exchange import NOW, Bottle, FakeContract, bottle, chat, request
 
 CLAUDE = {"max_tokens": 100, "messages": [{"role": "user", "content": "hi"}]}
@@ -268,3 +270,106 @@ async def test_other_answers_are_translated(
 ) -> None:
     contract = FakeContract("codex", streams_only=True)
     assert not planned(wanted, contract, **settings).streams_through, reason
+
+
+# --- embeddings and pictures ----------------------------------------------------------------------
+
+EMBEDS = FakeContract(actions=(Action.EMBED,))
+PICTURES = FakeContract("openai-images", actions=(Action.IMAGE,))
+
+
+def embedding(body: JsonObject, dialect: str = "openai") -> ClientRequest:
+    return request(body, dialect, action=Action.EMBED)
+
+
+async def test_embeddings_pass_and_only_the_models_name_is_replaced() -> None:
+    wanted = embedding({"input": [1, 2], "odd": 1.50})
+    plan = planned(wanted, EMBEDS)
+    assert plan.passes_through
+    assert plan.portions is None
+    assert sent(plan) == {"model": "m-upstream", "input": [1, 2], "odd": 1.5}
+    assert planned(wanted, EMBEDS, model="m").body == wanted.document.raw
+
+
+async def test_a_thinking_suffix_says_nothing_about_embeddings() -> None:
+    plan = planned(evolve(embedding({"input": "hi"}), model="m(high)"), EMBEDS)
+    assert sent(plan) == {"model": "m-upstream", "input": "hi"}
+
+
+async def test_embeddings_are_translated() -> None:
+    plan = planned(embedding({"input": "hi", "dimensions": 3}), evolve(EMBEDS, dialect="gemini"))
+    assert not plan.passes_through
+    assert sent(plan)["requests"] == [
+        {
+            "model": "models/m-upstream",
+            "content": {"parts": [{"text": "hi"}]},
+            "outputDimensionality": 3,
+        }
+    ]
+    value = {"embeddings": [{"values": [1.0]}]}
+    assert plan.inspect(value).has_content
+    answer, usage = plan.translate(value)
+    assert answer["data"] == [{"object": "embedding", "index": 0, "embedding": [1.0]}]
+    assert usage.input_total == 0
+    assert plan.portions is not None
+    assert plan.portions.wanted({"input": ["a", "b"]}) == 2
+
+
+async def test_embeddings_that_cannot_be_carried_are_refused() -> None:
+    with pytest.raises(BadRequest, match="token numbers") as caught:
+        planned(embedding({"input": [1, 2]}), evolve(EMBEDS, dialect="gemini"))
+    assert caught.value.param == "input"
+
+
+async def test_an_alias_is_shown_in_the_answer_to_embeddings() -> None:
+    plan = planned(embedding({"input": "hi"}), EMBEDS, shown_model="mine")
+    assert not plan.passes_through
+    answer, _ = plan.translate({"data": [{"embedding": [1]}], "model": "m-upstream"})
+    assert answer["model"] == "mine"
+
+
+def picture_form() -> ClientRequest:
+    form = FormData.of(
+        [
+            Part(name="model", data=b"m"),
+            Part(name="prompt", data=b"a cat"),
+            Part(name="image", data=b"\x89PNG", filename="a.png"),
+        ]
+    )
+    return evolve(request({}, "openai-images"), action=Action.IMAGE, document=form)
+
+
+async def test_a_form_passes_with_another_model_in_it() -> None:
+    plan = planned(picture_form(), PICTURES)
+    assert plan.passes_through
+    form = FormData.parse(plan.body, plan.content_type)
+    assert form.value == {"model": "m-upstream", "prompt": "a cat"}
+    assert [file.data for file in form.files] == [b"\x89PNG"]
+    whole = planned(picture_form(), PICTURES, model="m")
+    assert whole.body == picture_form().document.raw
+
+
+async def test_pictures_show_no_model_so_that_an_alias_is_no_obstacle() -> None:
+    assert planned(picture_form(), PICTURES, shown_model="mine").passes_through
+
+
+async def test_a_form_is_translated_with_its_files() -> None:
+    plan = planned(picture_form(), FakeContract("gemini", actions=(Action.IMAGE,)))
+    assert plan.content_type == "application/json"
+    assert sent(plan)["contents"] == [
+        {
+            "role": "user",
+            "parts": [{"text": "a cat"}, {"inlineData": {"mimeType": "image/png", "data": "iVBORw=="}}],
+        }
+    ]
+    assert sent(plan)["generationConfig"] == {"responseModalities": ["IMAGE"]}
+    assert plan.portions is not None
+
+
+async def test_a_conversation_with_a_model_that_draws_becomes_a_form() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}}
+    message = {"role": "user", "content": [{"type": "text", "text": "bluer"}, picture]}
+    plan = planned(chat(stream=False, messages=[message]), FakeContract("openai-images"))
+    form = FormData.parse(plan.body, plan.content_type)
+    assert form.value == {"model": "m-upstream", "prompt": "bluer"}
+    assert [file.data for file in form.files] == [b"\x89PNG"]

@@ -89,12 +89,19 @@ def test_a_way_that_was_closed_before_counts_like_one_that_failed_now() -> None:
     [
         (Action.FILL_IN_THE_MIDDLE, "suffix", "`gpt-x` cannot fill in the middle"),
         (Action.COMPACT, None, "`gpt-x` cannot do `compact`"),
+        (Action.EMBED, "model", "`gpt-x` cannot make embeddings here. No configured account can."),
+        (Action.IMAGE, "model", "`gpt-x` cannot make images here. No configured account can."),
     ],
 )
 def test_what_a_model_cannot_do(action: Action, param: str | None, words: str) -> None:
     error = no_way("gpt-x", action)
     assert (error.status, error.param) == (400, param)
     assert words in error.message
+
+
+def test_who_can_is_named() -> None:
+    error = no_way("gpt-x", Action.EMBED, {"codex", "a-provider"})
+    assert error.message.endswith("here. Accounts that can, with their own models: a-provider, codex.")
 
 
 @pytest.mark.parametrize(
