@@ -110,7 +110,18 @@ def _declared(entry: ModelEntry, section: str) -> ModelInfo:
         if known
         else ModelInfo(id=entry.name, family=family_of_model(entry.name))
     )
+    if entry.image:
+        info = evolve(info, output_modalities=("image",))
     return info if entry.thinking is None else evolve(info, thinking=thinking_from(entry.thinking))
+
+
+def only_draws(credential: Credential, section: str, model: str) -> bool:
+    """Tell whether a model makes images and nothing else: as the owner declares it, else as it is known."""
+    declared = next((entry for entry in credential.models if entry.name == model), None)
+    if declared is not None and declared.image:
+        return True
+    known = find(model, section)
+    return known is not None and known.output_modalities == ("image",)
 
 
 def thinking_from(said: Mapping[str, JsonValue]) -> ThinkingSupport:

@@ -44,7 +44,9 @@ class ModelName:
     display_name: str = setting("", "Name shown in model lists.")
     max_context_length: int = setting(0, "Context window in tokens; 0: as known.", minimum=0, below=0)
     is_compat: bool = setting(False, "Treat the model as one of a merely compatible server.")
-    image: bool = setting(False, "The model makes images.")
+    image: bool = setting(
+        False, "The model only makes images: ask for them at the images API of the server.", active=True
+    )
     input_modalities: tuple[str, ...] = setting((), "What the model reads, such as [text, image].")
     output_modalities: tuple[str, ...] = setting((), "What the model writes.")
 

@@ -184,7 +184,10 @@ class Config:
         False, "Refuse thoughts without a signature (Antigravity)."
     )
     disable_image_generation: str = setting(
-        "false", "Turn image generation off: false, true, chat or passthrough.", words=IMAGE_GENERATION
+        "false",
+        "Turn image generation off: false, true (the images routes as well), chat or passthrough.",
+        active=True,
+        words=IMAGE_GENERATION,
     )
     gpt_image_2_base_model: str = setting(
         "gpt-5.4-mini", "Model that carries image requests; begins with gpt-."

@@ -82,6 +82,8 @@ class ModelEntry:
     """Show the alias, not the upstream name, as the model of the answer."""
     thinking: Mapping[str, JsonValue] | None = None
     """Thinking capabilities of the model, when the owner declares them."""
+    image: bool = False
+    """The model makes images and nothing else, as the owner declares."""
 
     @property
     def client_name(self) -> str:

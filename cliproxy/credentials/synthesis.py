@@ -126,6 +126,7 @@ def model_entries(names: Iterable[ModelName]) -> tuple[ModelEntry, ...]:
             fork=model.fork,
             force_mapping=model.force_mapping,
             thinking=model.thinking,
+            image=model.image,
         )
         for model in names
     )

@@ -4,6 +4,8 @@ The wire, in short::
 
     POST {base}/responses             dialect codex; always answers with a stream
     POST {base}/responses/compact     dialect openai-response; one body
+    POST {base}/images/generations    and /images/edits, dialect openai-images
+    POST {base}/embeddings            dialect openai; not at the vendor's backend
     Authorization: Bearer {key}
     Session-Id, Conversation_id       where the conversation is known: the server caches prompts by it
 
@@ -14,27 +16,33 @@ the vendor's backend only, since other servers refuse what they do not know.
 A conversation is known by ``prompt_cache_key`` in the body, or by the session a client names in a header; the
 header's value is then put into the body, so that requests translated from another dialect hit the cache too.
 
+The vendor's backend takes pictures to edit in a JSON body only; a client's form is turned into one. Other
+servers get it as it is.
+
 A used-up plan is a 429 of type ``usage_limit_reached`` that names the moment it is renewed. The moment is
 measured against the answer's own ``Date``, since two clocks would have to agree otherwise.
 """
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from cliproxy.catalog import static
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.config.sections import Section
 from cliproxy.credentials.model import Credential, TokenSlot
 from cliproxy.dialects.base import Action, Framing
+from cliproxy.dialects.openai_images.form import path_of, read_form
 from cliproxy.dialects.openai_responses.errors import decode_error, retry_after
 from cliproxy.dialects.openai_responses.names import CLIENT_METADATA
 from cliproxy.errors import Failure, Kind, Scope
 from cliproxy.providers.base import Call, Contract, Provider, own_headers
+from cliproxy.wire.formdata import FormData, is_form
 from cliproxy.wire.http import Headers, HttpCall, UpstreamCall, http_date
-from cliproxy.wire.jsontext import DELETE, Change, Document, JsonError, loads_object, text
+from cliproxy.wire.jsontext import DELETE, Change, Document, JsonError, dumps, loads_object, text
 
 KEY: Final = "codex"
 HOST: Final = "chatgpt.com"
@@ -57,7 +65,7 @@ _AT_CAPACITY: Final = "at capacity"
 
 @frozen(kw_only=True)
 class CodexContract:
-    """One of the two routes."""
+    """One route of the coding agent's own."""
 
     id: str
     dialect: str
@@ -81,17 +89,9 @@ class CodexContract:
         elif session:
             changes[_CACHE_KEY] = session
         base_url = call.credential.base_url or BASE_URL
-        if CLIENT_METADATA in document.value and urlsplit(base_url).hostname != HOST:
+        if CLIENT_METADATA in document.value and not _is_vendor(call.credential):
             changes[CLIENT_METADATA] = DELETE
-        key = call.credential.api_key
-        headers = Headers(
-            {
-                "Content-Type": "application/json",
-                "Accept": "text/event-stream" if self.streams_only else "application/json",
-            }
-        )
-        if key is not None:
-            headers = headers.with_field("Authorization", f"Bearer {key.reveal()}")
+        headers = _headers(call, Document.content_type, streams=self.streams_only)
         if session:
             headers = headers.merged({"Session-Id": session, "Conversation_id": session})
         return HttpCall(
@@ -103,26 +103,79 @@ class CodexContract:
         )
 
     def read_failure(self, status: int, headers: Headers, body: bytes) -> Failure | None:
-        """Read what the general rules would misjudge: a used-up plan, and a model without capacity."""
-        try:
-            value = loads_object(body)
-        except JsonError:
-            return None
-        error = decode_error(status, value)
-        if status == HTTPStatus.TOO_MANY_REQUESTS and error.code in _USED_UP:
-            kind, scope = Kind.QUOTA, Scope.CREDENTIAL
-        elif status >= HTTPStatus.BAD_REQUEST and _AT_CAPACITY in error.message.lower():
-            kind, scope = Kind.OVERLOADED, Scope.MODEL
-        else:
-            return None
-        return Failure(
-            kind=kind,
-            scope=scope,
-            message=error.message,
-            status=status,
-            code=error.code or None,
-            retry_after=retry_after(error.raw or {}, http_date(headers.get("date"))),
+        """Read what the general rules would misjudge."""
+        return _read_failure(status, headers, body)
+
+
+@frozen(kw_only=True)
+class PlainContract:
+    """A route that knows no conversations: embeddings, pictures."""
+
+    id: str
+    dialect: str
+    actions: frozenset[Action]
+    path: Callable[[bytes, str], str]
+    """(body, content type) → path."""
+    framing: Framing
+    streams_only: bool = False
+    needs: TokenSlot | None = None
+
+    def supports(self, action: Action) -> bool:
+        """Tell whether the route does it."""
+        return action in self.actions
+
+    def prepare(self, call: Call) -> UpstreamCall:
+        """Address the route; the owner's own headers have the last word."""
+        body, content_type = call.body, call.content_type
+        path = self.path(body, content_type)
+        if is_form(content_type) and _is_vendor(call.credential):
+            body, content_type = dumps(read_form(FormData.parse(body, content_type))), Document.content_type
+        headers = _headers(call, content_type, streams=call.stream)
+        return HttpCall(
+            method="POST",
+            url=(call.credential.base_url or BASE_URL).rstrip("/") + path,
+            headers=headers.merged(_said_by_client(call)).merged(own_headers(call)),
+            body=body,
+            stream=call.stream,
         )
+
+    def read_failure(self, status: int, headers: Headers, body: bytes) -> Failure | None:
+        """Read what the general rules would misjudge."""
+        return _read_failure(status, headers, body)
+
+
+def _is_vendor(credential: Credential) -> bool:
+    return urlsplit(credential.base_url or BASE_URL).hostname == HOST
+
+
+def _headers(call: Call, content_type: str, *, streams: bool) -> Headers:
+    accepted = "text/event-stream" if streams else "application/json"
+    headers = Headers({"Content-Type": content_type, "Accept": accepted})
+    key = call.credential.api_key
+    return headers if key is None else headers.with_field("Authorization", f"Bearer {key.reveal()}")
+
+
+def _read_failure(status: int, headers: Headers, body: bytes) -> Failure | None:
+    """Read a used-up plan, and a model without capacity."""
+    try:
+        value = loads_object(body)
+    except JsonError:
+        return None
+    error = decode_error(status, value)
+    if status == HTTPStatus.TOO_MANY_REQUESTS and error.code in _USED_UP:
+        kind, scope = Kind.QUOTA, Scope.CREDENTIAL
+    elif status >= HTTPStatus.BAD_REQUEST and _AT_CAPACITY in error.message.lower():
+        kind, scope = Kind.OVERLOADED, Scope.MODEL
+    else:
+        return None
+    return Failure(
+        kind=kind,
+        scope=scope,
+        message=error.message,
+        status=status,
+        code=error.code or None,
+        retry_after=retry_after(error.raw or {}, http_date(headers.get("date"))),
+    )
 
 
 def _session(document: Document, call: Call) -> str:
@@ -155,11 +208,30 @@ COMPACT: Final = CodexContract(
     framing=Framing.WHOLE,
     streams_only=False,
 )
+PICTURE: Final = PlainContract(
+    id="images",
+    dialect="openai-images",
+    actions=frozenset({Action.IMAGE}),
+    path=path_of,
+    framing=Framing.SSE,
+)
+DRAW: Final = evolve(PICTURE, id="draw", actions=frozenset({Action.GENERATE}), framing=Framing.WHOLE)
+"""A conversation with a model that only draws."""
+EMBED: Final = PlainContract(
+    id="embeddings",
+    dialect="openai",
+    actions=frozenset({Action.EMBED}),
+    path=lambda _body, _content_type: "/embeddings",
+    framing=Framing.WHOLE,
+)
 
 
-def contracts_for(_credential: Credential, _model: str, _action: Action) -> tuple[Contract, ...]:
-    """Return both routes."""
-    return (GENERATE, COMPACT)
+def contracts_for(credential: Credential, model: str, _action: Action) -> tuple[Contract, ...]:
+    """Return the routes: for a model that only draws other ones."""
+    if static.only_draws(credential, KEY, model):
+        return (PICTURE, DRAW)
+    elsewhere = () if _is_vendor(credential) else (EMBED, PICTURE)
+    return (GENERATE, COMPACT, *elsewhere)
 
 
 def static_models(credential: Credential) -> tuple[ModelInfo, ...]:

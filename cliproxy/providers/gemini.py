@@ -5,17 +5,20 @@ The wire, in short::
     POST {base}/v1beta/models/{model}:generateContent
     POST {base}/v1beta/models/{model}:streamGenerateContent?alt=sse
     POST {base}/v1beta/models/{model}:countTokens
+    POST {base}/v1beta/models/{model}:embedContent, :batchEmbedContents
     x-goog-api-key: {key}                      never in the URL, where logs would keep it
 
 A stream is always asked for as server-sent events, whatever framing the client wants. A count takes either
 contents alone or a whole request under ``generateContentRequest``; Google's own service gets the latter, so
-that tools and instructions are counted, other servers are only sent what all of them know.
+that tools and instructions are counted, other servers are only sent what all of them know. A picture is
+generated content like any other.
 
 Refusals need a second look: an invalid key comes as a 400, a country or a missing bill as a failed
 precondition, and a 429 is either over in a minute or lasts until tomorrow.
 """
 
 import re
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote, urlsplit
@@ -27,6 +30,7 @@ from cliproxy.catalog.model import ModelInfo
 from cliproxy.config.sections import Section
 from cliproxy.credentials.model import Credential, TokenSlot
 from cliproxy.dialects.base import Action, Framing
+from cliproxy.dialects.gemini.embeddings import is_batch
 from cliproxy.dialects.gemini.errors import GoogleError, is_long, read_error
 from cliproxy.errors import Failure, Kind, Scope
 from cliproxy.providers.base import Call, Contract, Provider, own_headers
@@ -39,7 +43,6 @@ BASE_URL: Final = f"https://{HOST}"
 VERSION: Final = "v1beta"
 _VERSIONS: Final = frozenset({"v1", "v1beta", "v1alpha"})
 
-_METHODS: Final = {Action.GENERATE: "generateContent", Action.COUNT: "countTokens"}
 _STREAM: Final = "streamGenerateContent?alt=sse"
 
 _KEY_REASONS: Final = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED", "ACCESS_TOKEN_EXPIRED"})
@@ -72,8 +75,8 @@ class GeminiContract:
     streams_only: bool = False
 
     def supports(self, action: Action) -> bool:
-        """It generates and counts."""
-        return action in _METHODS
+        """It generates, pictures included, embeds and counts."""
+        return action in _BODIES
 
     def prepare(self, call: Call) -> UpstreamCall:
         """Address the model; the owner's own headers have the last word."""
@@ -81,12 +84,12 @@ class GeminiContract:
         headers = Headers({"Content-Type": "application/json"})
         if key is not None:
             headers = headers.with_field("x-goog-api-key", key.reveal())
-        method = _STREAM if call.stream and call.action is Action.GENERATE else _METHODS[call.action]
+        method, body = _BODIES[call.action](call)
         return HttpCall(
             method="POST",
             url=f"{address_of(call.credential.base_url, call.model)}:{method}",
             headers=headers.merged(own_headers(call)),
-            body=_count_body(call) if call.action is Action.COUNT else _generate_body(call.body),
+            body=body,
             stream=call.stream,
         )
 
@@ -135,17 +138,37 @@ def address_of(base_url: str, model: str) -> str:
     return f"{base}/{name}" if name.startswith("tunedModels/") else f"{base}/models/{name}"
 
 
-def _generate_body(body: bytes) -> bytes:
-    """Return a body without what some clients put in and the API refuses."""
-    if _STRAY.search(body) is None:
-        return body
-    document = Document.parse(body)
+def _generated(call: Call) -> tuple[str, bytes]:
+    """Leave out what some clients put into a body and the API refuses."""
+    method = _STREAM if call.stream else "generateContent"
+    if _STRAY.search(call.body) is None:
+        return method, call.body
+    document = Document.parse(call.body)
     strays: dict[str, Change] = {name: DELETE for name in ("session_id", "model") if name in document.value}
-    return document.patch(strays)
+    return method, document.patch(strays)
+
+
+def _embedded(call: Call) -> tuple[str, bytes]:
+    """Tell a batch from a single request: they have methods of their own."""
+    batch = is_batch(Document.parse(call.body).value)
+    return "batchEmbedContents" if batch else "embedContent", call.body
+
+
+def _counted(call: Call) -> tuple[str, bytes]:
+    return "countTokens", _count_body(call)
+
+
+_BODIES: Final[Mapping[Action, Callable[[Call], tuple[str, bytes]]]] = {
+    Action.GENERATE: _generated,
+    Action.IMAGE: _generated,
+    Action.EMBED: _embedded,
+    Action.COUNT: _counted,
+}
+"""Action → the method of the API, and the body as the service at hand takes it."""
 
 
 def _count_body(call: Call) -> bytes:
-    """Return what is to be counted, as the service at hand takes it."""
+    """Return what is to be counted."""
     body = Document.parse(call.body).value
     is_google = urlsplit(call.credential.base_url or BASE_URL).hostname == HOST
     inner = child(body, "generateContentRequest") or child(body, "generate_content_request")

@@ -4,12 +4,15 @@ The wire, in short::
 
     POST {base}/chat/completions                the base address includes the version: …/v1
     POST {base}/responses/compact               for clients that have a conversation shortened
+    POST {base}/embeddings
+    POST {base}/images/generations              and /images/edits: pictures, as JSON or as a form
     Authorization: Bearer {key}                 nothing, where a server wants no key
     Accept: text/event-stream                   for streams
 
 Each key of an entry of ``openai-compatibility`` is a credential; an entry without keys is one credential
 without a key. Nothing is known about such a server beforehand: it serves the models its entry lists, and a
-wish for reasoning is passed on unchecked unless the entry says what a model supports.
+wish for reasoning is passed on unchecked unless the entry says what a model supports. A model that the entry
+marks with ``image`` only makes images: what is asked of it in a conversation goes to the images API.
 
 Most of these servers refuse members of a request they do not know. ``prompt_cache_key``, which some clients
 always send, is therefore removed unless the entry says that it is understood.
@@ -25,6 +28,7 @@ from cliproxy.catalog.model import ModelInfo
 from cliproxy.config.sections import Section
 from cliproxy.credentials.model import Credential, TokenSlot
 from cliproxy.dialects.base import Action, Framing
+from cliproxy.dialects.openai_images.form import path_of
 from cliproxy.errors import Failure
 from cliproxy.providers.base import Call, Contract, Provider, own_headers
 from cliproxy.wire.http import Headers, HttpCall, UpstreamCall
@@ -38,7 +42,9 @@ CHAT: Final = "/chat/completions"
 COMPACT: Final = "/responses/compact"
 CACHE_KEY: Final = "prompt_cache_key"
 
-_TAILS: Final = (CHAT, "/completions", "/responses")
+EMBEDDINGS: Final = "/embeddings"
+
+_TAILS: Final = (CHAT, "/completions", "/responses", EMBEDDINGS, "/images/generations", "/images/edits")
 """What owners copy into the base address although it does not belong there."""
 
 
@@ -61,7 +67,7 @@ class CompatibleContract:
     def prepare(self, call: Call) -> UpstreamCall:
         """Address the server. The owner's own headers replace these, except what a stream needs."""
         key = call.credential.api_key
-        headers = Headers({"Content-Type": "application/json"})
+        headers = Headers({"Content-Type": call.content_type})
         if key is not None:
             headers = headers.with_field("Authorization", f"Bearer {key.reveal()}")
         headers = headers.merged(own_headers(call))
@@ -69,21 +75,42 @@ class CompatibleContract:
             headers = headers.merged({"Accept": "text/event-stream", "Cache-Control": "no-cache"})
         return HttpCall(
             method="POST",
-            url=base_of(call.credential) + self.path,
+            url=base_of(call.credential) + self._path(call),
             headers=headers,
             body=_body(call),
             stream=call.stream,
         )
+
+    def _path(self, _call: Call) -> str:
+        return self.path
 
     def read_failure(self, _status: int, _headers: Headers, _body: bytes) -> Failure | None:
         """Leave it to the general rules: nothing is known about how such a server fails."""
         return None
 
 
+@frozen(kw_only=True)
+class ImagesContract(CompatibleContract):
+    """The images API. Whether pictures are made or edited is seen from the request."""
+
+    path: str = ""
+
+    def _path(self, call: Call) -> str:
+        return path_of(call.body, call.content_type)
+
+
 GENERATE: Final = CompatibleContract(id="chat", dialect="openai", path=CHAT, action=Action.GENERATE)
 SHORTEN: Final = CompatibleContract(
     id="compact", dialect="openai-response", path=COMPACT, action=Action.COMPACT, framing=Framing.WHOLE
 )
+EMBED: Final = CompatibleContract(
+    id="embeddings", dialect="openai", path=EMBEDDINGS, action=Action.EMBED, framing=Framing.WHOLE
+)
+PICTURE: Final = ImagesContract(id="images", dialect="openai-images", action=Action.IMAGE)
+DRAW: Final = ImagesContract(
+    id="draw", dialect="openai-images", action=Action.GENERATE, framing=Framing.WHOLE
+)
+"""A conversation with a model that only draws; in one piece, since few such servers stream pictures."""
 
 
 def base_of(credential: Credential) -> str:
@@ -99,7 +126,8 @@ def _body(call: Call) -> bytes:
     strays: dict[str, Change] = {}
     if call.action is Action.COMPACT:
         strays["stream"] = DELETE
-    if f'"{CACHE_KEY}"'.encode() in call.body and not _takes_cache_key(call.credential):
+    is_json = call.content_type == Document.content_type
+    if is_json and f'"{CACHE_KEY}"'.encode() in call.body and not _takes_cache_key(call.credential):
         strays[CACHE_KEY] = DELETE
     return Document.parse(call.body).patch(strays) if strays else call.body
 
@@ -109,9 +137,13 @@ def _takes_cache_key(credential: Credential) -> bool:
     return is_vendor or flag(credential.options, "support-prompt-cache-key") is True
 
 
-def contracts_for(credential: Credential, _model: str, _action: Action) -> tuple[Contract, ...]:
+def contracts_for(credential: Credential, model: str, _action: Action) -> tuple[Contract, ...]:
     """Return the ways to the server; none for a credential that does not say where it is."""
-    return (GENERATE, SHORTEN) if credential.base_url else ()
+    if not credential.base_url:
+        return ()
+    if static.only_draws(credential, KEY, model):
+        return (PICTURE, DRAW)
+    return (GENERATE, SHORTEN, EMBED, PICTURE)
 
 
 def static_models(credential: Credential) -> tuple[ModelInfo, ...]:

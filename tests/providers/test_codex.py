@@ -10,7 +10,8 @@ from cliproxy.credentials.model import Credential, CredentialId, CredentialKind,
 from cliproxy.dialects.base import Action, Framing
 from cliproxy.errors import Kind, Scope
 from cliproxy.providers.base import Call
-from cliproxy.providers.codex import COMPACT, GENERATE, PROVIDER
+from cliproxy.providers.codex import COMPACT, EMBED, GENERATE, PICTURE, PROVIDER
+from cliproxy.wire.formdata import FormData, Part
 from cliproxy.wire.http import Headers
 from cliproxy.wire.secret import Secret
 
@@ -187,6 +188,83 @@ def test_model_without_capacity_is_overloaded():
 )
 def test_other_refusals_are_left_to_the_general_rules(status, body):
     assert GENERATE.read_failure(status, Headers(), body) is None
+
+
+def plain(contract, body, *, content_type="application/json", stream=False, **fields):
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return contract.prepare(
+        Call(
+            credential=credential(**fields),
+            token=None,
+            model="m",
+            action=Action.IMAGE,
+            body=raw,
+            content_type=content_type,
+            stream=stream,
+            client_headers={"version": "1.2"},
+        )
+    )
+
+
+def test_embeddings():
+    call = plain(EMBED, {"model": "m", "input": "hi"})
+    assert (call.url, call.stream) == ("https://codex.example.com/v1/embeddings", False)
+    assert call.headers.get("authorization") == "Bearer sk-very-secret"
+    assert call.headers.get("version") == "1.2"
+    assert json.loads(call.body) == {"model": "m", "input": "hi"}
+
+
+def test_pictures():
+    call = plain(PICTURE, {"prompt": "a cat"}, stream=True)
+    assert (call.url, call.stream) == ("https://codex.example.com/v1/images/generations", True)
+    assert call.headers.get("accept") == "text/event-stream"
+    assert plain(PICTURE, {"prompt": "a", "images": []}).url.endswith("/v1/images/edits")
+
+
+FORM = FormData.of(
+    [Part(name="prompt", data=b"a cat"), Part(name="image", data=b"\x89PNG", filename="a.png")]
+)
+
+
+def test_a_form_stays_one_elsewhere():
+    call = plain(PICTURE, FORM.raw, content_type=FORM.content_type)
+    assert (call.url, call.body) == ("https://codex.example.com/v1/images/edits", FORM.raw)
+    assert call.headers.get("content-type") == FORM.content_type
+
+
+def test_the_vendors_backend_gets_a_form_as_json():
+    call = plain(PICTURE, FORM.raw, content_type=FORM.content_type, base_url="")
+    assert call.url == "https://chatgpt.com/backend-api/codex/images/edits"
+    assert call.headers.get("content-type") == "application/json"
+    assert json.loads(call.body) == {
+        "prompt": "a cat",
+        "images": [{"image_url": "data:image/png;base64,iVBORw=="}],
+    }
+
+
+def test_refusals_are_read_alike_on_all_routes():
+    body = json.dumps({"error": {"type": "usage_limit_reached", "message": "used up"}}).encode()
+    failure = EMBED.read_failure(429, Headers(), body)
+    assert (failure.kind, failure.scope) == (Kind.QUOTA, Scope.CREDENTIAL)
+
+
+def ways(model, **fields):
+    found = PROVIDER.contracts_for(credential(**fields), model, Action.GENERATE)
+    return {action: [way.id for way in found if way.supports(action)] for action in Action}
+
+
+def test_the_vendors_backend_embeds_nothing_and_draws_with_its_drawing_models():
+    backend = ways("gpt-5.4", base_url="")
+    assert (backend[Action.EMBED], backend[Action.IMAGE]) == ([], [])
+    painter = ways("gpt-image-2", base_url="")
+    assert (painter[Action.IMAGE], painter[Action.GENERATE]) == (["images"], ["draw"])
+    elsewhere = ways("gpt-5.4")
+    assert (elsewhere[Action.EMBED], elsewhere[Action.IMAGE]) == (["embeddings"], ["images"])
+
+
+def test_an_entry_may_say_that_a_model_only_draws():
+    painter = ways("painter", models=(ModelEntry(name="painter", image=True),))
+    assert painter[Action.GENERATE] == ["draw"]
 
 
 def test_contracts():

@@ -65,6 +65,28 @@ def test_the_request(action, stream, url):
     assert json.loads(call.body) == BODY
 
 
+@pytest.mark.parametrize(
+    ("body", "method"),
+    [
+        ({"model": "models/m", "content": {"parts": []}}, "embedContent"),
+        ({"requests": [{"model": "models/m"}]}, "batchEmbedContents"),
+    ],
+)
+def test_embeddings_have_a_method_each(body, method):
+    call = prepared(body, action=Action.EMBED, model="gemini-embedding-001")
+    assert call.url == f"{HOST}/v1beta/models/gemini-embedding-001:{method}"
+    assert json.loads(call.body) == body, "the model stands in these bodies by right"
+
+
+@pytest.mark.parametrize(
+    ("stream", "method"), [(False, "generateContent"), (True, "streamGenerateContent?alt=sse")]
+)
+def test_a_picture_is_generated_content(stream, method):
+    call = prepared(action=Action.IMAGE, model="gemini-2.5-flash-image", stream=stream)
+    assert call.url == f"{HOST}/v1beta/models/gemini-2.5-flash-image:{method}"
+    assert json.loads(call.body) == BODY
+
+
 def test_the_key_is_shown_nowhere():
     call = prepared(stream=True)
     assert "AIza" not in repr(call)
@@ -233,7 +255,12 @@ def test_the_contract():
     assert (contract.id, contract.dialect, contract.framing) == ("api-key", "gemini", Framing.SSE)
     assert contract.needs is None
     assert not contract.streams_only
-    assert [action for action in Action if contract.supports(action)] == [Action.GENERATE, Action.COUNT]
+    assert {action for action in Action if contract.supports(action)} == {
+        Action.GENERATE,
+        Action.COUNT,
+        Action.EMBED,
+        Action.IMAGE,
+    }
 
 
 def test_the_record():

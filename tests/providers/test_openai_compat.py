@@ -12,6 +12,7 @@ from cliproxy.ir.request import Family
 from cliproxy.providers import PROVIDERS
 from cliproxy.providers.base import Call
 from cliproxy.providers.openai_compat import PROVIDER, base_of
+from cliproxy.wire.formdata import FormData, Part
 from cliproxy.wire.http import Headers, HttpCall
 from cliproxy.wire.secret import Secret
 
@@ -26,16 +27,22 @@ def credential(**settings: object) -> Credential:
 
 
 def prepare(
-    body: dict | None = None, *, action: Action = Action.GENERATE, stream: bool = False, **settings: object
+    body: dict | FormData | None = None,
+    *,
+    action: Action = Action.GENERATE,
+    stream: bool = False,
+    **settings: object,
 ) -> HttpCall:
     owner = credential(**settings)
     [contract] = [c for c in PROVIDER.contracts_for(owner, "m", action) if c.supports(action)]
+    is_form = isinstance(body, FormData)
     call = Call(
         credential=owner,
         token=None,
         model="m",
         action=action,
-        body=json.dumps(body or BODY).encode(),
+        body=body.raw if is_form else json.dumps(body or BODY).encode(),
+        content_type=body.content_type if is_form else "application/json",
         stream=stream,
         client_headers={"x-team": "blue"},
         user_agent="cliproxy/1",
@@ -82,8 +89,43 @@ def test_compaction():
     assert json.loads(call.body) == {"model": "m", "input": []}
 
 
+def test_embeddings():
+    call = prepare({"model": "m", "input": "hi"}, action=Action.EMBED)
+    assert (call.url, call.stream) == ("https://llm.example/v1/embeddings", False)
+    assert json.loads(call.body) == {"model": "m", "input": "hi"}
+
+
+def test_pictures():
+    call = prepare({"model": "m", "prompt": "a cat"}, action=Action.IMAGE, stream=True)
+    assert call.url == "https://llm.example/v1/images/generations"
+    assert call.headers.get("accept") == "text/event-stream"
+    edited = prepare({"prompt": "a cat", "images": [{"image_url": "https://a"}]}, action=Action.IMAGE)
+    assert edited.url == "https://llm.example/v1/images/edits"
+
+
+def test_a_form_keeps_its_bytes_and_its_type():
+    form = FormData.of([Part(name="image", data=b'\x89PNG "prompt_cache_key"', filename="a.png")])
+    call = prepare(form, action=Action.IMAGE)
+    assert call.url == "https://llm.example/v1/images/edits"
+    assert call.headers.get("content-type") == form.content_type
+    assert call.body == form.raw
+
+
+def test_a_model_that_only_draws_is_asked_for_pictures_in_a_conversation():
+    models = (ModelEntry(name="painter", image=True), ModelEntry(name="m"))
+    ways = PROVIDER.contracts_for(credential(models=models), "painter", Action.GENERATE)
+    assert {way.dialect for way in ways} == {"openai-images"}
+    [draw] = [way for way in ways if way.supports(Action.GENERATE)]
+    assert draw.framing is Framing.WHOLE
+    assert not any(way.supports(Action.EMBED) for way in ways)
+    [info] = [info for info in PROVIDER.static_models(credential(models=models)) if info.id == "painter"]
+    assert info.output_modalities == ("image",)
+
+
 def test_contracts():
-    chat, compact = PROVIDER.contracts_for(credential(), "m", Action.GENERATE)
+    chat, compact, embed, picture = PROVIDER.contracts_for(credential(), "m", Action.GENERATE)
+    assert (embed.id, embed.dialect) == ("embeddings", "openai")
+    assert (picture.id, picture.dialect) == ("images", "openai-images")
     assert (chat.id, chat.dialect, chat.framing, chat.needs, chat.streams_only) == (
         "chat",
         "openai",
