@@ -24,6 +24,7 @@ from cliproxy.ir.events import (
     BlockStop,
     End,
     Event,
+    ExtrasUpdate,
     Finish,
     ImageDone,
     OpaqueBlock,
@@ -212,7 +213,13 @@ def _interleaved(draw: st.DrawFn, blocks: list[list[Event]]) -> list[Event]:
     return merged
 
 
-_asides = st.one_of(st.just(Ping()), usages.map(UsageUpdate))
+_asides = st.one_of(
+    st.just(Ping()),
+    usages.map(UsageUpdate),
+    st.sampled_from([None, 0]).map(
+        lambda choice: ExtrasUpdate({"openai": {"odd": [1]}, "x": {"y": 1}}, choice)
+    ),
+)
 errors = st.builds(
     StreamError,
     kind=st.sampled_from(Kind),

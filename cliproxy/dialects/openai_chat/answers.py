@@ -5,13 +5,21 @@ from typing import Final
 
 from attrs import frozen
 
-from cliproxy.dialects.openai_chat.names import CUSTOM, DIALECT_ID, FUNCTION, RESPONSES_ID
+from cliproxy.dialects.openai_chat.names import (
+    CUSTOM,
+    DIALECT_ID,
+    FUNCTION,
+    FUNCTIONS,
+    OLDER_CALL,
+    RESPONSES_ID,
+)
 from cliproxy.ir.arguments import to_object
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.wire.jsontext import JsonObject, child, flag, integer, text
 
 ID_PREFIX: Final = "chatcmpl-"
 CALL_PREFIX: Final = "call_"
+OTHER_CALLS: Final = "all calls but the first were dropped: the client knows one"
 
 
 def answer_id(upstream_id: str, ctx: ExchangeContext) -> str:
@@ -65,6 +73,17 @@ def client_call(call_id: str, name: str, ctx: ExchangeContext, *, is_custom: boo
         is_custom=is_custom or takes_text,
         is_wrapped=takes_text and not is_custom,
     )
+
+
+def knows_one_call(ctx: ExchangeContext) -> bool:
+    """Whether the client declared its tools in the older form, of which an answer has one call at most."""
+    said = ctx.original_body
+    return ctx.client_dialect == DIALECT_ID and FUNCTIONS in said and "tools" not in said
+
+
+def older_reason(reason: str, ctx: ExchangeContext) -> str:
+    """Return a finish reason in the words of such a client."""
+    return OLDER_CALL if reason == "tool_calls" and knows_one_call(ctx) else reason
 
 
 def unwrapped(arguments: str) -> str:

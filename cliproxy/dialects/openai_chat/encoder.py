@@ -25,17 +25,30 @@ from typing import Final
 from attrs import define, field
 
 from cliproxy.dialects.openai_chat.answers import (
+    OTHER_CALLS,
     ClientCall,
     annotation,
     answer_head,
     client_call,
     image_entry,
+    knows_one_call,
+    older_reason,
     unwrapped,
     wants_usage,
 )
 from cliproxy.dialects.openai_chat.errors import encode_error, error_in_stream
 from cliproxy.dialects.openai_chat.messages import signed
-from cliproxy.dialects.openai_chat.names import AUDIO, DIALECT_ID, DONE, IMAGE_URL, MESSAGE, own, rest
+from cliproxy.dialects.openai_chat.names import (
+    AUDIO,
+    DIALECT_ID,
+    DONE,
+    FUNCTION,
+    IMAGE_URL,
+    MESSAGE,
+    OLDER_CALL,
+    own,
+    rest,
+)
 from cliproxy.dialects.openai_chat.outcome import encode_reason, encode_usage, is_known
 from cliproxy.errors import ProxyError
 from cliproxy.ir.collect import grow
@@ -113,12 +126,20 @@ class _Call:
     client: ClientCall
     number: int
     """Its number in its choice."""
+    is_older: bool = False
+    """The client knows one call, without number or id."""
     has_arguments: bool = False
     withheld: list[str] = field(factory=list)
     """Arguments kept back until what they are wrapped in can be taken off."""
     whole: str = ""
     """All arguments, in case no piece of them comes."""
     signature: Signature | None = None
+
+    def delta(self, members: JsonObject) -> JsonObject:
+        """Return the delta that says something of the call."""
+        if self.is_older:
+            return {OLDER_CALL: child(members, FUNCTION)}
+        return {"tool_calls": [{"index": self.number, **members}]}
 
 
 @define(eq=False)
@@ -139,8 +160,7 @@ class _Block:
         """Return the delta that says a piece of text or arguments."""
         if self.call is None:
             return {_MEMBERS[self.kind]: said}
-        client = self.call.client
-        return {"tool_calls": [{"index": self.call.number, client.kind: {client.member: said}}]}
+        return self.call.delta({self.call.client.kind: {self.call.client.member: said}})
 
 
 @define(eq=False)
@@ -273,14 +293,21 @@ class ChatStreamEncoder:
         if event.kind in _MEMBERS:
             block.template = self._template(block)
         elif event.kind in _CALLS:
-            is_custom = event.kind is BlockKind.CUSTOM_TOOL_CALL
-            client = client_call(event.call_id, event.name, self._ctx, is_custom=is_custom)
-            block.call = call = _Call(client, choice.calls)
-            choice.calls += 1
-            block.template = self._template(block)
-            opening: JsonObject = {"index": call.number, **client.opening(""), **own(event.extras)}
-            self._emit_delta(choice, {"tool_calls": [opening]})
+            self._call(event, block)
         return block
+
+    def _call(self, event: BlockStart, block: _Block) -> None:
+        is_older = knows_one_call(self._ctx)
+        choice = block.choice
+        if is_older and choice.calls:
+            self._ctx.note(OTHER_CALLS)
+            return
+        is_custom = event.kind is BlockKind.CUSTOM_TOOL_CALL
+        client = client_call(event.call_id, event.name, self._ctx, is_custom=is_custom)
+        block.call = _Call(client, choice.calls, is_older)
+        choice.calls += 1
+        block.template = self._template(block)
+        self._emit_delta(choice, block.call.delta({**client.opening(""), **own(event.extras)}))
 
     def _say(self, index: int, said: str, kind: BlockKind) -> None:
         block = self._blocks.get(index) or self._open(BlockStart(index, kind))
@@ -355,10 +382,10 @@ class ChatStreamEncoder:
             left = call.whole or ("" if client.is_custom else "{}")
         if left:
             self._write(block, left)
-        if call.signature is not None and call.signature.family is Family.GEMINI:
+        if call.signature is not None and call.signature.family is Family.GEMINI and not call.is_older:
             # The vendor's own package fails on a chunk of a call without this member.
             more: JsonObject = {client.kind: {client.member: ""}, **signed(call.signature)}
-            self._emit_delta(block.choice, {"tool_calls": [{"index": call.number, **more}]})
+            self._emit_delta(block.choice, call.delta(more))
 
     # --- the end ---
 
@@ -381,7 +408,7 @@ class ChatStreamEncoder:
     def _finish(self, choice: _Choice, more: JsonObject) -> None:
         ending = choice.ending or Ending(FinishReason.STOP)
         reason = encode_reason(ending, has_calls=choice.calls > 0, has_refusal=choice.has_refusal)
-        entry = choice.entry({}, reason)
+        entry = choice.entry({}, older_reason(reason, self._ctx))
         if ending.native:
             entry["native_finish_reason"] = ending.native.lower()
         self._emit({"choices": [entry], **more})

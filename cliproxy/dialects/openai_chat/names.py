@@ -16,6 +16,9 @@ VENDOR_CLIENTS: Final = frozenset({*CHAT_CLIENTS, RESPONSES_ID, "codex"})
 
 CUSTOM: Final = "custom"
 FUNCTION: Final = "function"
+FUNCTIONS: Final = "functions"
+OLDER_CALL: Final = "function_call"
+"""What a call was before there were several of them: member of messages, of requests and finish reason."""
 
 MESSAGE: Final = "message"
 """In the extras of a choice: members of its message, or of a delta of it, that are not modelled."""

@@ -16,6 +16,8 @@ from cliproxy.dialects.openai_chat.messages import MessageReader, encode_message
 from cliproxy.dialects.openai_chat.names import (
     CHAT_CLIENTS,
     DIALECT_ID,
+    FUNCTIONS,
+    OLDER_CALL,
     VENDOR_CLIENTS,
     as_extras,
     is_from_chat,
@@ -64,8 +66,8 @@ _MODELLED: Final = frozenset(
         FORMAT,
         "tools",
         "tool_choice",
-        "functions",
-        "function_call",
+        FUNCTIONS,
+        OLDER_CALL,
         SEARCH_OPTIONS,
         "parallel_tool_calls",
         *_META,
@@ -102,7 +104,7 @@ def decode_request(body: JsonObject, ctx: ExchangeContext) -> IRRequest:
         system=reader.system,
         tools=decode_tools(body, ctx),
         tool_choice=decode_choice(body),
-        parallel_tool_calls=flag(body, "parallel_tool_calls"),
+        parallel_tool_calls=_parallel(body),
         sampling=_decode_sampling(body),
         output=_decode_output(body),
         reasoning=reasoning,
@@ -110,6 +112,12 @@ def decode_request(body: JsonObject, ctx: ExchangeContext) -> IRRequest:
         stream=body.get("stream") is True,
         extras=_extras(body),
     )
+
+
+def _parallel(body: JsonObject) -> bool | None:
+    """Read whether several calls at once are welcome; the older form of tools has no place for them."""
+    is_older = FUNCTIONS in body and "tools" not in body
+    return False if is_older else flag(body, "parallel_tool_calls")
 
 
 def _decode_sampling(body: JsonObject) -> Sampling:

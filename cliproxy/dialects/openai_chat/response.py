@@ -11,10 +11,13 @@ from typing import Final
 from attrs import define, field
 
 from cliproxy.dialects.openai_chat.answers import (
+    OTHER_CALLS,
     annotation,
     answer_head,
     client_call,
     image_entry,
+    knows_one_call,
+    older_reason,
     unwrapped,
 )
 from cliproxy.dialects.openai_chat.messages import (
@@ -27,8 +30,10 @@ from cliproxy.dialects.openai_chat.messages import (
 from cliproxy.dialects.openai_chat.names import (
     AUDIO,
     DIALECT_ID,
+    FUNCTION,
     IMAGE_URL,
     MESSAGE,
+    OLDER_CALL,
     as_extras,
     own,
     rest,
@@ -205,17 +210,27 @@ def _encode_choice(choice: Choice, ctx: ExchangeContext) -> JsonObject:
         message.add(part, ctx)
     more = own(choice.extras)
     said = message.written()
+    if knows_one_call(ctx):
+        _tell_one_call(said, ctx)
     grow(said, child(more, MESSAGE))
+    reason = encode_reason(choice.ending, has_calls=bool(message.calls), has_refusal=bool(message.refusal))
     written: JsonObject = {
         "index": choice.index,
         "message": said,
-        "finish_reason": encode_reason(
-            choice.ending, has_calls=bool(message.calls), has_refusal=bool(message.refusal)
-        ),
+        "finish_reason": older_reason(reason, ctx),
     }
     if choice.ending.native:
         written["native_finish_reason"] = choice.ending.native.lower()
     return {**written, **rest(more, MESSAGE)}
+
+
+def _tell_one_call(message: JsonObject, ctx: ExchangeContext) -> None:
+    """Put the first call of a message where clients look that know of one only."""
+    first, *others = [*objects(message, "tool_calls")] or [{}]
+    if message.pop("tool_calls", None):
+        message[OLDER_CALL] = child(first, FUNCTION)
+    if others:
+        ctx.note(OTHER_CALLS)
 
 
 def _encode_call(part: ToolCall, ctx: ExchangeContext) -> JsonObject:
