@@ -29,7 +29,7 @@ from cliproxy.dialects.openai_chat.reasoning import FIELDS, decode_reasoning, en
 from cliproxy.dialects.openai_chat.tools import SEARCH_OPTIONS, decode_choice, decode_tools, encode_tools
 from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
-from cliproxy.ir.request import Extras, IRRequest, Meta, OutputFormat, Sampling
+from cliproxy.ir.request import Essential, Extras, IRRequest, Meta, OutputFormat, Sampling
 from cliproxy.wire.jsontext import (
     DELETE,
     Changes,
@@ -95,6 +95,7 @@ def decode_request(body: JsonObject, ctx: ExchangeContext) -> IRRequest:
     if not reader.messages and not reader.system:
         raise DialectError("`messages` must not be empty", "messages")
     reasoning = decode_reasoning(body)
+    output = _decode_output(body)
     ctx.include_usage = flag(child(body, STREAM_OPTIONS), "include_usage") is True
     if reasoning is not None and reasoning.visible is False:
         ctx.want_thoughts = False
@@ -106,10 +107,11 @@ def decode_request(body: JsonObject, ctx: ExchangeContext) -> IRRequest:
         tool_choice=decode_choice(body),
         parallel_tool_calls=_parallel(body),
         sampling=_decode_sampling(body),
-        output=_decode_output(body),
+        output=output,
         reasoning=reasoning,
         meta=_decode_meta(body),
         stream=body.get("stream") is True,
+        essentials=[] if output is not None else _essentials(body),
         extras=_extras(body),
     )
 
@@ -162,6 +164,12 @@ def _decode_output(body: JsonObject) -> OutputFormat | None:
             )
         case _:
             return None  # kept in the extras
+
+
+def _essentials(body: JsonObject) -> list[Essential]:
+    """Return the form of answer that only servers of this dialect know, such as a grammar of their own."""
+    kind = text(child(body, FORMAT), "type")
+    return [Essential(DIALECT_ID, f"an answer of type {kind[:40]}", FORMAT)] if kind else []
 
 
 def _decode_meta(body: JsonObject) -> Meta:

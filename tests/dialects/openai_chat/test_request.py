@@ -8,6 +8,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cliproxy.dialects import by_id
 from cliproxy.dialects.openai_chat import DIALECT
 from cliproxy.dialects.openai_chat.request import (
     decode_request,
@@ -139,6 +140,16 @@ def test_what_cannot_be_understood_is_refused_by_name(members, param):
 )
 def test_structured_output(wanted, output):
     assert read(response_format=wanted).output == output
+
+
+def test_form_of_answer_that_only_servers_of_this_dialect_know():
+    """To any other model the client would get an answer of any form, without being told."""
+    request = read(response_format={"type": "grammar", "grammar": "g"})
+    assert normalise(request, DIALECT.rules, make_context()).extras == request.extras
+    with pytest.raises(DialectError, match="an answer of type grammar") as caught:
+        normalise(request, by_id("claude").rules, make_context())
+    assert caught.value.param == "response_format"
+    assert read(response_format={"type": "text"}).essentials == read(response_format={}).essentials == []
 
 
 def test_meta():
