@@ -14,6 +14,7 @@ Settings of an `Authority` (below the vendor's `oauth` setting):
 """
 
 import hashlib
+import re
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from urllib.parse import urlencode
@@ -58,6 +59,14 @@ class App:
     needs_basic: bool = False
     redirect_name: str = "redirect_uri"
     response_type: str = "code"
+    any_port: bool = False
+    """A redirect to the loopback interface counts with every port, as RFC 8252 wants it."""
+
+    def takes(self, redirect: str) -> bool:
+        """Whether the browser may be sent there."""
+        if redirect in self.redirects:
+            return True
+        return self.any_port and _portless(redirect) in map(_portless, self.redirects)
 
 
 @define(kw_only=True)
@@ -156,7 +165,7 @@ class Authority:
         query = request.query
         app = self._app(query.get("client_id", ""))
         redirect = query.get(app.redirect_name, "")
-        if redirect not in app.redirects:
+        if not app.takes(redirect):
             raise refuse("invalid_request", f"the redirect {redirect!r} is not registered")
         if query.get("response_type", "") != app.response_type:
             raise refuse("unsupported_response_type", "response_type")
@@ -358,6 +367,10 @@ def _fields(request: Request, *, takes_json: bool) -> Mapping[str, str]:
 def _basic(request: Request) -> str:
     scheme, _, value = (request.header("authorization") or "").partition(" ")
     return b64decode(value).decode() if scheme.lower() == "basic" else ""
+
+
+def _portless(url: str) -> str:
+    return re.sub(r"^(http://(?:localhost|127\.0\.0\.1)):\d+/", r"\1/", url)
 
 
 def _redirect(uri: str, query: Mapping[str, str]) -> Answer:

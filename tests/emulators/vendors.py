@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol
 from attrs import define, field
 
 from emulators.cli import main
+from emulators.google import Google
 from emulators.qwen import Qwen
 from emulators.values import (
     Answer,
@@ -36,7 +37,7 @@ class Part(Family, Protocol):
     def __init__(self, clock: Clock) -> None: ...
 
 
-PARTS: Sequence[type[Part]] = (Qwen,)
+PARTS: Sequence[type[Part]] = (Google, Qwen)
 
 
 @define(eq=False)
