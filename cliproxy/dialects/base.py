@@ -257,6 +257,11 @@ class Dialect:
     patch_reasoning: Callable[[Reasoning, JsonObject], Changes]
     """(normalised wish, raw body) → top-level members to replace, for a thinking suffix on a passed-through
     request."""
+    skim: Callable[[bytes, int], int] | None = None
+    """(bytes of a stream, where in them a frame begins) → how far complete frames follow of which ``inspect``
+    would say no more than that they have content, and which the mender would pass over. It may stop early,
+    never late. A stream that is passed through forwards these without cutting them apart. ``None``: every
+    frame is looked at."""
     may_pass: Callable[[JsonObject, str], bool] | None = None
     """(raw body, upstream model) → whether an upstream of the same dialect takes it as it is; otherwise it is
     decoded and encoded, which repairs it. ``None``: always."""

@@ -2,8 +2,8 @@
 
 A *carrier* takes what one read of the upstream gave and returns one :class:`Step`: the bytes for the client,
 joined, and what they mean for the exchange. :class:`PassThrough` forwards frames as they are and only looks
-for usage, the end and errors; :class:`Translate` decodes and encodes. Both hand their frames to a writer for
-the client's framing.
+for usage, the end and errors, where the dialect can tell in one go that there is no such thing not even frame
+by frame; :class:`Translate` decodes and encodes. Both hand their frames to a writer for the client's framing.
 
 A carrier makes sure that an answer ends properly: a transport that ends before the dialect's terminal event
 is an error, unless a finish reason was seen, in which case only the terminator is missing and is supplied.
@@ -11,6 +11,7 @@ Nothing follows the terminal event, whatever the upstream adds.
 """
 
 import re
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from attrs import define
@@ -129,14 +130,40 @@ class PassThrough:
         self._hides_usage = plan.hides_usage
         self._mender = plan.client.stream_mender() if plan.client.stream_mender is not None else None
         self._parser = FrameParser(max_frame_bytes)
+        self._max_frame_bytes = max_frame_bytes
         self._writer = writer_for(framing)
+        # Only in the framing that it came in can a frame be forwarded without being taken apart.
+        self._skim = plan.client.skim if framing is Framing.SSE else None
         self._is_terminal = False
         self._is_finished = False
         self._error: Frame | None = None
 
     def feed(self, data: bytes) -> Step:
         """Forward the frames a read completed."""
-        return self._take(self._parser.feed(data))
+        if self._skim is None or len(data) > self._max_frame_bytes:
+            return self._take(self._parser.feed(data))
+        return self._skimmed(data, self._skim)
+
+    def _skimmed(self, data: bytes, skim: Callable[[bytes, int], int]) -> Step:
+        """Forward what needs no look as it is, and take only the frames between apart."""
+        step = Step()
+        outputs: list[bytes] = []
+        at = 0
+        while at < len(data) and step.error is None and not self._is_terminal:
+            end = skim(data, at) if self._parser.is_between_frames else at
+            if end > at:
+                outputs.append(data[at:end])
+                step.has_content = True
+            else:
+                blank = data.find(b"\n\n", at)
+                end = len(data) if blank < 0 else blank + 2
+                part = self._take(self._parser.feed(data[at:end]))
+                outputs.append(part.output)
+                part.has_content = part.has_content or step.has_content
+                step = part
+            at = end
+        step.output = b"".join(outputs)
+        return step
 
     def _take(self, frames: list[Frame]) -> Step:
         step = Step()

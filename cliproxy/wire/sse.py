@@ -60,6 +60,11 @@ class FrameParser:
         self._max = max_frame_bytes
         self._at_start = True
 
+    @property
+    def is_between_frames(self) -> bool:
+        """Whether the next byte will begin a frame, and is not the first of all, where a mark may stand."""
+        return not self._buffer and not self._at_start
+
     def feed(self, data: bytes) -> list[Frame]:
         """Take what arrived and return the frames it completed."""
         buffer = self._buffer
@@ -114,6 +119,20 @@ class FrameParser:
             elif name == b"event":
                 event = value
         return Frame(event, data[0] if len(data) == 1 else b"\n".join(data), raw)
+
+
+class FrameRun:
+    """Tells how far frames follow each other that have the commonest form: one line of data, preceded by
+    nothing or by one given line, and no CR anywhere. ``line`` is a regular expression."""
+
+    def __init__(self, line: bytes = b"") -> None:
+        self._frames = re.compile(rb"(?:%bdata: ?\S.*\n\n)+" % (line and line + rb"\n"))
+
+    def end(self, data: bytes, start: int) -> int:
+        """Return where the last of these frames ends that begin at a place; the place itself if none does."""
+        return_at = data.find(b"\r", start)
+        run = self._frames.match(data, start, len(data) if return_at < 0 else return_at)
+        return start if run is None else run.end()
 
 
 def render(data: bytes, event: bytes | None = None) -> bytes:

@@ -126,6 +126,71 @@ def test_frames_pass_unchanged_however_they_are_cut(dialect: str, data: st.DataO
     assert any(step.has_content for step in steps)
 
 
+RESPONSES = tuple(
+    render(json.dumps({"type": kind, **body}).encode(), kind.encode())
+    for kind, body in (
+        ("response.created", {"response": {"id": "resp_1", "status": "in_progress", "output": []}}),
+        ("response.output_text.delta", {"output_index": 0, "delta": "Hel"}),
+        ("response.output_text.delta", {"output_index": 0, "delta": "lo"}),
+        ("response.output_item.done", {"output_index": 0, "item": {"type": "message", "id": "msg_1"}}),
+        ("response.completed", {"response": {"id": "resp_1", "status": "completed", "output": []}}),
+        ("error", {"message": "busy"}),
+    )
+)
+ODD = (
+    b": comment\n\n",
+    b"data:\n\n",
+    b"data: \n\n",
+    b"\n",
+    b"data: one\ndata: two\n\n",
+    b"data: {}\r\n\r\n",
+    b"data: {}\r\r",
+    b"event: error\ndata: {}\n\n",
+    b"id: 1\ndata: {}\n\n",
+    b"retry: 1\n\n",
+    b"data: [DONE]\n\n",
+    b"data: [DONE]",
+    b"\xef\xbb\xbf",
+    b'data: {"error": {}}\n\n',
+    b"event: response.x.delta\ndata: \n\n",
+    b"event: content_block_delta\nevent: ping\ndata: {}\n\n",
+)
+FRAMES = {
+    "openai": (*ANSWER, chunk(""), chunk(finish="length"), USAGE, chunk(tool_calls=[{"index": 0}]), DONE),
+    "claude": CLAUDE,
+    "openai-response": RESPONSES,
+    "gemini": STREAMS["gemini"],
+}
+
+
+@pytest.mark.parametrize("hides_usage", [False, True])
+@pytest.mark.parametrize("dialect", FRAMES)
+@given(data=st.data())
+def test_frames_that_are_passed_over_mean_what_they_mean_when_looked_at(
+    dialect: str, hides_usage: bool, data: st.DataObject
+) -> None:
+    """A carrier that looks at every frame gives the same bytes, and says the same about every read."""
+    frames = data.draw(st.lists(st.sampled_from((*FRAMES[dialect] * 3, *ODD)), max_size=12))
+    whole = b"".join(frames)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
+    pieces = tuple(whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True))
+    plan = plan_of(dialect, dialect, hides_usage=hides_usage)
+    slow = evolve(plan, client=evolve(plan.client, skim=None))
+    quick, careful = (carrier_for(each, Framing.SSE, LIMIT) for each in (plan, slow))
+    carried_quickly = carried(quick, pieces)
+    assert carried_quickly == carried(careful, pieces)
+    assert quick.usage == careful.usage
+    if carried_quickly[1][-1].error not in (None, StreamError(Kind.UPSTREAM, CUT_OFF, 502)):
+        assert quick.error(BUSY) == careful.error(BUSY)
+
+
+def test_a_frame_over_the_limit_is_refused_also_among_small_ones() -> None:
+    small, large = chunk("a"), chunk("a" * 1000)
+    for piece in (small + large, small + large + small, small + large[:900]):
+        with pytest.raises(FrameError):
+            carrier_for(plan_of("openai", "openai"), Framing.SSE, 500).feed(piece)
+
+
 @pytest.mark.parametrize(
     ("frame", "has_content"),
     [

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cliproxy.errors import FrameError
-from cliproxy.wire.sse import Frame, FrameParser, comment, make_frame, render
+from cliproxy.wire.sse import Frame, FrameParser, FrameRun, comment, make_frame, render
 
 LINE_ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
 TEXTS = st.text(
@@ -114,3 +114,30 @@ def test_what_is_rendered_is_parsed_back(data: bytes, event: bytes | None) -> No
 def test_data_over_several_lines_is_rendered_so_that_it_comes_back() -> None:
     (frame,) = frames_of([render(b"a\nb\nc")])
     assert frame.data == b"a\nb\nc"
+
+
+@pytest.mark.parametrize(
+    ("data", "end"),
+    [
+        (b"", 0),
+        (b"data: a\n\n", 9),
+        (b"data:a\n\ndata: b\n\n", 17),
+        (b"data: a\n\ndata: b\n", 9),
+        (b"data: a\n\ndata: b\r\n\r\n", 9),
+        (b"data: a\n\n: comment\n\n", 9),
+        (b"data: a\ndata: b\n\n", 0),
+        (b"data: \n\n", 0),
+        (b"\ndata: a\n\n", 0),
+        (b"event: x\ndata: a\n\n", 0),
+        (b"data: a\x0b\xe2\x80\xa8b\n\n", 14),
+    ],
+)
+def test_a_run_is_of_frames_of_the_commonest_form(data: bytes, end: int) -> None:
+    assert FrameRun().end(data, 0) == end
+    assert FrameRun().end(b"x" + data, 1) == end + 1
+
+
+def test_a_run_may_demand_a_line_before_the_data() -> None:
+    run = FrameRun(rb"event: [ab]")
+    assert run.end(b"event: a\ndata: 1\n\nevent: b\ndata: 2\n\nevent: c\ndata: 3\n\n", 0) == 36
+    assert run.end(b"data: 1\n\n", 0) == 0

@@ -9,7 +9,7 @@ from cliproxy.dialects.claude.decoder import ClaudeStreamDecoder
 from cliproxy.dialects.claude.encoder import KEEPALIVE, ClaudeStreamEncoder
 from cliproxy.dialects.claude.endpoints import ENDPOINTS, decode_count, encode_count, patch_model
 from cliproxy.dialects.claude.errors import decode_error, encode_error
-from cliproxy.dialects.claude.glimpse import inspect, inspect_response
+from cliproxy.dialects.claude.glimpse import inspect, inspect_response, skim
 from cliproxy.dialects.claude.models import MODEL_LISTS
 from cliproxy.dialects.claude.reading import ID
 from cliproxy.dialects.claude.reasoning import patch_reasoning, read_reasoning
@@ -49,6 +49,7 @@ DIALECT = Dialect(
     decode_error=decode_error,
     inspect=inspect,
     inspect_response=inspect_response,
+    skim=skim,
     patch_model=patch_model,
     patch_reasoning=patch_reasoning,
     read_reasoning=read_reasoning,

@@ -11,10 +11,11 @@ from cliproxy.dialects.claude.errors import decode_error
 from cliproxy.dialects.claude.outcome import read_ending, read_later_usage, read_usage
 from cliproxy.ir.response import FinishReason, Usage
 from cliproxy.wire.jsontext import JsonError, JsonObject, child, items, loads_object, text
-from cliproxy.wire.sse import Frame
+from cliproxy.wire.sse import Frame, FrameRun
 
 _NAME: Final = re.compile(rb'"type"\s*:\s*"([a-z_]+)"')
 _ERROR_WITHOUT_TYPE: Final = re.compile(rb'\s*\{\s*"error"')
+_DELTAS: Final = FrameRun(b"event: ?content_block_delta")
 _CONTENT: Final = Glimpse()
 _NO_CONTENT: Final = Glimpse(has_content=False)
 _END: Final = Glimpse(has_content=False, is_terminal=True)
@@ -33,6 +34,11 @@ def inspect(frame: Frame) -> Glimpse:
         case b"message_start" | b"content_block_start" | b"message_delta" | b"error" as name:
             return _look_inside(name, frame.data)
     return _NO_CONTENT
+
+
+def skim(data: bytes, start: int) -> int:
+    """Pass over deltas."""
+    return _DELTAS.end(data, start)
 
 
 def _name_in(data: bytes) -> bytes:

@@ -21,7 +21,7 @@ from cliproxy.dialects.openai_chat.embeddings import ENDPOINT as EMBEDDINGS_ENDP
 from cliproxy.dialects.openai_chat.encoder import ChatStreamEncoder
 from cliproxy.dialects.openai_chat.endpoints import ENDPOINTS
 from cliproxy.dialects.openai_chat.errors import decode_error, encode_error
-from cliproxy.dialects.openai_chat.glimpse import inspect, inspect_response
+from cliproxy.dialects.openai_chat.glimpse import inspect, inspect_response, skim
 from cliproxy.dialects.openai_chat.models import MODEL_LISTS
 from cliproxy.dialects.openai_chat.names import DIALECT_ID
 from cliproxy.dialects.openai_chat.reasoning import patch_reasoning
@@ -50,6 +50,7 @@ DIALECT: Final = Dialect(
     decode_error=decode_error,
     inspect=inspect,
     inspect_response=inspect_response,
+    skim=skim,
     patch_model=patch_model,
     patch_reasoning=patch_reasoning,
     patch_stream=patch_stream,

@@ -15,11 +15,12 @@ from cliproxy.dialects.openai_chat.names import DONE
 from cliproxy.dialects.openai_chat.outcome import decode_usage, usage_of
 from cliproxy.dialects.openai_chat.response import has_content
 from cliproxy.wire.jsontext import JsonError, JsonObject, child, items, loads_object, objects, text
-from cliproxy.wire.sse import Frame
+from cliproxy.wire.sse import Frame, FrameRun
 
 _NOTABLE: Final = re.compile(
     rb'"error"|"usage":\s*\{|"role"|"finish_reason":\s*"|"choices":\s*\[\s*\]|"content":\s*(?:""|null|\[)'
 )
+_DELTAS: Final = FrameRun()
 _SAYING: Final = ("content", "refusal", "tool_calls", "function_call", "images", "audio")
 _DELTA: Final = Glimpse()
 
@@ -47,6 +48,18 @@ def inspect(frame: Frame) -> Glimpse:
         is_finished=bool(reasons),
         is_usage_only=usage is not None and not choices,
     )
+
+
+def skim(data: bytes, start: int) -> int:
+    """Pass over frames without a name in which nothing is notable."""
+    end = _DELTAS.end(data, start)
+    notable = _NOTABLE.search(data, start, end)
+    stops = [data.find(DONE, start, end), -1 if notable is None else notable.start()]
+    if max(stops) < 0:
+        return end
+    blank = data.rfind(b"\n\n", start, min(place for place in stops if place >= 0))
+    # The frame that has it begins behind the last blank line.
+    return start if blank < 0 else blank + 2
 
 
 def _says_something(choice: JsonObject) -> bool:

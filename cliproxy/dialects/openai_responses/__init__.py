@@ -33,6 +33,7 @@ from cliproxy.dialects.openai_responses.glimpse import (
     may_pass,
     patch_model,
     patch_reasoning,
+    skim,
 )
 from cliproxy.dialects.openai_responses.mending import ResponsesMender
 from cliproxy.dialects.openai_responses.names import DIALECT_ID
@@ -65,6 +66,7 @@ DIALECT = Dialect(
     decode_error=decode_error,
     inspect=inspect,
     inspect_response=inspect_response,
+    skim=skim,
     may_pass=may_pass,
     signature_faults=(
         "invalid_encrypted_content",

@@ -27,7 +27,7 @@ from cliproxy.wire.jsontext import (
     objects,
     text,
 )
-from cliproxy.wire.sse import Frame
+from cliproxy.wire.sse import Frame, FrameRun
 
 _OPENING: Final = frozenset({b"response.created", b"response.in_progress", b"response.queued"})
 ENDS: Final = frozenset(
@@ -36,6 +36,7 @@ ENDS: Final = frozenset(
 """Events that end a stream, except for those that end it with an error."""
 _ERRORS: Final = frozenset({b"response.failed", b"error"})
 _TYPE: Final = re.compile(rb'\{\s*"type"\s*:\s*"([a-z_.]+)"')
+_DELTAS: Final = FrameRun(rb"event: ?response\.[a-z_.]+\.delta")
 
 _NOTHING: Final = Glimpse(has_content=False)
 _CONTENT: Final = Glimpse()
@@ -54,6 +55,11 @@ def inspect(frame: Frame) -> Glimpse:
 def event_name(frame: Frame) -> bytes:
     """Return what an event is called, also if its frame does not say so."""
     return frame.event or _name_in_data(frame.data)
+
+
+def skim(data: bytes, start: int) -> int:
+    """Pass over deltas."""
+    return _DELTAS.end(data, start)
 
 
 def _name_in_data(data: bytes) -> bytes:

@@ -3,7 +3,7 @@
 import pytest
 
 from cliproxy.dialects.base import Glimpse
-from cliproxy.dialects.claude.glimpse import inspect, inspect_response
+from cliproxy.dialects.claude.glimpse import inspect, inspect_response, skim
 from cliproxy.errors import Kind
 from cliproxy.ir.response import Usage
 from cliproxy.wire.jsontext import JsonObject, JsonValue, dumps
@@ -112,3 +112,14 @@ def test_error_in_a_successful_answer(body: JsonObject) -> None:
     error = inspect_response(body).error
     assert error is not None
     assert error.message == "why"
+
+
+@pytest.mark.parametrize(
+    "kind", ["message_start", "content_block_start", "content_block_stop", "ping", "error"]
+)
+def test_deltas_are_passed_over_and_nothing_else(kind: str) -> None:
+    delta, other = (make_frame(b"{}", name).raw for name in (b"content_block_delta", kind.encode()))
+    assert skim(delta * 2 + other + delta, 0) == len(delta * 2)
+    assert skim(other + delta, 0) == 0
+    assert skim(other + delta * 2, len(other)) == len(other + delta * 2)
+    assert skim(b"data: {}\n\n", 0) == 0

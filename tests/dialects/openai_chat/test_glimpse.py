@@ -5,7 +5,7 @@ from hypothesis import given
 
 from cliproxy.dialects.base import Glimpse
 from cliproxy.dialects.openai_chat.encoder import ChatStreamEncoder
-from cliproxy.dialects.openai_chat.glimpse import inspect, inspect_response
+from cliproxy.dialects.openai_chat.glimpse import inspect, inspect_response, skim
 from cliproxy.errors import Kind
 from cliproxy.ir.events import ArgsDelta, BlockStart, TextDelta, ThinkingDelta
 from cliproxy.ir.response import Usage
@@ -99,3 +99,21 @@ def test_whole_answers():
     assert not inspect_response(
         {"choices": [{"message": {"content": ""}, "finish_reason": "stop"}]}
     ).has_content
+
+
+@pytest.mark.parametrize(("value", "glimpse"), FRAMES.values(), ids=FRAMES.keys())
+def test_only_frames_that_need_no_look_are_passed_over(value, glimpse):
+    """A role or an empty text beside something that is said gets its look although it would not need it."""
+    delta, frame = (json_frames([each])[0].raw for each in (chunk(content="a"), value))
+    passed = skim(delta + frame + delta, 0)
+    assert passed in {len(delta), len(delta + frame + delta)}
+    assert passed == len(delta) or glimpse == Glimpse()
+
+
+def test_passing_over_begins_anywhere_and_ends_before_a_frame_that_is_not_complete():
+    delta = json_frames([chunk(content="a")])[0].raw
+    assert skim(delta * 5, len(delta)) == len(delta) * 5
+    assert skim(delta * 2 + delta[:-1], 0) == len(delta) * 2
+    assert skim(delta, 1) == 1
+    assert skim(delta + b"data: [DONE]\n\n", 0) == len(delta)
+    assert skim(b"data: [DONE]\n\n", 0) == 0

@@ -10,6 +10,7 @@ from cliproxy.dialects.openai_responses.glimpse import (
     may_pass,
     patch_model,
     patch_reasoning,
+    skim,
 )
 from cliproxy.errors import Kind
 from cliproxy.ir.request import Reasoning
@@ -156,3 +157,13 @@ def test_text_input_passes():
 
 def test_what_codex_says_about_itself_does_not_pass():
     assert not may_pass({"input": "hi", "client_metadata": {}}, "gpt-5")
+
+
+@pytest.mark.parametrize(
+    "kind", ["created", "completed", "failed", "output_item.done", "output_text.done", "delta"]
+)
+def test_deltas_are_passed_over_and_nothing_else(kind):
+    delta, other = (frame(f"response.{name}").raw for name in ("output_text.delta", kind))
+    assert skim(delta * 2 + other + delta, 0) == len(delta * 2)
+    assert skim(other + delta, 0) == 0
+    assert skim(make_frame(b"{}").raw, 0) == 0
