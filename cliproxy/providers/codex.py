@@ -4,6 +4,7 @@ The wire, in short::
 
     POST {base}/responses             dialect codex; always answers with a stream
     POST {base}/responses/compact     dialect openai-response; one body
+    POST {base}/responses/input_tokens  the same; where the address is that of the vendor's API
     POST {base}/images/generations    and /images/edits, dialect openai-images
     POST {base}/embeddings            dialect openai; not at the vendor's backend
     Authorization: Bearer {key}
@@ -36,6 +37,7 @@ from cliproxy.config.sections import Section
 from cliproxy.credentials.model import Credential, TokenSlot
 from cliproxy.dialects.base import Action, Framing
 from cliproxy.dialects.openai_images.form import path_of, read_form
+from cliproxy.dialects.openai_responses.endpoints import for_counting
 from cliproxy.dialects.openai_responses.errors import decode_error, retry_after
 from cliproxy.dialects.openai_responses.names import CLIENT_METADATA
 from cliproxy.errors import Failure, Kind, Scope
@@ -46,6 +48,8 @@ from cliproxy.wire.jsontext import DELETE, Change, Document, JsonError, dumps, l
 
 KEY: Final = "codex"
 HOST: Final = "chatgpt.com"
+PLATFORM_HOST: Final = "api.openai.com"
+"""The vendor's API for everybody, which a key may be for as well; it counts tokens, the backend does not."""
 BASE_URL: Final = f"https://{HOST}/backend-api/codex"
 
 _CACHE_KEY: Final = "prompt_cache_key"
@@ -76,7 +80,7 @@ class CodexContract:
     needs: TokenSlot | None = None
 
     def supports(self, action: Action) -> bool:
-        """Each route does one thing; tokens are counted by estimate."""
+        """Each route does one thing."""
         return action is self.action
 
     def prepare(self, call: Call) -> UpstreamCall:
@@ -86,6 +90,8 @@ class CodexContract:
         changes: dict[str, Change] = {}
         if self.action is Action.COMPACT:
             changes["stream"] = DELETE
+        elif self.action is Action.COUNT:
+            changes |= for_counting(document.value)
         elif session:
             changes[_CACHE_KEY] = session
         base_url = call.credential.base_url or BASE_URL
@@ -208,6 +214,7 @@ COMPACT: Final = CodexContract(
     framing=Framing.WHOLE,
     streams_only=False,
 )
+COUNT: Final = evolve(COMPACT, id="count", path="/responses/input_tokens", action=Action.COUNT)
 PICTURE: Final = PlainContract(
     id="images",
     dialect="openai-images",
@@ -231,7 +238,8 @@ def contracts_for(credential: Credential, model: str, _action: Action) -> tuple[
     if static.only_draws(credential, KEY, model):
         return (PICTURE, DRAW)
     elsewhere = () if _is_vendor(credential) else (EMBED, PICTURE)
-    return (GENERATE, COMPACT, *elsewhere)
+    counted = (COUNT,) if urlsplit(credential.base_url).hostname == PLATFORM_HOST else ()
+    return (GENERATE, COMPACT, *elsewhere, *counted)
 
 
 def static_models(credential: Credential) -> tuple[ModelInfo, ...]:

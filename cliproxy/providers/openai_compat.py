@@ -4,6 +4,7 @@ The wire, in short::
 
     POST {base}/chat/completions                the base address includes the version: …/v1
     POST {base}/responses/compact               for clients that have a conversation shortened
+    POST {base}/responses/input_tokens          the vendor only: tokens are counted
     POST {base}/embeddings
     POST {base}/images/generations              and /images/edits: pictures, as JSON or as a form
     Authorization: Bearer {key}                 nothing, where a server wants no key
@@ -18,6 +19,7 @@ Most of these servers refuse members of a request they do not know. ``prompt_cac
 always send, is therefore removed unless the entry says that it is understood.
 """
 
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -29,7 +31,8 @@ from cliproxy.config.sections import Section
 from cliproxy.credentials.model import Credential, TokenSlot
 from cliproxy.dialects.base import Action, Framing
 from cliproxy.dialects.openai_images.form import path_of
-from cliproxy.errors import Failure
+from cliproxy.dialects.openai_responses.endpoints import for_counting
+from cliproxy.errors import Failure, Scope, kind_of_status
 from cliproxy.providers.base import Call, Contract, Provider, own_headers
 from cliproxy.wire.http import Headers, HttpCall, UpstreamCall
 from cliproxy.wire.jsontext import DELETE, Change, Document, flag, text
@@ -40,10 +43,12 @@ VENDOR_HOST: Final = "api.openai.com"
 
 CHAT: Final = "/chat/completions"
 COMPACT: Final = "/responses/compact"
+COUNT: Final = "/responses/input_tokens"
 CACHE_KEY: Final = "prompt_cache_key"
 
 EMBEDDINGS: Final = "/embeddings"
 
+_ABSENT: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 _TAILS: Final = (CHAT, "/completions", "/responses", EMBEDDINGS, "/images/generations", "/images/edits")
 """What owners copy into the base address although it does not belong there."""
 
@@ -84,9 +89,13 @@ class CompatibleContract:
     def _path(self, _call: Call) -> str:
         return self.path
 
-    def read_failure(self, _status: int, _headers: Headers, _body: bytes) -> Failure | None:
-        """Leave it to the general rules: nothing is known about how such a server fails."""
-        return None
+    def read_failure(self, status: int, _headers: Headers, _body: bytes) -> Failure | None:
+        """Leave it to the general rules, since nothing is known about how such a server fails. Only where
+        tokens cannot be counted, that says nothing about the model."""
+        if self.action is not Action.COUNT or status not in _ABSENT:
+            return None
+        message = f"{self.path} is not there"
+        return Failure(kind=kind_of_status(status), scope=Scope.CONTRACT, message=message, status=status)
 
 
 @frozen(kw_only=True)
@@ -102,6 +111,9 @@ class ImagesContract(CompatibleContract):
 GENERATE: Final = CompatibleContract(id="chat", dialect="openai", path=CHAT, action=Action.GENERATE)
 SHORTEN: Final = CompatibleContract(
     id="compact", dialect="openai-response", path=COMPACT, action=Action.COMPACT, framing=Framing.WHOLE
+)
+ADD_UP: Final = CompatibleContract(
+    id="count", dialect="openai-response", path=COUNT, action=Action.COUNT, framing=Framing.WHOLE
 )
 EMBED: Final = CompatibleContract(
     id="embeddings", dialect="openai", path=EMBEDDINGS, action=Action.EMBED, framing=Framing.WHOLE
@@ -126,15 +138,20 @@ def _body(call: Call) -> bytes:
     strays: dict[str, Change] = {}
     if call.action is Action.COMPACT:
         strays["stream"] = DELETE
+    if call.action is Action.COUNT:
+        strays |= for_counting(Document.parse(call.body).value)
     is_json = call.content_type == Document.content_type
     if is_json and f'"{CACHE_KEY}"'.encode() in call.body and not _takes_cache_key(call.credential):
         strays[CACHE_KEY] = DELETE
     return Document.parse(call.body).patch(strays) if strays else call.body
 
 
+def _is_vendor(credential: Credential) -> bool:
+    return urlsplit(credential.base_url).hostname == VENDOR_HOST
+
+
 def _takes_cache_key(credential: Credential) -> bool:
-    is_vendor = urlsplit(credential.base_url).hostname == VENDOR_HOST
-    return is_vendor or flag(credential.options, "support-prompt-cache-key") is True
+    return _is_vendor(credential) or flag(credential.options, "support-prompt-cache-key") is True
 
 
 def contracts_for(credential: Credential, model: str, _action: Action) -> tuple[Contract, ...]:
@@ -143,7 +160,7 @@ def contracts_for(credential: Credential, model: str, _action: Action) -> tuple[
         return ()
     if static.only_draws(credential, KEY, model):
         return (PICTURE, DRAW)
-    return (GENERATE, SHORTEN, EMBED, PICTURE)
+    return (GENERATE, SHORTEN, EMBED, PICTURE, *((ADD_UP,) if _is_vendor(credential) else ()))
 
 
 def static_models(credential: Credential) -> tuple[ModelInfo, ...]:

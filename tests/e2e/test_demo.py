@@ -171,7 +171,10 @@ def test_thinking_reaches_every_dialect(
     assert [bool(part.thought) for part in parts] == [True, False]
 
 
-def test_token_counts(anthropic_client: anthropic.Anthropic, genai_client: genai.Client) -> None:
+def test_token_counts(
+    openai_client: openai.OpenAI, anthropic_client: anthropic.Anthropic, genai_client: genai.Client
+) -> None:
+    assert openai_client.responses.input_tokens.count(model="demo", input="hello there").input_tokens > 0
     counted = anthropic_client.messages.count_tokens(
         model="demo", messages=[{"role": "user", "content": "hello there"}]
     )

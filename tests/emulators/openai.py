@@ -19,7 +19,7 @@ from emulators.check import Anything, Bool, Either, List, Map, Num, Obj, Opt, Pr
 from emulators.cli import main
 from emulators.openai_chat import check_chat, read_chat
 from emulators.openai_chat_answer import DONE, ChatReply, chat_answer, usage_of
-from emulators.openai_responses import check_responses, read_responses
+from emulators.openai_responses import check_count, check_responses, read_responses
 from emulators.openai_responses_answer import Reply, responses_answer
 from emulators.openai_rules import MODELS, Model, error_body, failure, refuse, worded
 from emulators.scenario import Prompt, choose
@@ -104,6 +104,7 @@ class OpenAi:
         handlers = {
             ("POST", "/v1/chat/completions"): self._chat,
             ("POST", "/v1/responses"): self._responses,
+            ("POST", "/v1/responses/input_tokens"): self._input_tokens,
             ("POST", "/v1/completions"): self._completions,
             ("POST", "/v1/embeddings"): self._embeddings,
         }
@@ -112,7 +113,7 @@ class OpenAi:
             self._check_key(request)
             return partial(self._models, path.removeprefix("/v1/models").strip("/"))
         if self.compatible:
-            del handlers["POST", "/v1/responses"]
+            del handlers["POST", "/v1/responses"], handlers["POST", "/v1/responses/input_tokens"]
         handler = handlers.get((request.method, path))
         if handler is None:
             if any(path == known for _, known in handlers):
@@ -189,6 +190,11 @@ class OpenAi:
             return answer
 
         return ready
+
+    def _input_tokens(self, body: JsonObject) -> Ready:
+        check_count(body, self._model(body), frozenset(self.stored))
+        counted: JsonObject = {"object": "response.input_tokens", "input_tokens": len(dumps(body)) // 4}
+        return lambda _turn: json_answer(counted)
 
     def _completions(self, body: JsonObject) -> Ready:
         self._check_plain(body, _COMPLETION)

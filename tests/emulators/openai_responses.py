@@ -245,6 +245,21 @@ BODY = Obj(
     },
     ("model", "input"),
 )
+_COUNTED = (
+    *("model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "reasoning", "text"),
+    *("previous_response_id", "conversation", "truncation"),
+)
+COUNT_BODY = Obj({name: BODY.fields[name] for name in _COUNTED}, ("model",))
+"""What `POST /v1/responses/input_tokens` takes."""
+
+
+def check_count(body: JsonObject, model: Model, stored: frozenset[str]) -> None:
+    """Raise `Refusal` for what counting would turn down: anything that has no tokens, to begin with."""
+    try:
+        COUNT_BODY.check(body, ())
+    except Problem as problem:
+        raise worded(problem, responses=True) from problem
+    check_responses(body, model, stored)
 
 
 def check_responses(body: JsonObject, model: Model, stored: frozenset[str]) -> None:

@@ -121,6 +121,14 @@ async def test_chat_refusal_length_and_structured_answers(emulator):
     assert json.loads(structured.message.content) == ARGUMENTS
 
 
+async def test_tokens_of_a_responses_request_are_counted(emulator):
+    def work(client: openai.OpenAI) -> Any:
+        return client.responses.input_tokens.count(model="gpt-5", input="hello", tools=[FLAT_TOOL])
+
+    counted = await ask(emulator, work)
+    assert (counted.object, counted.input_tokens > 0) == ("response.input_tokens", True)
+
+
 async def test_a_responses_answer_has_reasoning_text_and_usage(emulator):
     def work(client: openai.OpenAI) -> Any:
         return client.responses.create(

@@ -195,6 +195,16 @@ def test_bad_responses_requests(body, words):
     assert words in found[1]
 
 
+def test_tokens_are_counted_of_what_has_tokens():
+    service, path = OpenAi(lambda: 0.0), "/v1/responses/input_tokens"
+    body = {"model": "gpt-5", "input": "hi", "instructions": "Be brief.", "tools": [FLAT]}
+    assert refusal(service, path, body, HEADERS) is None
+    for stray in ("stream", "store", "max_output_tokens"):
+        assert f"Unknown parameter: '{stray}'" in refusal(service, path, {**body, stray: 1}, HEADERS)[1]
+    service.configure({"vendor": "compatible"})
+    assert refusal(service, path, body, HEADERS)[0] == 404
+
+
 def test_a_compatible_server_takes_more_and_less():
     service = OpenAi(lambda: 0.0)
     service.configure({"vendor": "compatible"})

@@ -10,7 +10,7 @@ from cliproxy.credentials.model import Credential, CredentialId, CredentialKind,
 from cliproxy.dialects.base import Action, Framing
 from cliproxy.errors import Kind, Scope
 from cliproxy.providers.base import Call
-from cliproxy.providers.codex import COMPACT, EMBED, GENERATE, PICTURE, PROVIDER
+from cliproxy.providers.codex import COMPACT, COUNT, EMBED, GENERATE, PICTURE, PROVIDER
 from cliproxy.wire.formdata import FormData, Part
 from cliproxy.wire.http import Headers
 from cliproxy.wire.secret import Secret
@@ -272,13 +272,21 @@ def test_contracts():
     contracts = PROVIDER.contracts_for(account, "gpt-5.4", Action.GENERATE)
     assert [contract.id for contract in contracts if contract.supports(Action.GENERATE)] == ["responses"]
     assert [contract.id for contract in contracts if contract.supports(Action.COMPACT)] == ["compact"]
-    assert not any(contract.supports(Action.COUNT) for contract in contracts)
+    assert not any(contract.supports(Action.COUNT) for contract in contracts), "tokens are estimated"
     assert (GENERATE.dialect, GENERATE.framing, GENERATE.streams_only) == ("codex", Framing.SSE, True)
     assert (COMPACT.dialect, COMPACT.framing, COMPACT.streams_only) == (
         "openai-response",
         Framing.WHOLE,
         False,
     )
+
+
+def test_tokens_are_counted_by_the_vendors_api():
+    assert ways("gpt-5.4", base_url="https://api.openai.com/v1")[Action.COUNT] == ["count"]
+    body = {**BODY, "store": False, "include": [], "prompt_cache_key": "k", "instructions": "I"}
+    call = prepared(body, contract=COUNT, base_url="https://api.openai.com/v1")
+    assert (call.url, call.stream) == ("https://api.openai.com/v1/responses/input_tokens", False)
+    assert json.loads(call.body) == {"model": "gpt-5.4", "input": [], "instructions": "I"}
 
 
 def test_models_are_the_known_ones_or_the_entrys():

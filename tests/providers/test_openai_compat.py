@@ -8,6 +8,7 @@ from cliproxy.config.load import load_config
 from cliproxy.credentials.model import Credential, CredentialId, CredentialKind, ModelEntry
 from cliproxy.credentials.synthesis import synthesize
 from cliproxy.dialects.base import Action, Framing
+from cliproxy.errors import Scope
 from cliproxy.ir.request import Family
 from cliproxy.providers import PROVIDERS
 from cliproxy.providers.base import Call
@@ -137,6 +138,26 @@ def test_contracts():
     supported = {action for action in Action if chat.supports(action) or compact.supports(action)}
     assert supported == {Action.GENERATE, Action.COMPACT}
     assert chat.read_failure(429, Headers(), b"{}") is None
+
+
+VENDOR = "https://api.openai.com/v1"
+
+
+def test_tokens_are_counted_at_the_vendors():
+    """Other servers do not know the address; their counts are estimates."""
+    body = {"model": "m", "input": "hi", "stream": False, "store": True, "text": {"verbosity": "low"}}
+    call = prepare(body, action=Action.COUNT, base_url=VENDOR)
+    assert call.url == "https://api.openai.com/v1/responses/input_tokens"
+    assert json.loads(call.body) == {"model": "m", "input": "hi", "text": {"verbosity": "low"}}
+    others = PROVIDER.contracts_for(credential(), "m", Action.COUNT)
+    assert not any(contract.supports(Action.COUNT) for contract in others)
+
+
+@pytest.mark.parametrize(("status", "scope"), [(404, Scope.CONTRACT), (405, Scope.CONTRACT), (429, None)])
+def test_missing_counter_says_nothing_about_the_model(status, scope):
+    *_, counter = PROVIDER.contracts_for(credential(base_url=VENDOR), "m", Action.COUNT)
+    failure = counter.read_failure(status, Headers(), b"{}")
+    assert (failure and failure.scope) == scope
 
 
 def test_no_address_no_contract():

@@ -25,7 +25,7 @@ module           content
 from cliproxy.dialects.base import Dialect
 from cliproxy.dialects.openai_responses.decoder import ResponsesDecoder
 from cliproxy.dialects.openai_responses.encoder import ResponsesEncoder
-from cliproxy.dialects.openai_responses.endpoints import ENDPOINTS
+from cliproxy.dialects.openai_responses.endpoints import ENDPOINTS, decode_count, encode_count
 from cliproxy.dialects.openai_responses.errors import decode_error, encode_error
 from cliproxy.dialects.openai_responses.glimpse import (
     inspect,
@@ -77,6 +77,8 @@ DIALECT = Dialect(
     ),
     patch_model=patch_model,
     patch_reasoning=patch_reasoning,
+    decode_count=decode_count,
+    encode_count=encode_count,
     answers_as=DIALECT_ID,
     stream_mender=ResponsesMender,
     rules=RULES,

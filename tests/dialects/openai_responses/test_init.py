@@ -8,7 +8,9 @@ from cliproxy.ir.toolnames import PROFILES as NAME_PROFILES
 def test_record_is_complete():
     assert DIALECT.id == "openai-response"
     assert DIALECT.rules is RULES
-    assert {endpoint.path for endpoint in DIALECT.endpoints} == {"/v1/responses", "/v1/responses/compact"}
+    assert DIALECT.encode_count is not None
+    assert DIALECT.decode_count is not None
+    assert DIALECT.answers_as == DIALECT.id
 
 
 def test_rules_name_profiles_that_exist():
