@@ -6,6 +6,7 @@ Signatures of parts that have no slot here (Gemini signs calls and visible text)
 blocks beside them, but only to clients that asked for thinking and so expect such blocks.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -18,11 +19,13 @@ from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.request import Family, Opaque, Part, Refusal, Signature, Text, Thinking, ToolCall
 from cliproxy.ir.response import Choice, Ending, FinishReason, IRResponse
 from cliproxy.ir.signatures import Anchor, carry
-from cliproxy.wire.jsontext import JsonObject, child, objects, text
+from cliproxy.wire.jsontext import JsonObject, JsonValue, child, objects, strings, text
 
 MODELLED: Final = ("id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage")
 FOREIGN_CITATIONS: Final = "citations of another dialect were dropped from the answer"
 """A citation here quotes what only a search or a document of this vendor can have made."""
+_ODD: Final = re.compile(r"[^A-Za-z0-9_]")
+"""What the id of a server-side call must not hold."""
 
 
 # --- reading ------------------------------------------------------------------------------------------------
@@ -144,16 +147,26 @@ def opaque_blocks(part: Opaque, ctx: ExchangeContext) -> Iterator[JsonObject]:
     if part.dialect == ID and text(part.raw, "type"):
         yield part.raw
     elif part.kind == "web_search_call":
-        action = child(part.raw, "action")
-        call = ctx.new_id("srvtoolu_")
-        query: JsonObject = {"query": text(action, "query")}
-        yield {"type": "server_tool_use", "id": call, "name": "web_search", "input": query}
-        results = [_search_result(source) for source in objects(action, "sources") if text(source, "url")]
-        yield {"type": "web_search_tool_result", "tool_use_id": call, "content": [*results]}
+        yield from _search_blocks(part.raw, ctx)
     else:
         ctx.note(f"{part.kind} was dropped from the answer")
 
 
+def _search_blocks(item: JsonObject, ctx: ExchangeContext) -> Iterator[JsonObject]:
+    """Write a web search of the Responses dialect: what was looked for, and what was found."""
+    action = child(item, "action")
+    asked = text(action, "query") or next(iter(strings(action, "queries")), "") or text(item, "query")
+    query: JsonObject = {"query": asked} if asked else {}
+    known = text(item, "id") or text(item, "call_id")
+    # Other ids the vendor would refuse when they come back in the history.
+    call = f"srvtoolu_{_ODD.sub('_', known)}" if known else ctx.new_id("srvtoolu_")
+    yield {"type": "server_tool_use", "id": call, "name": "web_search", "input": query}
+    found = (*objects(action, "sources"), *objects(item, "results"))
+    results: list[JsonValue] = [_search_result(source) for source in found if text(source, "url")]
+    yield {"type": "web_search_tool_result", "tool_use_id": call, "content": results}
+
+
 def _search_result(source: JsonObject) -> JsonObject:
     url = text(source, "url")
-    return {"type": "web_search_result", "url": url, "title": text(source, "title") or url}
+    title = text(source, "title") or url
+    return {"type": "web_search_result", "url": url, "title": title, "page_age": None}

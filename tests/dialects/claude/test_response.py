@@ -298,9 +298,28 @@ def test_web_search_of_another_dialect() -> None:
         {
             "type": "web_search_tool_result",
             "tool_use_id": "srvtoolu_000000000000000000000001",
-            "content": [{"type": "web_search_result", "url": "https://x", "title": "https://x"}],
+            "content": [
+                {"type": "web_search_result", "url": "https://x", "title": "https://x", "page_age": None}
+            ],
         },
     ]
+
+
+@pytest.mark.parametrize(
+    ("item", "asked", "found"),
+    [
+        ({"action": {"queries": ["q", "r"]}}, {"query": "q"}, []),
+        ({"query": "q", "results": [{"url": "https://x", "title": "X"}]}, {"query": "q"}, ["X"]),
+        ({"action": {"type": "open_page", "url": "https://x"}}, {}, []),
+    ],
+)
+def test_web_searches_are_told_in_several_ways(item: JsonObject, asked: JsonObject, found: list[str]) -> None:
+    """The id follows from the item's: it is the same however often a conversation is told."""
+    raw: JsonObject = {"type": "web_search_call", "id": "ws-1", **item}
+    use, result = content(Opaque("openai-response", "web_search_call", raw))
+    assert (use["id"], use["input"]) == ("srvtoolu_ws_1", asked)  # type: ignore[index,call-overload]
+    results = result["content"]  # type: ignore[index,call-overload]
+    assert [entry["title"] for entry in results] == found  # type: ignore[index,union-attr,call-overload]
 
 
 opaques = st.builds(
