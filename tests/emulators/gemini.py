@@ -1,4 +1,5 @@
-"""The Gemini API: generateContent, streamGenerateContent, countTokens, models.
+"""The Gemini API: generateContent, streamGenerateContent, countTokens, embedContent, batchEmbedContents,
+models.
 
 Served below `/v1beta` and `/v1` with a key, and below Vertex AI's project paths with a bearer token.
 
@@ -15,6 +16,13 @@ from emulators.check import Problem
 from emulators.cli import main
 from emulators.gemini_answer import Reply, gemini_answer
 from emulators.gemini_history import check_contents, contents_of, parts_of, pieces
+from emulators.gemini_media import (
+    Painter,
+    check_embedding,
+    check_pictures,
+    embedding_answer,
+    wanted_modalities,
+)
 from emulators.gemini_rules import (
     BODY,
     COUNT_BODY,
@@ -64,6 +72,7 @@ class Gemini:
     authorize: Callable[[Request], None] | None = None
     settings: JsonObject = Factory(lambda: dict(_DEFAULTS))
     ids: Ids = Factory(Ids)
+    painter: Painter = Factory(Painter)
 
     def receive(self, request: Request) -> Ready:
         """Find the method, check key and body; a stream's refusal is wrapped in a list."""
@@ -93,6 +102,8 @@ class Gemini:
             "generateContent": self._generate,
             "streamGenerateContent": self._generate,
             "countTokens": self._count,
+            "embedContent": self._embed,
+            "batchEmbedContents": self._embed,
         }
         if name not in methods:
             raise refuse(f"The method {name} is not found for API version v1beta.", 404)
@@ -122,7 +133,8 @@ class Gemini:
         return None
 
     def _model(self, name: str, method: str) -> Model:
-        if name not in as_list(self.settings["models"]):
+        embeds = method in {"embedContent", "batchEmbedContents"}
+        if name not in as_list(self.settings["models"]) or Model(name).embeds is not embeds:
             text = (
                 f"models/{name} is not found for API version v1beta, or is not supported for {method}. Call"
             )
@@ -156,10 +168,17 @@ class Gemini:
         )
 
         def ready(turn: JsonObject | None) -> Answer:
-            chosen = turn_from_json(turn) if turn is not None else choose(read(body, model))
-            return gemini_answer(reply, chosen, framing)
+            if turn is not None:
+                return gemini_answer(reply, turn_from_json(turn), framing)
+            speak = self.painter.turn if wanted_modalities(body) == ["IMAGE"] else choose
+            return gemini_answer(reply, speak(read(body, model)), framing)
 
         return ready
+
+    def _embed(self, model: Model, body: JsonObject, request: Request) -> Ready:
+        is_batch = request.path.endswith(":batchEmbedContents")
+        requests = check_embedding(model, body, is_batch=is_batch)
+        return lambda _turn: embedding_answer(model, requests, is_batch=is_batch)
 
     def _count(self, model: Model, body: JsonObject, _request: Request) -> Ready:
         try:
@@ -209,6 +228,7 @@ def _check(body: JsonObject, model: Model) -> None:
     check_contents(body, model)
     check_tools(body, model)
     check_generation(body, model)
+    check_pictures(model, body)
 
 
 def _model_info(name: str) -> JsonObject:

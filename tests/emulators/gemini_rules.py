@@ -53,6 +53,8 @@ MODELS = (
     "gemini-3.1-flash-lite-preview",
     "gemini-3.5-flash",
     "gemini-3.6-flash",
+    "gemini-embedding-001",
+    "gemini-embedding-2",
 )
 MAX_OUTPUT = 65_536
 
@@ -68,6 +70,16 @@ class Model:
         """2.5, 3, 3.1, …"""
         found = re.search(r"gemini-(\d+(?:\.\d+)?)", self.name)
         return float(found.group(1)) if found else 3.0
+
+    @property
+    def embeds(self) -> bool:
+        """Whether it makes embeddings and nothing else."""
+        return "embedding" in self.name
+
+    @property
+    def draws(self) -> bool:
+        """Whether it makes pictures, too."""
+        return "image" in self.name
 
     @property
     def signs(self) -> bool:
@@ -99,7 +111,7 @@ def member(value: JsonObject, name: str) -> Json:
     return value[name] if name in value else value.get(snake(name))
 
 
-def _message(fields: Mapping[str, Spec], required: tuple[str, ...] = ()) -> Obj:
+def message(fields: Mapping[str, Spec], required: tuple[str, ...] = ()) -> Obj:
     """A protocol buffer message: both spellings, null allowed."""
     both: dict[str, Spec] = {}
     for name, spec in fields.items():
@@ -123,7 +135,7 @@ class _Schema:
 
 
 _SCHEMA = _Schema()
-_SCHEMA_MESSAGE = _message(
+_SCHEMA_MESSAGE = message(
     {
         "type": Str(pattern=_TYPE),
         "format": Str(),
@@ -149,15 +161,15 @@ _SCHEMA_MESSAGE = _message(
         "maximum": Num(),
     }
 )
-_BLOB = _message({"mimeType": Str(), "data": Str(), "displayName": Str()})
-_FILE = _message({"mimeType": Str(), "fileUri": Str(), "displayName": Str()})
-_CALL = _message({"id": Str(), "name": Str(), "args": Map()})
-_RESPONSE = _message(
+_BLOB = message({"mimeType": Str(), "data": Str(), "displayName": Str()})
+_FILE = message({"mimeType": Str(), "fileUri": Str(), "displayName": Str()})
+_CALL = message({"id": Str(), "name": Str(), "args": Map()})
+_RESPONSE = message(
     {
         "id": Str(),
         "name": Str(),
         "response": Map(),
-        "parts": List(_message({"inlineData": _BLOB, "fileData": _FILE})),
+        "parts": List(message({"inlineData": _BLOB, "fileData": _FILE})),
         "willContinue": Bool(),
         "scheduling": Str(),
     }
@@ -173,7 +185,7 @@ DATA_FIELDS = (
     "toolCall",
     "toolResponse",
 )
-_PART = _message(
+_PART = message(
     {
         "text": Str(),
         "inlineData": _BLOB,
@@ -191,8 +203,8 @@ _PART = _message(
         "partMetadata": _FREE,
     }
 )
-_CONTENT = _message({"role": Str(), "parts": Either((List(_PART), _PART))})
-_DECLARATION = _message(
+CONTENT = message({"role": Str(), "parts": Either((List(_PART), _PART))})
+_DECLARATION = message(
     {
         "name": Str(),
         "description": Str(),
@@ -213,16 +225,16 @@ BUILTIN_TOOLS = (
     "fileSearch",
     "mcpServers",
 )
-_TOOL = _message({"functionDeclarations": List(_DECLARATION), **dict.fromkeys(BUILTIN_TOOLS, _FREE)})
-_CALLING = _message(
+_TOOL = message({"functionDeclarations": List(_DECLARATION), **dict.fromkeys(BUILTIN_TOOLS, _FREE)})
+_CALLING = message(
     {
         "mode": Str(choices=("MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED")),
         "allowedFunctionNames": List(Str()),
     }
 )
-_TOOL_CONFIG = _message({"functionCallingConfig": _CALLING, "retrievalConfig": Map()})
-_THINKING = _message({"includeThoughts": Bool(), "thinkingBudget": Num(whole=True), "thinkingLevel": Str()})
-_GENERATION = _message(
+_TOOL_CONFIG = message({"functionCallingConfig": _CALLING, "retrievalConfig": Map()})
+_THINKING = message({"includeThoughts": Bool(), "thinkingBudget": Num(whole=True), "thinkingLevel": Str()})
+_GENERATION = message(
     {
         "temperature": Num(low=0, high=2),
         "topP": Num(low=0, high=1),
@@ -261,13 +273,13 @@ _THRESHOLDS = (
     "BLOCK_NONE",
     "OFF",
 )
-_SAFETY = _message({"category": Str(choices=CATEGORIES), "threshold": Str(choices=_THRESHOLDS)})
-_CONTENTS = Either((List(_CONTENT), _CONTENT))
-BODY = _message(
+_SAFETY = message({"category": Str(choices=CATEGORIES), "threshold": Str(choices=_THRESHOLDS)})
+_CONTENTS = Either((List(CONTENT), CONTENT))
+BODY = message(
     {
         "model": Str(),
         "contents": _CONTENTS,
-        "systemInstruction": _CONTENT,
+        "systemInstruction": CONTENT,
         "tools": List(_TOOL),
         "toolConfig": _TOOL_CONFIG,
         "safetySettings": List(_SAFETY),
@@ -277,7 +289,7 @@ BODY = _message(
         "store": Bool(),
     }
 )
-COUNT_BODY = _message({"contents": _CONTENTS, "generateContentRequest": BODY})
+COUNT_BODY = message({"contents": _CONTENTS, "generateContentRequest": BODY})
 
 STATUSES: Mapping[int, str] = {
     400: "INVALID_ARGUMENT",

@@ -1,4 +1,4 @@
-"""The OpenAI API: chat completions, responses, legacy completions, embeddings, models.
+"""The OpenAI API: chat completions, responses, legacy completions, embeddings, images, models.
 
 `vendor` chooses between two characters. `openai` is the service itself, with its models and their
 restrictions. `compatible` is a server of somebody else that speaks the chat dialect: any model and any key,
@@ -8,17 +8,24 @@ Responses endpoint.
 Settings: `vendor`, `models` (list of names), `refuse_keys` (key → status).
 """
 
-import struct
-from base64 import b64encode
 from collections.abc import Callable
 from functools import partial
 
 from attrs import Factory, define
 
-from emulators.check import Anything, Bool, Either, List, Map, Num, Obj, Opt, Problem, Spec, Str
+from emulators.check import Bool, Either, List, Map, Num, Obj, Opt, Problem, Spec, Str
 from emulators.cli import main
 from emulators.openai_chat import check_chat, read_chat
 from emulators.openai_chat_answer import DONE, ChatReply, chat_answer, usage_of
+from emulators.openai_media import (
+    Wish,
+    check_embeddings,
+    embeddings_answer,
+    images_answer,
+    read_form_edit,
+    read_generation,
+    read_json_edit,
+)
 from emulators.openai_responses import check_count, check_responses, read_responses
 from emulators.openai_responses_answer import Reply, responses_answer
 from emulators.openai_rules import MODELS, Model, error_body, failure, refuse, worded
@@ -63,16 +70,6 @@ _COMPLETION_FIELDS: dict[str, Spec] = {
     "user": Opt(Str()),
 }
 _COMPLETION = Obj(_COMPLETION_FIELDS, ("model", "prompt"))
-_EMBEDDING = Obj(
-    {
-        "model": Str(low=1),
-        "input": Either((Str(low=1), List(Anything(), low=1))),
-        "encoding_format": Str(choices=("float", "base64")),
-        "dimensions": Num(whole=True, low=1),
-        "user": Str(),
-    },
-    ("model", "input"),
-)
 _COMPATIBLE_EXTRAS = {
     "top_k",
     "thinking",
@@ -107,6 +104,8 @@ class OpenAi:
             ("POST", "/v1/responses/input_tokens"): self._input_tokens,
             ("POST", "/v1/completions"): self._completions,
             ("POST", "/v1/embeddings"): self._embeddings,
+            ("POST", "/v1/images/generations"): self._generations,
+            ("POST", "/v1/images/edits"): self._edits,
         }
         path = request.path
         if request.method == "GET" and path.startswith("/v1/models"):
@@ -121,6 +120,8 @@ class OpenAi:
                 raise refuse(text, code="method_not_supported", status=405)
             raise refuse(f"Invalid URL ({request.method} {path})", status=404)
         self._check_key(request)
+        if handler == self._edits and _is_form(request):
+            return self._form_edits(request)
         return handler(self._body(request))
 
     def _check_key(self, request: Request) -> None:
@@ -207,8 +208,22 @@ class OpenAi:
         return lambda turn: _completion_answer(self, body, _turn(turn, seen))
 
     def _embeddings(self, body: JsonObject) -> Ready:
-        self._check_plain(body, _EMBEDDING)
-        return lambda _turn: _embedding_answer(body)
+        self._model(body)
+        check_embeddings(body, compatible=self.compatible)
+        return lambda _turn: embeddings_answer(body)
+
+    def _generations(self, body: JsonObject) -> Ready:
+        return self._drawn(read_generation(body, compatible=self.compatible))
+
+    def _edits(self, body: JsonObject) -> Ready:
+        return self._drawn(read_json_edit(body, compatible=self.compatible))
+
+    def _form_edits(self, request: Request) -> Ready:
+        return self._drawn(read_form_edit(request, compatible=self.compatible))
+
+    def _drawn(self, wish: Wish) -> Ready:
+        self._model(wish.settings)
+        return lambda _turn: images_answer(wish, self.clock())
 
     def _check_plain(self, body: JsonObject, spec: Obj) -> None:
         self._model(body)
@@ -250,6 +265,10 @@ class OpenAi:
         """Forget stored responses and lists of refused keys."""
         self.stored.clear()
         self.settings["refuse_keys"] = {}
+
+
+def _is_form(request: Request) -> bool:
+    return (request.header("content-type") or "").lower().startswith("multipart/form-data")
 
 
 _PORTS = {"port", "extra_port", "control_port"}
@@ -295,19 +314,6 @@ def _completion_answer(family: OpenAi, body: JsonObject, turn: Turn) -> Answer:
     pieces = [b"data: " + dumps(event) + b"\n\n" for event in events]
     headers = (("content-type", SSE_TYPE),)
     return Answer(headers=headers, pieces=(*pieces, DONE), is_stream=True, terminal=1)
-
-
-def _embedding_answer(body: JsonObject) -> Answer:
-    raw = body["input"]
-    inputs = raw if isinstance(raw, list) and not all(isinstance(item, int) for item in raw) else [raw]
-    data: list[Json] = []
-    for at, item in enumerate(inputs):
-        numbers = [((len(str(item)) + step) % 10) / 10 for step in range(8)]
-        packed = b64encode(struct.pack("<8f", *numbers)).decode()
-        vector: Json = packed if body.get("encoding_format") == "base64" else [*numbers]
-        data.append({"object": "embedding", "index": at, "embedding": vector})
-    usage: JsonObject = {"prompt_tokens": 8 * len(inputs), "total_tokens": 8 * len(inputs)}
-    return json_answer({"object": "list", "data": data, "model": body["model"], "usage": usage})
 
 
 if __name__ == "__main__":

@@ -50,6 +50,8 @@ MODELS = (
     "gpt-5.6-luna",
     "gpt-3.5-turbo-instruct",
     "text-embedding-3-small",
+    "gpt-image-1.5",
+    "gpt-image-2",
 )
 
 

@@ -113,16 +113,16 @@ async def test_functions_are_called_in_parallel_and_signatures_replayed(emulator
 
 
 async def test_refusals_limits_pictures_and_structured_answers(emulator):
-    def create(client: genai.Client, text: str, **settings: Any) -> Any:
-        answer = client.models.generate_content(
-            model="gemini-2.5-flash", contents=text, config=config(**settings)
-        )
+    def create(client: genai.Client, text: str, model: str = "gemini-2.5-flash", **settings: Any) -> Any:
+        answer = client.models.generate_content(model=model, contents=text, config=config(**settings))
         return answer.candidates[0]
 
     assert (await ask(emulator, lambda c: create(c, "refuse"))).finish_reason == types.FinishReason.SAFETY
     cut = await ask(emulator, lambda c: create(c, "max tokens"))
     assert cut.finish_reason == types.FinishReason.MAX_TOKENS
-    picture = await ask(emulator, lambda c: create(c, "draw", response_modalities=["TEXT", "IMAGE"]))
+    picture = await ask(
+        emulator, lambda c: create(c, "draw", "gemini-2.5-flash-image", response_modalities=["TEXT", "IMAGE"])
+    )
     assert picture.content.parts[0].inline_data.mime_type == "image/png"
     wanted = {"response_mime_type": "application/json", "response_json_schema": SCHEMA}
     structured = await ask(emulator, lambda c: create(c, "hi", **wanted))
