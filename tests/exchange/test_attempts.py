@@ -492,6 +492,25 @@ async def test_counting_says_nothing_about_the_model() -> None:
     assert states(world) == 0
 
 
+@pytest.mark.parametrize("action", [Action.EMBED, Action.IMAGE])
+@pytest.mark.parametrize(("status", "paused"), [(404, 0), (500, 0), (429, 1)])
+async def test_of_embeddings_and_images_only_a_limit_pauses_the_model(
+    action: Action, status: int, paused: int
+) -> None:
+    """A server without the route still has a model to talk to."""
+    contract = FakeContract(actions=(Action.GENERATE, action))
+    world = bottle(json_reply(REFUSED, status, retry_after="60"), contracts=(contract,))
+    await refused(world, request({"input": "hi"}, action=action))
+    assert states(world) == paused
+
+
+async def test_who_can_is_named_where_a_model_cannot() -> None:
+    world = bottle(contracts=(FakeContract(),))
+    with pytest.raises(BadRequest, match=r"`m` cannot make embeddings here\. No configured account can\."):
+        await attempt(world, request({"input": "hi"}, action=Action.EMBED))
+    assert world.upstreams.calls == []
+
+
 async def test_notes_tell_every_attempt() -> None:
     world = bottle(json_reply(REFUSED, 503), GOOD, names="ab")
     wanted = chat(stream=False)

@@ -8,11 +8,14 @@ import pytest
 import trio
 import trio.testing
 
+from cliproxy.config.groups import Limits as ConfigLimits
 from cliproxy.config.groups import Streaming
+from cliproxy.dialects.base import Action
 from cliproxy.exchange.record import Outcome
+from cliproxy.wire.formdata import FormData, Part
 from support.application import application
 from support.asgi import client_of
-from support.exchange import ANSWER, DONE, Reply, bottle, chunk, json_reply
+from support.exchange import ANSWER, DONE, FakeContract, Reply, bottle, chunk, json_reply
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 STREAM = {**CHAT, "stream": True, "stream_options": {"include_usage": True}}
@@ -127,3 +130,80 @@ async def test_a_compressed_request_is_understood() -> None:
     headers = {"content-encoding": "gzip", "content-type": "application/json"}
     async with client_of(application(bottle(json_reply(WHOLE)))) as client:
         assert (await client("POST", PATH, packed, headers)).status == 200
+
+
+# --- embeddings and images -------------------------------------------------------------------------
+
+FORM = FormData.of(
+    [
+        Part(name="model", data=b"m"),
+        Part(name="prompt", data=b"a cat"),
+        Part(name="image", data=b"\x89PNG" * 100, filename="a.png", mime="image/png"),
+    ]
+)
+DRAWS = (FakeContract("openai-images", actions=(Action.IMAGE,)),)
+DRAWN = {"created": 1, "data": [{"b64_json": "AAAA"}]}
+EDITS = "/v1/images/edits"
+
+
+async def test_a_form_reaches_the_upstream_as_it_is() -> None:
+    world = bottle(json_reply(DRAWN), contracts=DRAWS)
+    async with client_of(application(world)) as client:
+        response = await client("POST", EDITS, FORM.raw, {"content-type": FORM.content_type})
+        assert (response.status, await response.json()) == (200, DRAWN)
+    assert world.upstreams.calls[0].body == FORM.raw
+
+
+async def test_a_compressed_form_is_understood() -> None:
+    headers = {"content-type": FORM.content_type, "content-encoding": "gzip"}
+    world = bottle(json_reply(DRAWN), contracts=DRAWS)
+    async with client_of(application(world)) as client:
+        assert (await client("POST", EDITS, gzip.compress(FORM.raw), headers)).status == 200
+    assert world.upstreams.calls[0].body == FORM.raw
+
+
+async def test_a_form_is_bounded_like_every_body() -> None:
+    headers = {"content-type": FORM.content_type, "content-encoding": "gzip"}
+    many = [*FORM.parts, Part(name="image", data=bytes(2 * 1024 * 1024), filename="b")]
+    packed = gzip.compress(FormData.of(many).raw)
+    limits = ConfigLimits(body_mb=1)
+    async with client_of(application(bottle(contracts=DRAWS), limits=limits)) as client:
+        response = await client("POST", EDITS, packed, headers)
+        assert response.status == 413
+        assert "limit of 1 MB" in (await response.json())["error"]["message"]
+
+
+async def test_images_can_be_switched_off() -> None:
+    body = {"model": "m", "prompt": "a cat"}
+    for word, status in (("true", 404), ("chat", 200)):
+        world = bottle(json_reply(DRAWN), contracts=DRAWS)
+        async with client_of(application(world, disable_image_generation=word)) as client:
+            response = await client("POST", "/v1/images/generations", body)
+            assert response.status == status
+            if status == 404:
+                assert "disable-image-generation" in (await response.json())["error"]["message"]
+
+
+async def test_a_record_tells_what_embeddings_cost() -> None:
+    vectors = {"data": [{"embedding": [1]}], "usage": {"prompt_tokens": 7, "total_tokens": 7}}
+    world = bottle(json_reply(vectors), contracts=(FakeContract(actions=(Action.EMBED,)),))
+    async with client_of(application(world)) as client:
+        response = await client("POST", "/v1/embeddings", {"model": "m", "input": "hi"})
+        assert (response.status, await response.json()) == (200, vectors)
+    [record] = world.records
+    assert (record.action, record.usage.input_total) == ("embed", 7)
+
+
+async def test_portions_are_one_record() -> None:
+    """Three pictures of an upstream that draws one at a time."""
+    candidate = {"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": "AAAA"}}]}}
+    reply = {"candidates": [candidate], "usageMetadata": {"promptTokenCount": 2, "candidatesTokenCount": 5}}
+    draws = (FakeContract("gemini", actions=(Action.IMAGE,)),)
+    world = bottle(*[json_reply(reply)] * 3, contracts=draws)
+    async with client_of(application(world)) as client:
+        body = {"model": "m", "prompt": "a cat", "n": 3}
+        answer = await (await client("POST", "/v1/images/generations", body)).json()
+    assert len(answer["data"]) == 3
+    assert answer["usage"]["total_tokens"] == 21
+    [record] = world.records
+    assert (record.outcome, record.usage.output_total, len(record.attempts)) == (Outcome.OK, 15, 3)
