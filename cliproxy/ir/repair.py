@@ -75,8 +75,8 @@ def drop_foreign(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) -
     for essential in request.essentials:
         if essential.dialect not in rules.speaks:
             raise DialectError(
-                f"`{essential.where}`: {essential.what} is understood by the API that made it alone, and the "
-                "model is not reached by that",
+                f"`{essential.where}` is {essential.what}, which only the API that made it understands; the "
+                "model is reached by another one",
                 essential.where,
             )
     messages = [evolve(each, parts=_spoken(each.parts, rules, ctx)) for each in request.messages]
