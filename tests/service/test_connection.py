@@ -1,13 +1,29 @@
-"""Connections that clients close at the end of an answer are gone at once."""
+"""How long connections last, and in how many pieces they are written to."""
 
 import os
+import socket
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
+import trio.testing
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config as HypercornConfig
+from hypercorn.events import Closed, Event, RawData
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
 
+from cliproxy.config.groups import Timeouts
+from cliproxy.config.model import Config
+from cliproxy.service.connection import Http1
+from cliproxy.service.service import hypercorn_config, serve_app
 from support.server import Server, running
 
 REQUESTS = 40
@@ -37,3 +53,130 @@ def test_clients_that_close_after_the_answer_leave_nothing_behind(tmp_path: Path
         while open_files(server) > before + 2:
             assert time.monotonic() < deadline, open_files(server) - before
             time.sleep(0.05)  # noqa: TID251 - waits for another process
+
+
+# --- patience ------------------------------------------------------------------------------------------
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Answer with the path: at once, in pieces, or when it is time."""
+    if scope["type"] == "lifespan":
+        while True:
+            kind = (await receive())["type"]
+            await send({"type": f"{kind}.complete"})
+            if kind == "lifespan.shutdown":
+                return
+    path = scope["path"].removeprefix("/")
+    if path == "slow":
+        await trio.sleep(30)
+    fields = [] if path == "pieces" else [(b"content-length", str(len(path)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": fields})
+    if path == "pieces":
+        for piece in (b"one", b"two"):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    elif path == "broken":
+        raise RuntimeError("between head and body")
+    else:
+        await send({"type": "http.response.body", "body": path.encode(), "more_body": False})
+
+
+@asynccontextmanager
+async def served(keep_alive_s: float) -> AsyncIterator[tuple[trio.SocketStream, trio.Event]]:
+    """Serve for real; a connection, and the event that stops the server."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        config = hypercorn_config(Config(timeouts=Timeouts(keep_alive_seconds=keep_alive_s)), [listener])
+        listener.detach()
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve_app, echo, config, stop.wait)
+        async with await trio.open_tcp_stream(*address) as stream:
+            yield stream, stop
+        stop.set()
+
+
+def get(path: str) -> bytes:
+    return f"GET /{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+
+async def answered(stream: trio.SocketStream, path: str) -> None:
+    await stream.send_all(get(path))
+    data = b""
+    while not data.endswith(path.encode()):
+        piece = await stream.receive_some()
+        assert piece
+        data += piece
+
+
+async def settle(clock: trio.testing.MockClock, seconds: float) -> None:
+    """Let what is under way on the sockets happen, then time pass, then what follows from it."""
+    await trio.testing.wait_all_tasks_blocked(0.05)
+    clock.jump(seconds)
+    await trio.testing.wait_all_tasks_blocked(0.05)
+
+
+@pytest.mark.parametrize("asks_first", [False, True])
+async def test_an_idle_connection_is_closed_when_its_time_is_over(
+    asks_first: bool, mock_clock: trio.testing.MockClock
+) -> None:
+    async with served(keep_alive_s=5) as (stream, _):
+        if asks_first:
+            await answered(stream, "first")
+            await settle(mock_clock, 4)
+            await answered(stream, "second")
+        await settle(mock_clock, 4.5)
+        await answered(stream, "third")
+        await settle(mock_clock, 5.5)
+        assert await stream.receive_some() == b""
+
+
+async def test_a_connection_that_waits_for_its_answer_is_not_idle(mock_clock: trio.testing.MockClock) -> None:
+    async with served(keep_alive_s=5) as (stream, _):
+        await stream.send_all(get("slow"))
+        await settle(mock_clock, 29)
+        await settle(mock_clock, 2)
+        assert (await stream.receive_some()).endswith(b"slow")
+
+
+async def test_the_end_of_the_server_ends_idle_connections_at_once() -> None:
+    async with served(keep_alive_s=1000) as (stream, stop):
+        await answered(stream, "first")
+        stop.set()
+        with trio.fail_after(10):
+            assert await stream.receive_some() == b""
+
+
+# --- writing -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "written"),
+    [
+        ("whole", [b"whole"]),
+        ("", [b"\r\n\r\n"]),
+        ("pieces", [b"3\r\none\r\n", b"3\r\ntwo\r\n", b"0\r\n\r\n"]),
+        ("broken", []),
+    ],
+)
+async def test_the_head_is_written_with_what_follows_it(path: str, written: list[bytes]) -> None:
+    events: list[Event] = []
+
+    async def send(event: Event) -> None:
+        events.append(event)
+        await trio.lowlevel.checkpoint()
+
+    config = HypercornConfig()
+    config.accesslog = config.errorlog = None
+    context = WorkerContext(None)
+    app = ASGIWrapper(echo)
+    async with TaskGroup() as group:
+        state = ConnectionState({})
+        protocol = Http1(app, config, context, group, state, False, ("x", 1), ("y", 80), send)
+        await protocol.handle(RawData(get(path)))
+        await trio.testing.wait_all_tasks_blocked()
+    pieces = [event.data for event in events if isinstance(event, RawData)]
+    assert len(pieces) == len(written)
+    assert all(piece.endswith(end) for piece, end in zip(pieces, written, strict=True))
+    assert all(piece.startswith(b"HTTP/1.1 200") for piece in pieces[:1])
+    assert any(isinstance(event, Closed) for event in events) is (path == "broken")
