@@ -1,4 +1,4 @@
-"""The record of the demo provider: one contract over memory, two models, no login."""
+"""The record of the demo provider: contracts over memory, two models, no login."""
 
 from typing import Final
 
@@ -10,6 +10,7 @@ from cliproxy.dialects.base import Action, Framing
 from cliproxy.errors import Failure
 from cliproxy.ir.thinking import LEVELS, OFF, ThinkingSupport
 from cliproxy.providers.base import Call, Contract, Provider
+from cliproxy.providers.demo.media import answer_embeddings, answer_images
 from cliproxy.providers.demo.model import CREATED, DemoAnswer, demo_answer
 from cliproxy.providers.demo.reply import TALKER, THINKER
 from cliproxy.wire.http import Headers, MemoryCall, UpstreamCall
@@ -18,35 +19,43 @@ KEY: Final = "demo"
 OWNER: Final = "cliproxy-demo"
 
 
-@frozen
+@frozen(kw_only=True)
 class DemoContract:
-    """The model in this process, by the name of its memory upstream."""
+    """One talent of the model in this process, by the name of its memory upstream."""
 
-    id: str = KEY
-    dialect: str = "openai"
-    framing: Framing = Framing.SSE
+    id: str
+    dialect: str
+    action: Action
+    framing: Framing
     needs: TokenSlot | None = None
     streams_only: bool = False
 
     def supports(self, action: Action) -> bool:
-        """It only generates; tokens are counted by estimate, as for any upstream that cannot count."""
-        return action is Action.GENERATE
+        """It does one thing; tokens are counted by estimate, as for any upstream that cannot count."""
+        return action is self.action
 
     def prepare(self, call: Call) -> UpstreamCall:
         """Address the model; it wants nothing but the body."""
-        return MemoryCall(target=KEY, body=call.body, stream=call.stream)
+        headers = Headers({"Content-Type": call.content_type})
+        return MemoryCall(target=self.id, body=call.body, headers=headers, stream=call.stream)
 
     def read_failure(self, _status: int, _headers: Headers, _body: bytes) -> Failure | None:
         """Add nothing: its errors say what they are."""
         return None
 
 
-CONTRACT: Final = DemoContract()
+TALK: Final = DemoContract(id=KEY, dialect="openai", action=Action.GENERATE, framing=Framing.SSE)
+EMBED: Final = DemoContract(
+    id="demo-embeddings", dialect="openai", action=Action.EMBED, framing=Framing.WHOLE
+)
+DRAW: Final = DemoContract(
+    id="demo-images", dialect="openai-images", action=Action.IMAGE, framing=Framing.WHOLE
+)
 
 
 def contracts_for(_credential: Credential, _model: str, _action: Action) -> tuple[Contract, ...]:
-    """Return the one contract."""
-    return (CONTRACT,)
+    """Return a contract for each talent."""
+    return (TALK, EMBED, DRAW)
 
 
 def static_models(_credential: Credential) -> tuple[ModelInfo, ...]:
@@ -99,6 +108,6 @@ PROVIDER: Final = Provider(
     label="Built-in demo",
     contracts_for=contracts_for,
     static_models=static_models,
-    memory={KEY: answer_call},
+    memory={TALK.id: answer_call, EMBED.id: answer_embeddings, DRAW.id: answer_images},
     summary="A model that imitates, for trying the server without an account",
 )

@@ -34,17 +34,25 @@ def test_every_level_of_reasoning_is_taken():
 
 
 def test_contract():
-    [contract] = PROVIDER.contracts_for(CREDENTIAL, "demo", Action.GENERATE)
+    contract, *others = PROVIDER.contracts_for(CREDENTIAL, "demo", Action.GENERATE)
     assert (contract.id, contract.dialect, contract.framing) == ("demo", "openai", Framing.SSE)
     assert contract.needs is None
     assert not contract.streams_only
     assert [action for action in Action if contract.supports(action)] == [Action.GENERATE]
+    assert [(other.id, other.dialect, other.framing) for other in others] == [
+        ("demo-embeddings", "openai", Framing.WHOLE),
+        ("demo-images", "openai-images", Framing.WHOLE),
+    ]
+    assert [[action for action in Action if other.supports(action)] for other in others] == [
+        [Action.EMBED],
+        [Action.IMAGE],
+    ]
     assert contract.read_failure(429, Headers(), b"{}") is None
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_prepared_call_is_answered_by_the_memory_upstream(stream):
-    [contract] = PROVIDER.contracts_for(CREDENTIAL, "demo", Action.GENERATE)
+    contract, *_ = PROVIDER.contracts_for(CREDENTIAL, "demo", Action.GENERATE)
     body = json.dumps({"messages": [{"role": "user", "content": "hi"}]}).encode()
     prepared = contract.prepare(call(body, stream=stream))
     assert isinstance(prepared, MemoryCall)
