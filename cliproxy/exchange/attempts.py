@@ -445,8 +445,9 @@ class Attempts(Generic[T]):
         except JsonError:
             error = StreamError(Kind.UPSTREAM, "" if body.lstrip().startswith(b"<") else brief_text(body))
         failure = specific or failure_from_answer(stream.status, stream.headers, error, self.deps.wall())
-        if plan.upstream.id == plan.client.id and isinstance(said.get("error"), dict):
-            failure = evolve(failure, native=NativeBody(plan.upstream.id, body))
+        is_native = plan.client.id in {plan.upstream.id, plan.upstream.answers_as}
+        if is_native and isinstance(said.get("error"), dict):
+            failure = evolve(failure, native=NativeBody(plan.client.id, body))
         return failure
 
     # --- what is remembered ----------------------------------------------------------------------------

@@ -590,6 +590,15 @@ async def test_an_error_body_of_the_same_dialect_is_kept() -> None:
     assert json.loads(error.native.body) == REFUSED
 
 
+async def test_an_error_body_that_the_client_understands_is_kept() -> None:
+    """Codex shows its user when the plan is renewed, which is said in members that nobody else has."""
+    used_up = {"error": {"type": "usage_limit_reached", "plan_type": "plus", "resets_in_seconds": 3600}}
+    world = bottle(json_reply(used_up, 429), contracts=(FakeContract("codex", streams_only=True),))
+    error = await refused(world, request({"input": "hi"}, "openai-response"))
+    assert error.native is not None
+    assert (error.native.dialect, json.loads(error.native.body)) == ("openai-response", used_up)
+
+
 async def test_an_error_body_that_is_not_of_the_dialect_is_told_in_its_words() -> None:
     """A gateway in front of a vendor has error bodies of its own."""
     error = await refused(bottle(json_reply({"error": "not for this token"}, 403)))
