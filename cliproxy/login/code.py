@@ -20,7 +20,7 @@ from cliproxy.errors import LoginError
 from cliproxy.login.pkce import METHOD, Pkce, from_random
 from cliproxy.login.steps import AwaitCallback, Flow, OpenCallback, Send, Show
 from cliproxy.wire.http import Headers, HttpAnswer, HttpCall, Limits
-from cliproxy.wire.jsontext import JsonError, JsonObject, JsonValue, dumps, integer, loads_object, text
+from cliproxy.wire.jsontext import JsonError, JsonObject, JsonValue, child, dumps, integer, loads_object, text
 from cliproxy.wire.secret import Secret
 
 LOGIN_LIMITS: Final = Limits(connect=10.0, first_byte=30.0, idle=30.0, total=30.0)
@@ -32,8 +32,14 @@ SHORTEST_CODE: Final = 12
 """A single word that is shorter is a slip of the keyboard; codes are long, so that nobody guesses them."""
 _PARAMETERS: Final = ("code", "state", "error", "error_description")
 _DENIALS: Final = frozenset({"access_denied", "user_denied"})
+SHORTEST_ASKED_S: Final = 5.0
+LONGEST_ASKED_S: Final = 300.0
+"""Bounds of the pause that a token endpoint may ask for."""
 _FINAL: Final[Mapping[str, str]] = {
     "invalid_grant": "invalid_grant",
+    "refresh_token_expired": "invalid_grant",
+    "refresh_token_invalidated": "invalid_grant",
+    "refresh_token_reused": "invalid_grant",
     "invalid_client": "invalid_client",
     "unauthorized_client": "invalid_client",
     "invalid_scope": "missing_scope",
@@ -191,7 +197,7 @@ def tokens_of(answer: HttpAnswer, vendor: str) -> JsonObject:
     except JsonError:
         body = {}
     if not answer.is_success or "error" in body:
-        raise _token_error(answer.status, body, vendor)
+        raise _token_error(answer, body, vendor)
     if not text(body, "access_token"):
         raise LoginError(
             f"{vendor} answered without an access token", code="bad_answer", status=answer.status
@@ -199,28 +205,58 @@ def tokens_of(answer: HttpAnswer, vendor: str) -> JsonObject:
     return body
 
 
-def _token_error(status: int, body: JsonObject, vendor: str) -> LoginError:
-    error = text(body, "error")
-    reason = one_line(text(body, "error_description") or error) or f"status {status}"
+def _token_error(answer: HttpAnswer, body: JsonObject, vendor: str) -> LoginError:
+    status = answer.status
+    error, reason = _named_error(body)
+    reason = one_line(reason) or f"status {status}"
     if error in _FINAL:
+        code = _FINAL[error]
         return LoginError(
             f"{vendor} refused the login data: {reason}",
-            code=_FINAL[error],
+            code=code,
             status=status,
-            hint=_HINTS[error],
+            hint=_HINTS.get(error) or _HINTS[code],
         )
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return LoginError(f"{vendor} limits the rate of logins: {reason}", code="rate_limited", status=status)
+        return LoginError(
+            f"{vendor} limits the rate of logins: {reason}",
+            code="rate_limited",
+            status=status,
+            retry_after=_asked_pause(answer.headers),
+        )
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return LoginError(f"{vendor} is not available: {reason}", code="unreachable", status=status)
     return LoginError(f"{vendor} refused to hand out a token: {reason}", code="refused", status=status)
+
+
+def _named_error(body: JsonObject) -> tuple[str, str]:
+    """Return the error's code and what there is to say about it.
+
+    RFC 6749 has two texts; some vendors answer in the form of their APIs, with an object in place of the
+    first.
+    """
+    inner = child(body, "error")
+    if not inner:
+        error = text(body, "error")
+        return error, text(body, "error_description") or error
+    code = text(inner, "code") or text(inner, "type")
+    return code, text(inner, "message") or code
+
+
+def _asked_pause(headers: Headers) -> float | None:
+    """Return the pause of ``Retry-After`` in seconds, bounded: it is a stranger's word about our patience."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        said = headers.get(name).strip()
+        if said.isascii() and said.isdigit():
+            return min(max(float(said) * unit, SHORTEST_ASKED_S), LONGEST_ASKED_S)
+    return None
 
 
 _HINTS: Final[Mapping[str, str]] = {
     "invalid_grant": "The login has ended or was used elsewhere: log in again.",
     "invalid_client": "Check the application's client id and secret, and whether it is a confidential one.",
     "unauthorized_client": "Check the application's client id and that it allows authorization codes.",
-    "invalid_scope": "Add the scope to the application, then log in again.",
+    "missing_scope": "Add the scope to the application, then log in again.",
 }
 
 

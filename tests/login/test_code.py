@@ -137,6 +137,10 @@ def test_a_confidential_client_sends_its_secret() -> None:
         (200, {"error": "invalid_grant"}, "invalid_grant"),
         (400, {"error": "invalid_scope"}, "missing_scope"),
         (400, {"error": "something_new"}, "refused"),
+        (401, {"error": {"message": "used before", "code": "refresh_token_reused"}}, "invalid_grant"),
+        (401, {"error": {"code": "refresh_token_expired", "type": "x"}}, "invalid_grant"),
+        (401, {"error": {"code": "refresh_token_invalidated"}}, "invalid_grant"),
+        (400, {"error": {"type": "invalid_request_error", "message": "no"}}, "refused"),
         (429, {}, "rate_limited"),
         (502, b"<html>bad gateway</html>", "unreachable"),
         (200, {"token_type": "Bearer"}, "bad_answer"),
@@ -148,6 +152,31 @@ def test_what_a_token_endpoint_refuses_and_what_that_means(status: int, body: ob
         tokens_of(answer(status, body), "Example")
     assert caught.value.code == code
     assert caught.value.status == status
+
+
+def test_an_error_in_the_form_of_an_api_is_told_in_its_words() -> None:
+    body = {"error": {"message": "Your refresh token was used.", "code": "refresh_token_reused"}}
+    with pytest.raises(LoginError) as caught:
+        tokens_of(answer(401, body), "Example")
+    assert caught.value.message == "Example refused the login data: Your refresh token was used."
+    assert "log in again" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("headers", "pause"),
+    [
+        ({"retry_after": "30"}, 30.0),
+        ({"retry_after": "1"}, 5.0),
+        ({"retry_after": "999999"}, 300.0),
+        ({"retry_after_ms": "20500"}, 20.5),
+        ({"retry_after": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_a_token_endpoint_may_ask_for_a_pause(headers: dict[str, str], pause: float | None) -> None:
+    with pytest.raises(LoginError) as caught:
+        tokens_of(answer(429, {"error": {"type": "rate_limit_error"}}, **headers), "Example")
+    assert (caught.value.code, caught.value.retry_after) == ("rate_limited", pause)
 
 
 @pytest.mark.parametrize(
