@@ -26,7 +26,7 @@ from cliproxy.ir.request import IRRequest
 from cliproxy.login.rates import RateRule
 from cliproxy.login.steps import Flow
 from cliproxy.wire.http import Headers, MemoryUpstream, UpstreamCall
-from cliproxy.wire.jsontext import JsonValue
+from cliproxy.wire.jsontext import JsonObject, JsonValue
 
 Pass = Callable[[IRRequest, ExchangeContext], IRRequest]
 
@@ -139,6 +139,25 @@ class Login:
 
 
 @frozen(kw_only=True)
+class Import:
+    """Where a vendor's own program keeps its login, and how it becomes a credential file of ours."""
+
+    program: str
+    """For messages: ``Codex CLI``."""
+    directory: str
+    """Below the owner's home directory."""
+    file: str
+    """Below that directory; one JSON object."""
+    home: str = ""
+    """Environment variable that names the directory when it is elsewhere."""
+    flow: Callable[[JsonObject, "LoginInputs"], Flow["LoginResult"]]
+    """Makes a credential file of the program's. It may ask the vendor or the owner for what the file lacks,
+    and must not renew the tokens: they are still the program's."""
+    rotates: bool = True
+    """A renewal takes back the old refresh token, so that sharing a login ends it for one of both."""
+
+
+@frozen(kw_only=True)
 class LoginInputs:
     """What a login flow gets from its caller: explicit settings and sources of chance and time."""
 
@@ -180,6 +199,8 @@ class Provider:
     limits: Mapping[str, CallLimit] = field(factory=dict)
     """Limits to respect without being told, by the id of the contract; most upstreams only tell."""
     logins: tuple[Login, ...] = ()
+    imports: tuple[Import, ...] = ()
+    """Logins of the vendor's own programs that can be taken over."""
     codec: CredentialCodec | None = None
     """How its credential files are read; ``None``: it has none."""
     sections: tuple[Section, ...] = ()

@@ -134,8 +134,8 @@ def test_logins_are_listed(capsys: Capture) -> None:
 
 
 def test_a_login_that_is_not_there_yet(capsys: Capture) -> None:
-    assert main(["login", "codex"]) == 1
-    assert "-codex-login is not available in this version" in capsys.readouterr().err
+    assert main(["login", "kilo"]) == 1
+    assert "-kilo-login is not available in this version" in capsys.readouterr().err
 
 
 async def test_a_result_is_saved_over_what_is_there(tmp_path: Path) -> None:

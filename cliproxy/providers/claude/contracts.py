@@ -1,12 +1,4 @@
-"""Claude with an API key: Anthropic's Messages API, or a server that speaks like it.
-
-The wire, in short::
-
-    POST {base}/v1/messages?beta=true
-    POST {base}/v1/messages/count_tokens?beta=true      Anthropic's own host only
-    x-api-key: {key}                                     Anthropic's own host
-    Authorization: Bearer {key}                          every other host, and OAuth tokens everywhere
-    anthropic-version, anthropic-beta                    the client's, else the defaults
+"""The ways to the Messages API, and what its refusals mean.
 
 What a Claude client says about itself (``anthropic-*``, ``x-app``, ``x-stainless-*``, the user agent of the
 vendor's command line) is passed on, and nothing of the kind is made up for clients that do not say it.
@@ -17,6 +9,11 @@ are merged into the header.
 A used-up subscription answers 429 with the state of its windows in headers
 (``anthropic-ratelimit-unified-5h-status: rejected``, ``…-reset: 1767225600``). The moments are measured
 against the answer's own ``Date``, since two clocks would have to agree otherwise.
+
+An access token needs one beta, which is added to the client's. The vendor lets a subscription serve its own
+coding agent, which it knows by the first system block. That block is the client's to send: a client that is
+another one is not passed off as the agent. What the vendor refuses for that reason leaves the account as it
+is, since its next request may be one of the agent's.
 """
 
 from datetime import UTC, datetime
@@ -26,10 +23,7 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from cliproxy.catalog import static
-from cliproxy.catalog.model import ModelInfo
-from cliproxy.config.sections import Section
-from cliproxy.credentials.model import Credential, TokenSlot
+from cliproxy.credentials.model import Credential, CredentialKind, TokenSlot
 from cliproxy.dialects.base import Action, Framing
 from cliproxy.dialects.claude.errors import decode_error
 from cliproxy.dialects.claude.final import (
@@ -41,7 +35,7 @@ from cliproxy.dialects.claude.final import (
     take_betas,
 )
 from cliproxy.errors import Failure, Kind, Scope
-from cliproxy.providers.base import Call, Contract, Provider, own_headers
+from cliproxy.providers.base import Call, Contract, own_headers
 from cliproxy.wire.http import Headers, HttpCall, UpstreamCall, http_date
 from cliproxy.wire.jsontext import Document, JsonError, JsonObject, loads_object
 
@@ -65,12 +59,13 @@ _LIMIT: Final = "anthropic-ratelimit-unified"
 _ACCOUNT_WINDOWS: Final = ("5h", "7d")
 _MODEL_WINDOWS: Final = ("7d_oi",)
 """A window of some models alone: the others go on."""
+_ONLY_THE_AGENT: Final = "only authorized for use with claude code"
 _ACCOUNT_FAULTS: Final = ("organization has been disabled", "account has been disabled")
 
 
 @frozen(kw_only=True)
 class ClaudeContract:
-    """The API, reached with a key."""
+    """The API, reached with a key or an access token."""
 
     id: str = "api-key"
     dialect: str = "claude"
@@ -93,7 +88,7 @@ class ClaudeContract:
                 "Anthropic-Version": call.client_headers.get("anthropic-version") or API_VERSION,
             }
         )
-        headers = headers.merged(_authorization(call.credential)).merged(_said_by_client(call))
+        headers = headers.merged(_authorization(call)).merged(_said_by_client(call))
         merged = _betas(call, betas)
         if merged:
             headers = headers.with_field("Anthropic-Beta", ",".join(merged))
@@ -113,15 +108,20 @@ class ClaudeContract:
             return None
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             return _used_up(headers, error.message, error.code)
-        if any(fault in error.message.lower() for fault in _ACCOUNT_FAULTS):
-            return Failure(
-                kind=Kind.PERMISSION,
-                scope=Scope.CREDENTIAL,
-                message=error.message,
-                status=status,
-                code=error.code or None,
-            )
-        return None
+        said = error.message.lower()
+        if any(fault in said for fault in _ACCOUNT_FAULTS):
+            scope = Scope.CREDENTIAL
+        elif _ONLY_THE_AGENT in said:
+            scope, status = Scope.CONTRACT, HTTPStatus.FORBIDDEN
+        else:
+            return None
+        return Failure(
+            kind=Kind.PERMISSION,
+            scope=scope,
+            message=error.message,
+            status=status,
+            code=error.code or None,
+        )
 
 
 # --- requests -----------------------------------------------------------------------------------------------
@@ -138,15 +138,20 @@ def is_anthropic(credential: Credential) -> bool:
     return (parts.scheme, parts.netloc) == ("https", HOST)
 
 
-def _secret(credential: Credential) -> str:
-    return credential.api_key.reveal() if credential.api_key is not None else ""
+def _secret(call: Call) -> str:
+    secret = call.token.value if call.token is not None else call.credential.api_key
+    return secret.reveal() if secret is not None else ""
 
 
-def _authorization(credential: Credential) -> dict[str, str]:
-    secret = _secret(credential)
+def _is_access_token(call: Call) -> bool:
+    return call.token is not None or _OAUTH_TOKEN in _secret(call)
+
+
+def _authorization(call: Call) -> dict[str, str]:
+    secret = _secret(call)
     if not secret:
         return {}
-    if is_anthropic(credential) and _OAUTH_TOKEN not in secret:
+    if is_anthropic(call.credential) and not _is_access_token(call):
         return {"X-Api-Key": secret}
     return {"Authorization": f"Bearer {secret}"}
 
@@ -156,7 +161,7 @@ def _betas(call: Call, named_in_body: tuple[str, ...]) -> tuple[str, ...]:
     client = call.client_headers
     named = [beta.strip() for beta in client.get("anthropic-beta", "").split(",")]
     named += named_in_body
-    if _OAUTH_TOKEN in _secret(call.credential):
+    if _is_access_token(call):
         named.append(OAUTH_BETA)
     if _LONG_CONTEXT_HEADER in client:
         named.append(LONG_CONTEXT_BETA)
@@ -226,27 +231,14 @@ def _moment(said: str) -> float | None:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-# --- the record ---------------------------------------------------------------------------------------------
+# --- the ways -----------------------------------------------------------------------------------------------
 
-CONTRACT: Final = ClaudeContract()
+WITH_KEY: Final = ClaudeContract()
+WITH_TOKEN: Final = ClaudeContract(id="account", needs=TokenSlot.ACCOUNT)
 
 
 def contracts_for(credential: Credential, _model: str, action: Action) -> tuple[Contract, ...]:
-    """Return the one contract. Only the vendor's own host is known to count."""
-    return () if action is Action.COUNT and not is_anthropic(credential) else (CONTRACT,)
-
-
-def static_models(credential: Credential) -> tuple[ModelInfo, ...]:
-    """Return the models of the entry, else the known ones."""
-    return static.models_of(credential, KEY)
-
-
-PROVIDER: Final = Provider(
-    key=KEY,
-    label="Claude (API key)",
-    contracts_for=contracts_for,
-    static_models=static_models,
-    sections=(Section(key="claude-api-key", provider=KEY),),
-    api_hosts=(HOST,),
-    summary="Anthropic's Messages API with a key, or a server that speaks like it",
-)
+    """Return the one way there is. Only the vendor's own host is known to count."""
+    if action is Action.COUNT and not is_anthropic(credential):
+        return ()
+    return (WITH_TOKEN if credential.kind is CredentialKind.ACCOUNT else WITH_KEY,)

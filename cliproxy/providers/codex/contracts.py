@@ -1,14 +1,4 @@
-"""Codex: the backend of OpenAI's coding agent, or a server that speaks like it, reached with a key.
-
-The wire, in short::
-
-    POST {base}/responses             dialect codex; always answers with a stream
-    POST {base}/responses/compact     dialect openai-response; one body
-    POST {base}/responses/input_tokens  the same; where the address is that of the vendor's API
-    POST {base}/images/generations    and /images/edits, dialect openai-images
-    POST {base}/embeddings            dialect openai; not at the vendor's backend
-    Authorization: Bearer {key}
-    Session-Id, Conversation_id       where the conversation is known: the server caches prompts by it
+"""The routes of the coding agent's backend, and what its refusals mean.
 
 The vendor's own client says more about itself, in headers (its version, its window, its turn) and in the
 member ``client_metadata``; what a client sends of these is passed on, nothing is made up. The member goes to
@@ -21,10 +11,13 @@ The vendor's backend takes pictures to edit in a JSON body only; a client's form
 servers get it as it is.
 
 A used-up plan is a 429 of type ``usage_limit_reached`` that names the moment it is renewed. The moment is
-measured against the answer's own ``Date``, since two clocks would have to agree otherwise.
+measured against the answer's own ``Date``, since two clocks would have to agree otherwise. Where the body
+names none, the state of the plan's two windows in the headers tells: ``x-codex-primary-used-percent``,
+``x-codex-primary-reset-after-seconds``.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -32,19 +25,17 @@ from urllib.parse import urlsplit
 from attrs import evolve, frozen
 
 from cliproxy.catalog import static
-from cliproxy.catalog.model import ModelInfo
-from cliproxy.config.sections import Section
-from cliproxy.credentials.model import Credential, TokenSlot
+from cliproxy.credentials.model import Credential, CredentialKind, TokenSlot
 from cliproxy.dialects.base import Action, Framing
 from cliproxy.dialects.openai_images.form import path_of, read_form
 from cliproxy.dialects.openai_responses.endpoints import for_counting
 from cliproxy.dialects.openai_responses.errors import decode_error, retry_after
 from cliproxy.dialects.openai_responses.names import CLIENT_METADATA
 from cliproxy.errors import Failure, Kind, Scope
-from cliproxy.providers.base import Call, Contract, Provider, own_headers
+from cliproxy.providers.base import Call, Contract, own_headers
 from cliproxy.wire.formdata import FormData, is_form
 from cliproxy.wire.http import Headers, HttpCall, UpstreamCall, http_date
-from cliproxy.wire.jsontext import DELETE, Change, Document, JsonError, dumps, loads_object, text
+from cliproxy.wire.jsontext import DELETE, Change, Document, JsonError, JsonObject, dumps, loads_object, text
 
 KEY: Final = "codex"
 HOST: Final = "chatgpt.com"
@@ -65,6 +56,10 @@ _CLIENT_AGENT: Final = "codex"
 
 _USED_UP: Final = frozenset({"usage_limit_reached", "usage_not_included", "insufficient_quota"})
 _AT_CAPACITY: Final = "at capacity"
+_WINDOWS: Final = ("x-codex-primary", "x-codex-secondary")
+"""How the headers begin that describe a plan's short and its long window."""
+_FULL: Final = 100.0
+_NUMBER: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 
 @frozen(kw_only=True)
@@ -157,8 +152,10 @@ def _is_vendor(credential: Credential) -> bool:
 def _headers(call: Call, content_type: str, *, streams: bool) -> Headers:
     accepted = "text/event-stream" if streams else "application/json"
     headers = Headers({"Content-Type": content_type, "Accept": accepted})
-    key = call.credential.api_key
-    return headers if key is None else headers.with_field("Authorization", f"Bearer {key.reveal()}")
+    if call.token is not None:
+        headers = headers.merged(call.token.headers)
+    secret = call.token.value if call.token is not None else call.credential.api_key
+    return headers if secret is None else headers.with_field("Authorization", f"Bearer {secret.reveal()}")
 
 
 def _read_failure(status: int, headers: Headers, body: bytes) -> Failure | None:
@@ -180,8 +177,27 @@ def _read_failure(status: int, headers: Headers, body: bytes) -> Failure | None:
         message=error.message,
         status=status,
         code=error.code or None,
-        retry_after=retry_after(error.raw or {}, http_date(headers.get("date"))),
+        retry_after=_wait(error.raw or {}, headers),
     )
+
+
+def _wait(error: JsonObject, headers: Headers) -> float | None:
+    """Return the seconds until the plan is renewed: by the body, else by its windows that are used up."""
+    now = http_date(headers.get("date"))
+    said = retry_after(error, now)
+    if said is not None:
+        return said
+    full = [window for window in _WINDOWS if (_number(headers, f"{window}-used-percent") or 0.0) >= _FULL]
+    waits = [_number(headers, f"{window}-reset-after-seconds") for window in full]
+    moments = [_number(headers, f"{window}-reset-at") for window in full]
+    if now is not None:
+        waits += [moment - now for moment in moments if moment is not None]
+    return max((wait for wait in waits if wait is not None and wait > 0), default=None)
+
+
+def _number(headers: Headers, name: str) -> float | None:
+    said = headers.get(name).strip()
+    return float(said) if _NUMBER.fullmatch(said) else None
 
 
 def _session(document: Document, call: Call) -> str:
@@ -233,26 +249,20 @@ EMBED: Final = PlainContract(
 )
 
 
+_WITH_TOKEN: Final[Mapping[str, Contract]] = {
+    contract.id: evolve(contract, needs=TokenSlot.ACCOUNT) for contract in (GENERATE, COMPACT)
+} | {contract.id: evolve(contract, needs=TokenSlot.ACCOUNT) for contract in (PICTURE, DRAW)}
+"""The same routes as accounts use them."""
+
+
 def contracts_for(credential: Credential, model: str, _action: Action) -> tuple[Contract, ...]:
     """Return the routes: for a model that only draws other ones."""
+    is_account = credential.kind is CredentialKind.ACCOUNT
     if static.only_draws(credential, KEY, model):
-        return (PICTURE, DRAW)
-    elsewhere = () if _is_vendor(credential) else (EMBED, PICTURE)
-    counted = (COUNT,) if urlsplit(credential.base_url).hostname == PLATFORM_HOST else ()
-    return (GENERATE, COMPACT, *elsewhere, *counted)
-
-
-def static_models(credential: Credential) -> tuple[ModelInfo, ...]:
-    """Return the models of the entry, else all known ones: a key says nothing about a plan."""
-    return static.models_of(credential, KEY)
-
-
-PROVIDER: Final = Provider(
-    key=KEY,
-    label="Codex (API key)",
-    contracts_for=contracts_for,
-    static_models=static_models,
-    sections=(Section(key="codex-api-key", provider=KEY),),
-    api_hosts=(HOST,),
-    summary="OpenAI's coding models with a key, at the vendor's or a compatible server",
-)
+        found: tuple[Contract, ...] = (PICTURE, DRAW)
+    elif is_account or _is_vendor(credential):
+        found = (GENERATE, COMPACT)
+    else:
+        counted = (COUNT,) if urlsplit(credential.base_url).hostname == PLATFORM_HOST else ()
+        found = (GENERATE, COMPACT, EMBED, PICTURE, *counted)
+    return tuple(_WITH_TOKEN[contract.id] for contract in found) if is_account else found

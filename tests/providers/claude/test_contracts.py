@@ -11,7 +11,8 @@ from cliproxy.dialects.base import Action
 from cliproxy.dialects.claude import DIALECT
 from cliproxy.errors import Kind, Scope
 from cliproxy.providers.base import Call
-from cliproxy.providers.claude import PROVIDER, is_anthropic
+from cliproxy.providers.claude import PROVIDER
+from cliproxy.providers.claude.contracts import is_anthropic
 from cliproxy.wire.http import Headers
 from cliproxy.wire.secret import Secret
 

@@ -10,7 +10,8 @@ from cliproxy.credentials.model import Credential, CredentialId, CredentialKind,
 from cliproxy.dialects.base import Action, Framing
 from cliproxy.errors import Kind, Scope
 from cliproxy.providers.base import Call
-from cliproxy.providers.codex import COMPACT, COUNT, EMBED, GENERATE, PICTURE, PROVIDER
+from cliproxy.providers.codex import PROVIDER
+from cliproxy.providers.codex.contracts import COMPACT, COUNT, EMBED, GENERATE, PICTURE
 from cliproxy.wire.formdata import FormData, Part
 from cliproxy.wire.http import Headers
 from cliproxy.wire.secret import Secret
