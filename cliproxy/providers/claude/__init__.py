@@ -27,8 +27,8 @@ from cliproxy.credentials.files import CredentialCodec
 from cliproxy.credentials.model import Credential, TokenSlot
 from cliproxy.login import account
 from cliproxy.providers.base import Login, Provider, SlotPolicy
-from cliproxy.providers.claude.login import IMPORT, LEAD_S, LOGIN, browser_login, renew
 from cliproxy.providers.claude.contracts import HOST, KEY, contracts_for
+from cliproxy.providers.claude.login import IMPORT, LEAD_S, LOGIN, browser_login, renew
 
 __all__ = ["PROVIDER"]
 

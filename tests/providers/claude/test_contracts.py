@@ -6,7 +6,14 @@ import pytest
 
 from cliproxy.config.keys import keys_of
 from cliproxy.config.model import Config
-from cliproxy.credentials.model import Credential, CredentialId, CredentialKind, ModelEntry
+from cliproxy.credentials.model import (
+    Credential,
+    CredentialId,
+    CredentialKind,
+    ModelEntry,
+    Token,
+    TokenSlot,
+)
 from cliproxy.dialects.base import Action
 from cliproxy.dialects.claude import DIALECT
 from cliproxy.errors import Kind, Scope
@@ -300,3 +307,58 @@ def test_models():
     assert "claude-opus-4-8" in {model.id for model in PROVIDER.static_models(credential())}
     own = credential(models=(ModelEntry(name="claude-opus-4-8", alias="best"),))
     assert [model.id for model in PROVIDER.static_models(own)] == ["claude-opus-4-8"]
+
+
+# --- accounts ---
+
+
+def of_account(*, action=Action.GENERATE, client=None, body=BODY, **fields):
+    account = credential(kind=CredentialKind.ACCOUNT, api_key=None, **fields)
+    [contract] = PROVIDER.contracts_for(account, "claude-opus-4-8", action)
+    assert contract.needs is TokenSlot.ACCOUNT
+    call = Call(
+        credential=account,
+        token=Token(value=Secret("the-access-token")),
+        model="claude-opus-4-8",
+        action=action,
+        body=json.dumps(body).encode(),
+        stream=False,
+        client_headers=client or {},
+    )
+    return contract.prepare(call)
+
+
+@pytest.mark.parametrize("action", [Action.GENERATE, Action.COUNT])
+def test_an_access_token_is_a_bearer_and_needs_its_beta(action):
+    call = of_account(action=action)
+    assert call.headers.get("authorization") == "Bearer the-access-token"
+    assert "x-api-key" not in call.headers
+    assert call.headers.get("anthropic-beta") == "oauth-2025-04-20"
+
+
+def test_the_beta_joins_those_of_the_client_and_of_the_body():
+    call = of_account(client=CLAUDE_CODE, body={**BODY, "betas": ["context-1m-2025-08-07"]})
+    assert call.headers.get("anthropic-beta").split(",") == [
+        "claude-code-20250219",
+        "effort-2025-11-24",
+        "context-1m-2025-08-07",
+        "oauth-2025-04-20",
+    ]
+
+
+def test_a_beta_the_client_names_is_not_repeated():
+    call = of_account(client={"anthropic-beta": "oauth-2025-04-20"})
+    assert call.headers.get("anthropic-beta") == "oauth-2025-04-20"
+
+
+def test_a_client_of_an_account_is_not_passed_off_as_the_vendors_agent():
+    call = of_account(client={"user-agent": "curl/8"})
+    assert "system" not in json.loads(call.body)
+    assert not {"user-agent", "x-app"} & {name.lower() for name, _ in call.headers}
+
+
+def test_a_subscription_that_serves_only_the_agent_stays_ready_for_it():
+    words = "This credential is only authorized for use with Claude Code and cannot be used otherwise."
+    found = failure(400, kind="invalid_request_error", message=words)
+    assert (found.kind, found.scope, found.status) == (Kind.PERMISSION, Scope.CONTRACT, 403)
+    assert found.message == words

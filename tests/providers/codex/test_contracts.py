@@ -6,7 +6,14 @@ import pytest
 
 from cliproxy.config.keys import keys_of
 from cliproxy.config.model import Config
-from cliproxy.credentials.model import Credential, CredentialId, CredentialKind, ModelEntry
+from cliproxy.credentials.model import (
+    Credential,
+    CredentialId,
+    CredentialKind,
+    ModelEntry,
+    Token,
+    TokenSlot,
+)
 from cliproxy.dialects.base import Action, Framing
 from cliproxy.errors import Kind, Scope
 from cliproxy.providers.base import Call
@@ -300,3 +307,84 @@ def test_record():
     assert PROVIDER.key == "codex"
     (section,) = PROVIDER.sections
     assert section.key in keys_of(Config)
+
+
+# --- windows of a plan ---
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"primary-used-percent": "100", "primary-reset-after-seconds": "60"}, 60),
+        (
+            {
+                "primary-used-percent": "100",
+                "primary-reset-after-seconds": "60",
+                "secondary-used-percent": "100.0",
+                "secondary-reset-after-seconds": "7200",
+            },
+            7200,
+        ),
+        (
+            {
+                "primary-used-percent": "100",
+                "primary-reset-after-seconds": "60",
+                "secondary-used-percent": "40",
+                "secondary-reset-after-seconds": "7200",
+            },
+            60,
+        ),
+        ({"secondary-used-percent": "100", "secondary-reset-at": str(AT + 30)}, 30),
+        ({"secondary-used-percent": "100", "secondary-reset-at": str(AT - 30)}, None),
+        ({"primary-used-percent": "all", "primary-reset-after-seconds": "60"}, None),
+        ({"primary-used-percent": "100", "primary-reset-after-seconds": "-1"}, None),
+    ],
+)
+def test_the_headers_tell_when_the_body_does_not(said, expected):
+    headers = Headers({"Date": DATE} | {f"x-codex-{name}": value for name, value in said.items()})
+    body = json.dumps({"error": {"type": "usage_limit_reached", "message": "m"}}).encode()
+    assert GENERATE.read_failure(429, headers, body).retry_after == expected
+
+
+def test_the_body_has_the_first_word_about_the_end():
+    headers = Headers({"x-codex-primary-used-percent": "100", "x-codex-primary-reset-after-seconds": "60"})
+    body = json.dumps({"error": {"type": "usage_limit_reached", "resets_in_seconds": 5}}).encode()
+    assert GENERATE.read_failure(429, headers, body).retry_after == 5
+
+
+# --- accounts ---
+
+
+def account(**fields):
+    return credential(kind=CredentialKind.ACCOUNT, api_key=None, base_url="", **fields)
+
+
+@pytest.mark.parametrize(
+    ("model", "ids"), [("gpt-5.4", ["responses", "compact"]), ("gpt-image-2", ["images", "draw"])]
+)
+def test_an_account_has_the_vendors_routes_and_needs_its_token(model, ids):
+    contracts = PROVIDER.contracts_for(account(), model, Action.GENERATE)
+    assert [contract.id for contract in contracts] == ids
+    assert {contract.needs for contract in contracts} == {TokenSlot.ACCOUNT}
+
+
+def test_a_token_is_sent_with_the_account_it_is_for():
+    [contract, _] = PROVIDER.contracts_for(account(), "gpt-5.4", Action.GENERATE)
+    call = contract.prepare(
+        Call(
+            credential=account(),
+            token=Token(value=Secret("the-token"), headers={"Chatgpt-Account-Id": "acct-1"}),
+            model="gpt-5.4",
+            action=Action.GENERATE,
+            body=json.dumps(BODY).encode(),
+            stream=True,
+        )
+    )
+    assert call.url == "https://chatgpt.com/backend-api/codex/responses"
+    assert dict(call.headers) == {
+        "Content-Type": "application/json",
+        "Accept": "text/event-stream",
+        "Chatgpt-Account-Id": "acct-1",
+        "Authorization": "Bearer the-token",
+    }
+    assert "the-token" not in repr(call)
