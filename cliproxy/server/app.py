@@ -1,56 +1,98 @@
-"""The application: routes from the dialects' records, a few pages of its own, and the rules that hold for all
-of them.
+"""The application: routes from the dialects' records, and a few pages of its own.
 
 Routes that nobody declared are answered 404, also for a known path with the wrong method. Every response
 carries the request id. ``OPTIONS`` is answered with 204 everywhere; cross-origin headers are sent only to
 origins the owner allows.
+
+Requests for generation, nearly all the traffic, go straight to their handlers: :class:`App` finds the route
+in the framework's own table, and the same rules hold (:mod:`cliproxy.server.rules`), but the contexts,
+signals and sessions that the framework prepares for each request are not made, as nobody looks at them.
 """
 
-import logging
 import re
-import secrets
-import time
 from collections import defaultdict
-from http import HTTPStatus
-from typing import Final, cast
+from collections.abc import Awaitable, Callable
+from functools import cached_property
+from typing import Final
 
-from quart import Response, has_websocket_context, request, websocket
+from quart import Request, Response, has_websocket_context, request, websocket
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import MapAdapter
+from werkzeug.wrappers import Response as WerkzeugResponse
 
 from cliproxy import __version__
 from cliproxy.config.model import Config
 from cliproxy.dialects import DIALECTS
 from cliproxy.dialects.base import Dialect
-from cliproxy.errors import Kind, LimitExceeded, NotFound, ProxyError
-from cliproxy.observe.access import access_line
-from cliproxy.observe.logs import request_id as log_id
+from cliproxy.errors import ProxyError
+from cliproxy.server import rules
 from cliproxy.server.access import KeyRing
 from cliproxy.server.asgi import HttpConnection
 from cliproxy.server.generate import Generate
 from cliproxy.server.listing import ShowModels
 from cliproxy.server.render import error_response, json_response
-from cliproxy.server.world import Gate, World, new_request_id
+from cliproxy.server.world import Gate, World
 from cliproxy.service.service import Service
 
-logger = logging.getLogger(__name__)
-
-API_PREFIXES: Final = ("/v1/", "/v1beta/", "/v1internal:")
-ALLOWED_METHODS: Final = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 _ARGUMENT: Final = re.compile(r"\{(\w+)(?::(\w+))?\}")
-REQUEST_ID: Final = "cliproxy.request_id"
-STARTED: Final = "cliproxy.started"
+
+Handler = Callable[[Request, dict[str, str]], Awaitable[Response]]
 
 
 class App(QuartTrio):
-    """Quart-Trio with our connection class."""
+    """Quart-Trio with our connection class, and a short way for what most requests want."""
 
     asgi_http_class = HttpConnection
+
+    def __init__(self, world: World) -> None:
+        super().__init__("cliproxy", static_folder=None)
+        self._world = world
+        self._short: dict[str, Handler] = {}
+        """Handlers that need nothing of the framework, by the names of their endpoints."""
+
+    @cached_property
+    def _table(self) -> MapAdapter:
+        """The framework's routes, bound to any host once and for all; it would do this for every request."""
+        return self.url_map.bind("")
+
+    def add_short_way(self, path: str, name: str, method: str, handler: Handler) -> None:
+        """Add a route whose handler is called without the framework's contexts."""
+
+        async def view(**arguments: str) -> Response:
+            return await handler(request, arguments)
+
+        self._short[name] = handler
+        self.add_url_rule(
+            path, endpoint=name, view_func=view, methods=[method], provide_automatic_options=False
+        )
+
+    async def handle_request(self, request: Request) -> Response | WerkzeugResponse:
+        """Answer a request: by the short way if there is one, else as the framework does."""
+        found = self._find(request)
+        if found is None:
+            return await super().handle_request(request)
+        handler, arguments = found
+        try:
+            response = rules.begin(self._world, request) or await handler(request, arguments)
+        except HTTPException as exc:
+            response = rules.refused(request, exc)
+        except Exception as exc:
+            response = rules.failed(request, exc)
+        return rules.end(self._world, request, response)
+
+    def _find(self, request: Request) -> tuple[Handler, dict[str, str]] | None:
+        try:
+            name, arguments = self._table.match(request.path, request.method)
+        except HTTPException:
+            return None
+        handler = self._short.get(name)
+        return None if handler is None else (handler, dict(arguments))
 
 
 def create_app(world: World) -> App:
     """Build the application around a service."""
-    app = App("cliproxy", static_folder=None)
+    app = App(world)
     app.config["RESPONSE_TIMEOUT"] = None
     app.config["BODY_TIMEOUT"] = world.deps.snapshot().config.timeouts.body_seconds
     app.config["MAX_CONTENT_LENGTH"] = world.body_limit()
@@ -70,17 +112,12 @@ def rule_of(path: str) -> str:
 def _add_generation(app: App, world: World) -> None:
     for dialect in DIALECTS:
         for number, endpoint in enumerate(dialect.endpoints):
-            app.add_url_rule(
-                rule_of(endpoint.path),
-                endpoint=f"{dialect.id}-{number}",
-                view_func=Generate(world, dialect, endpoint).__call__,
-                methods=[endpoint.method],
-                provide_automatic_options=False,
-            )
+            handler = Generate(world, dialect, endpoint)
+            app.add_short_way(rule_of(endpoint.path), f"{dialect.id}-{number}", endpoint.method, handler)
 
 
 def _add_lists(app: App, world: World) -> None:
-    sharing: dict[str, list[Dialect]] = defaultdict(list)
+    sharing = defaultdict[str, list[Dialect]](list)
     for dialect in DIALECTS:
         for path in dialect.models.paths if dialect.models is not None else ():
             sharing[path].append(dialect)
@@ -129,87 +166,28 @@ def _add_pages(app: App, world: World) -> None:
     app.add_url_rule("/api/event_logging/batch", view_func=telemetry, methods=["POST"])
 
 
-def dialect_of_path(path: str) -> Dialect:
-    """Guess whose error shape a path without a route wants."""
-    by_id = {dialect.id: dialect for dialect in DIALECTS}
-    for dialect in DIALECTS:
-        for endpoint in dialect.endpoints:
-            fixed = endpoint.path.partition("{")[0].rstrip("/")
-            if len(fixed) > len("/v1/models") and path.startswith(fixed):
-                return dialect
-    return by_id["gemini"] if path.startswith("/v1beta/") else by_id["openai"]
-
-
 def _add_rules(app: App, world: World) -> None:
     @app.before_request
     async def begin() -> Response | None:
-        scope = request.scope
-        scope[REQUEST_ID] = new_request_id(request.headers.get("X-Request-Id"))  # type: ignore[typeddict-unknown-key]  # the scope is open
-        log_id.set(secrets.token_hex(4))
-        scope[STARTED] = time.monotonic()  # type: ignore[typeddict-unknown-key]  # the scope is open
-        size = sum(len(name) + len(value) for name, value in request.headers.items())
-        limit = world.deps.snapshot().config.limits.header_kb
-        if size > limit * 1024:
-            error = LimitExceeded(f"the request headers exceed the limit of {limit} KB", status=431)
-            return error_response(error, dialect_of_path(request.path))
-        return Response(b"", status=204) if request.method == "OPTIONS" else None
+        return rules.begin(world, request)
 
     @app.after_request
     async def end(response: Response) -> Response:
-        response.headers["X-Request-Id"] = request.scope.get(REQUEST_ID, "")
-        _allow_origin(world, response)
-        seconds = time.monotonic() - cast("float", request.scope.get(STARTED, time.monotonic()))
-        logger.info(
-            access_line(
-                response.status_code,
-                seconds,
-                request.remote_addr or "",
-                request.method,
-                request.full_path.rstrip("?"),
-            )
-        )
-        return response
+        return rules.end(world, request, response)
 
     @app.errorhandler(HTTPException)
     async def refused(exc: HTTPException) -> Response:
-        if has_websocket_context():
-            return _no_websocket()
-        status = exc.code or 500
-        if status in {404, 405}:
-            if not request.path.startswith(API_PREFIXES):
-                return Response(b"404 page not found", status=404, content_type="text/plain; charset=utf-8")
-            error: ProxyError = NotFound(
-                f"There is no route {request.method} {request.path}.", code="not_found"
-            )
-        else:
-            kind = Kind.TOO_LARGE if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else Kind.INVALID_REQUEST
-            error = ProxyError(exc.description or exc.name, kind=kind, status=status)
-        return error_response(error, dialect_of_path(request.path))
+        return _no_websocket() if has_websocket_context() else rules.refused(request, exc)
 
     @app.errorhandler(Exception)
     async def failed(exc: Exception) -> Response:
-        request_id = request.scope.get(REQUEST_ID, "")
-        logger.exception("request failed request_id=%s path=%s", request_id, request.path, exc_info=exc)
-        error = ProxyError(f"The server failed to handle the request (id {request_id}).", kind=Kind.INTERNAL)
-        return error_response(error, dialect_of_path(request.path))
+        return rules.failed(request, exc)
 
 
 def _no_websocket() -> Response:
     """Refuse a websocket, of which there is none, with the status that makes Codex use HTTP at once."""
     error = ProxyError("There are no websockets here; send the request with POST.", status=426)
-    return error_response(error, dialect_of_path(websocket.path))
-
-
-def _allow_origin(world: World, response: Response) -> None:
-    origins = world.deps.snapshot().config.cors_allowed_origins
-    origin = request.headers.get("Origin")
-    if not origins or not origin or not ("*" in origins or origin in origins):
-        return
-    response.headers["Access-Control-Allow-Origin"] = "*" if "*" in origins else origin
-    response.headers["Vary"] = "Origin"
-    response.headers["Access-Control-Allow-Methods"] = ALLOWED_METHODS
-    asked = request.headers.get("Access-Control-Request-Headers", "")
-    response.headers["Access-Control-Allow-Headers"] = asked or "*, Authorization"
+    return error_response(error, rules.dialect_of_path(websocket.path))
 
 
 def app_for(service: Service) -> App:

@@ -52,7 +52,7 @@ class HttpConnection(TrioASGIHTTPConnection):
                 # The scope is an open dictionary by specification.
                 cast("dict[str, object]", self.scope).update({NURSERY: nursery, BODY_RECEIVED: received})
                 nursery.start_soon(self.handle_messages, nursery, request, receive)
-                nursery.start_soon(self.handle_request, nursery, request, send)
+                await self.handle_request(nursery, request, send)
         except* Exception as group:
             logger.error("connection cut by a fault of this program path=%s", request.path, exc_info=group)
 

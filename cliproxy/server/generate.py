@@ -6,11 +6,12 @@ handler waits for its commit point, so that everything that goes wrong before th
 error response.
 """
 
+from collections.abc import Collection, Mapping
 from functools import partial
 
 import trio
 from attrs import evolve, frozen
-from quart import Request, Response, request
+from quart import Request, Response
 
 from cliproxy.dialects.base import Action, ClientRequest, Dialect, Endpoint, Framing, PathFacts
 from cliproxy.errors import BadRequest, DialectError, NotFound, ProxyError
@@ -21,6 +22,7 @@ from cliproxy.server.asgi import nursery_of
 from cliproxy.server.blanks import with_blanks
 from cliproxy.server.body import ChannelBody, read_form, read_json
 from cliproxy.server.render import JSON_TYPE, SSE_TYPE, error_response, forwarded, json_response
+from cliproxy.server.rules import request_id_of
 from cliproxy.server.world import World, headers_of, query_of
 from cliproxy.wire.formdata import is_form
 
@@ -33,13 +35,15 @@ class Generate:
     dialect: Dialect
     endpoint: Endpoint
 
-    async def __call__(self, **path_arguments: str) -> Response:
+    async def __call__(self, request: Request, path_arguments: dict[str, str]) -> Response:
         """Handle a request."""
+        headers, query = headers_of(request), query_of(request)
         try:
-            client = self.world.keys().admit(headers_of(request), query_of(request))
-            wanted = await self._read(path_arguments, client)
+            client = self.world.keys().admit(headers, query)
+            facts = PathFacts(args=path_arguments, query=without(KEY_QUERY, query), headers=headers)
+            wanted = await self._read(request, facts, client)
             if wanted.stream and wanted.action is not Action.COUNT:
-                return await self._stream(wanted)
+                return await self._stream(request, wanted)
         except (DialectError, ProxyError) as exc:
             return self._refusal(exc)
         interval = self.world.blanks_s()
@@ -52,22 +56,19 @@ class Generate:
             error = BadRequest(error.message, param=error.param)
         return error_response(error, self.dialect)
 
-    async def _read(self, path_arguments: dict[str, str], client: str) -> ClientRequest:
-        headers = headers_of(request)
-        query = {key: value for key, value in query_of(request).items() if key not in KEY_QUERY}
-        facts = PathFacts(args=path_arguments, query=query, headers=headers)
-        wanted = await self._wanted(facts)
+    async def _read(self, request: Request, facts: PathFacts, client: str) -> ClientRequest:
+        wanted = await self._wanted(request, facts)
         if wanted.action is Action.IMAGE and not self.world.makes_images():
             raise NotFound("Images are switched off here (`disable-image-generation`).", code="not_found")
         return evolve(
             wanted,
-            headers={key: value for key, value in headers.items() if key not in CREDENTIAL_HEADERS},
-            query=query,
+            headers=without(CREDENTIAL_HEADERS, facts.headers),
+            query=facts.query,
             request_id=request_id_of(request),
             client=client,
         )
 
-    async def _wanted(self, facts: PathFacts) -> ClientRequest:
+    async def _wanted(self, request: Request, facts: PathFacts) -> ClientRequest:
         limit = self.world.body_limit()
         if self.endpoint.read_form is not None and is_form(request.headers.get("Content-Type", "")):
             return self.endpoint.read_form(await read_form(request, limit), facts)
@@ -90,7 +91,7 @@ class Generate:
         with self.world.gate.entered(wanted.client):
             await stream_exchange(wanted, self.world.deps, task_status=task_status)
 
-    async def _stream(self, wanted: ClientRequest) -> Response:
+    async def _stream(self, request: Request, wanted: ClientRequest) -> Response:
         head = await nursery_of(request).start(self._pump, wanted, name=f"pump {wanted.request_id}")
         headers = forwarded(head.headers) if self.world.passes_headers() else {}
         response = Response(b"", headers=headers)
@@ -104,6 +105,6 @@ class Generate:
         return response
 
 
-def request_id_of(source: Request) -> str:
-    """Return the id given to a request when it came in."""
-    return str(source.scope.get("cliproxy.request_id", ""))
+def without(names: Collection[str], values: Mapping[str, str]) -> dict[str, str]:
+    """Return what has none of some names."""
+    return {name: value for name, value in values.items() if name not in names}

@@ -94,15 +94,14 @@ class World:
 def headers_of(request: Request) -> dict[str, str]:
     """Return the headers with lower-case names; of repeated ones the first."""
     headers: dict[str, str] = {}
-    for name, value in request.headers.items():
-        headers.setdefault(name.lower(), value)
-    headers.pop("remote-addr", None)
+    for name, value in request.scope["headers"]:
+        headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
     return headers
 
 
 def query_of(request: Request) -> dict[str, str]:
     """Return the query parameters; of repeated ones the first."""
-    return dict(request.args.items())
+    return dict(request.args.items()) if request.query_string else {}
 
 
 def new_request_id(given: str | None) -> str:

@@ -4,7 +4,7 @@ import pytest
 from quart.testing import WebsocketResponseError
 
 from cliproxy.dialects import DIALECTS
-from cliproxy.server.app import dialect_of_path, rule_of
+from cliproxy.server.app import rule_of
 from support.application import application
 from support.asgi import client_of
 from support.exchange import bottle
@@ -22,20 +22,6 @@ KEY = "sk-0123456789abcdef"
 )
 def test_paths_are_spelled_the_frameworks_way(path: str, rule: str) -> None:
     assert rule_of(path) == rule
-
-
-@pytest.mark.parametrize(
-    ("path", "dialect"),
-    [
-        ("/v1/messages/nowhere", "claude"),
-        ("/v1beta/anything", "gemini"),
-        ("/v1/chat/completions", "openai"),
-        ("/v1/responses/x", "openai-response"),
-        ("/v1/other", "openai"),
-    ],
-)
-def test_errors_of_unknown_paths_have_a_fitting_shape(path: str, dialect: str) -> None:
-    assert dialect_of_path(path).id == dialect
 
 
 async def test_every_api_route_asks_for_the_key_and_nothing_else_does() -> None:

@@ -68,7 +68,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     for libraries, places in {
         "asyncio anyio sniffio requests httpx aiohttp": frozenset[str](),
         "httpx2 httpcore2": words("net/http.py net/websocket.py"),
-        "h11": words("net/direct.py service/connection.py"),
+        "h11": words("net service/connection.py"),
         "trio": IMPURE - {"observe"},
         "quart quart_trio flask werkzeug": words("server"),
         "hypercorn": words("service server"),

@@ -1,0 +1,108 @@
+"""The rules that hold for every request, whichever way it takes through the framework.
+
+It gets an id and a time; headers that are too large and questions about cross-origin requests are answered at
+once; the response carries the id; a line goes to the log. What fails is told in the shape of the dialect that
+its path belongs to. Facts about a request live in its ASGI scope, which is an open dictionary by
+specification.
+"""
+
+import logging
+import secrets
+import time
+from http import HTTPStatus
+from typing import Final, cast
+
+from quart import Request, Response
+from werkzeug.exceptions import HTTPException
+
+from cliproxy.dialects import DIALECTS, by_id
+from cliproxy.dialects.base import Dialect
+from cliproxy.errors import Kind, LimitExceeded, NotFound, ProxyError
+from cliproxy.observe.access import access_line
+from cliproxy.observe.logs import request_id as log_id
+from cliproxy.server.render import error_response
+from cliproxy.server.world import World, new_request_id
+
+logger = logging.getLogger(__name__)
+
+API_PREFIXES: Final = ("/v1/", "/v1beta/")
+ALLOWED_METHODS: Final = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
+_REQUEST_ID: Final = "cliproxy.request_id"
+_STARTED: Final = "cliproxy.started"
+
+
+def begin(world: World, request: Request) -> Response | None:
+    """Take a request in; return a response if there is nothing more to be done."""
+    facts = _facts(request)
+    facts[_REQUEST_ID] = new_request_id(request.headers.get("X-Request-Id"))
+    facts[_STARTED] = time.monotonic()
+    log_id.set(secrets.token_hex(4))
+    size = sum(len(name) + len(value) for name, value in request.scope["headers"])
+    limit = world.deps.snapshot().config.limits.header_kb
+    if size > limit * 1024:
+        error = LimitExceeded(f"the request headers exceed the limit of {limit} KB", status=431)
+        return error_response(error, dialect_of_path(request.path))
+    return Response(b"", status=204) if request.method == "OPTIONS" else None
+
+
+def end(world: World, request: Request, response: Response) -> Response:
+    """Finish a response, and log it."""
+    response.headers["X-Request-Id"] = request_id_of(request)
+    _allow_origin(world, request, response)
+    now = time.monotonic()
+    seconds = now - cast("float", _facts(request).get(_STARTED, now))
+    path = request.full_path.rstrip("?") if request.query_string else request.path
+    logger.info(access_line(response.status_code, seconds, request.remote_addr or "", request.method, path))
+    return response
+
+
+def refused(request: Request, exc: HTTPException) -> Response:
+    """Tell what the framework refused."""
+    status = exc.code or 500
+    if status in {404, 405}:
+        if not request.path.startswith(API_PREFIXES):
+            return Response(b"404 page not found", status=404, content_type="text/plain; charset=utf-8")
+        error: ProxyError = NotFound(f"There is no route {request.method} {request.path}.", code="not_found")
+    else:
+        kind = Kind.TOO_LARGE if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else Kind.INVALID_REQUEST
+        error = ProxyError(exc.description or exc.name, kind=kind, status=status)
+    return error_response(error, dialect_of_path(request.path))
+
+
+def failed(request: Request, exc: Exception) -> Response:
+    """Log a fault of ours, and say no more than that there was one."""
+    request_id = request_id_of(request)
+    logger.error("request failed request_id=%s path=%s", request_id, request.path, exc_info=exc)
+    error = ProxyError(f"The server failed to handle the request (id {request_id}).", kind=Kind.INTERNAL)
+    return error_response(error, dialect_of_path(request.path))
+
+
+def request_id_of(request: Request) -> str:
+    """Return the id given to a request when it came in."""
+    return str(_facts(request).get(_REQUEST_ID, ""))
+
+
+def dialect_of_path(path: str) -> Dialect:
+    """Guess whose error shape a path without a route wants."""
+    for dialect in DIALECTS:
+        for endpoint in dialect.endpoints:
+            fixed = endpoint.path.partition("{")[0].rstrip("/")
+            if len(fixed) > len("/v1/models") and path.startswith(fixed):
+                return dialect
+    return by_id("gemini" if path.startswith("/v1beta/") else "openai")
+
+
+def _facts(request: Request) -> dict[str, object]:
+    return cast("dict[str, object]", request.scope)
+
+
+def _allow_origin(world: World, request: Request, response: Response) -> None:
+    origins = world.deps.snapshot().config.cors_allowed_origins
+    origin = request.headers.get("Origin")
+    if not origins or not origin or not ("*" in origins or origin in origins):
+        return
+    response.headers["Access-Control-Allow-Origin"] = "*" if "*" in origins else origin
+    response.headers["Vary"] = "Origin"
+    response.headers["Access-Control-Allow-Methods"] = ALLOWED_METHODS
+    asked = request.headers.get("Access-Control-Request-Headers", "")
+    response.headers["Access-Control-Allow-Headers"] = asked or "*, Authorization"

@@ -1,0 +1,88 @@
+"""The rules that hold for every request, on both ways through the application."""
+
+import logging
+
+import pytest
+
+from cliproxy.server.rules import dialect_of_path
+from support.application import application
+from support.asgi import client_of
+from support.exchange import WHOLE, bottle, json_reply
+
+SHORT = "/v1/chat/completions"
+LONG = "/v1/models"
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+WAYS = {"short": ("POST", SHORT, CHAT), "long": ("GET", LONG, b"")}
+
+each_way = pytest.mark.parametrize(("method", "path", "body"), WAYS.values(), ids=WAYS.keys())
+
+
+@pytest.mark.parametrize(
+    ("path", "dialect"),
+    [
+        ("/v1/messages/nowhere", "claude"),
+        ("/v1beta/anything", "gemini"),
+        ("/v1/chat/completions", "openai"),
+        ("/v1/responses/x", "openai-response"),
+        ("/v1/other", "openai"),
+    ],
+)
+def test_errors_of_unknown_paths_have_a_fitting_shape(path: str, dialect: str) -> None:
+    assert dialect_of_path(path).id == dialect
+
+
+@each_way
+async def test_every_answer_carries_the_id_and_is_logged(
+    method: str, path: str, body: dict[str, object] | bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        async with client_of(application(bottle(json_reply(WHOLE)))) as client:
+            response = await client(method, f"{path}?key=secret&a=b", body, {"x-request-id": "req-7"})
+            other = await client(method, f"{path}/nowhere/at/all", body)
+    assert (response.status, response.headers["x-request-id"]) == (200, "req-7")
+    assert len(other.headers["x-request-id"]) == 32
+    assert f'"{path}?key=***&a=b"' in caplog.text
+    assert "200 |" in caplog.text
+
+
+@each_way
+async def test_headers_over_the_limit_are_refused(
+    method: str, path: str, body: dict[str, object] | bytes
+) -> None:
+    async with client_of(application(bottle(json_reply(WHOLE)))) as client:
+        assert (await client(method, path, body, {"x-long": "x" * 100_000})).status == 431
+
+
+@each_way
+async def test_allowed_origins_are_told_so(method: str, path: str, body: dict[str, object] | bytes) -> None:
+    app = application(bottle(json_reply(WHOLE)), cors_allowed_origins=("https://a.example",))
+    async with client_of(app) as client:
+        response = await client(method, path, body, {"origin": "https://a.example"})
+    assert response.headers["access-control-allow-origin"] == "https://a.example"
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+async def test_a_known_path_with_another_method_is_not_found(method: str) -> None:
+    async with client_of(application(bottle())) as client:
+        response = await client(method, SHORT)
+        assert response.status == 404
+        assert "There is no route" in (await response.json())["error"]["message"]
+
+
+async def test_a_fault_on_the_short_way_is_a_500_that_gives_nothing_away(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = bottle(json_reply(WHOLE))
+    app = application(world)
+
+    def broken() -> None:
+        raise RuntimeError("secret detail")
+
+    object.__setattr__(app._world, "keys", broken)
+    async with client_of(app) as client:
+        response = await client("POST", SHORT, CHAT, {"x-request-id": "req-7"})
+        text = (await response.read()).decode()
+    assert response.status == 500
+    assert "req-7" in text
+    assert "secret detail" not in text
+    assert "secret detail" in caplog.text
