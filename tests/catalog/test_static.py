@@ -187,3 +187,24 @@ def test_models_that_refuse_sampling_refuse_budgets_too():
         if "temperature" in static.refused(model.id):
             assert model.thinking is not None
             assert not model.thinking.has_budgets, model.id
+
+
+@pytest.mark.parametrize(
+    ("model", "draws"),
+    [("gpt-image-2", True), ("gpt-5.4", False), ("painter", True), ("gpt-5", False), ("nobody", False)],
+)
+def test_models_that_only_draw_are_known_or_declared(model, draws):
+    declared = (ModelEntry(name="painter", image=True), ModelEntry(name="gpt-5"))
+    account = Credential(id=CredentialId("c"), provider="codex", kind=CredentialKind.KEY, models=declared)
+    assert static.only_draws(account, "codex", model) is draws
+
+
+def test_a_model_declared_to_draw_is_shown_as_such():
+    account = Credential(
+        id=CredentialId("c"),
+        provider="codex",
+        kind=CredentialKind.KEY,
+        models=(ModelEntry(name="painter", image=True),),
+    )
+    [info] = static.models_of(account, "codex")
+    assert info.output_modalities == ("image",)

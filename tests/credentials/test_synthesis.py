@@ -36,7 +36,7 @@ claude-api-key:
     note: mine
     disabled: true
     headers: {X-A: "1"}
-    models: [{name: a, alias: b, force-mapping: true, thinking: {max: 5}}]
+    models: [{name: a, alias: b, force-mapping: true, thinking: {max: 5}, image: true}]
     excluded-models: [c]
     disable-cooling: true
     request-retry: 1
@@ -50,7 +50,9 @@ claude-api-key:
     assert (found.base_url, found.proxy_url, found.prefix) == ("https://a", Secret("direct"), "p")
     assert (found.priority, found.weight, found.note, found.disabled) == (3, 2, "mine", True)
     assert found.headers == {"X-A": "1"}
-    assert found.models == (ModelEntry(name="a", alias="b", force_mapping=True, thinking={"max": 5}),)
+    assert found.models == (
+        ModelEntry(name="a", alias="b", force_mapping=True, thinking={"max": 5}, image=True),
+    )
     assert found.excluded_models == ("c",)
     assert (found.disable_cooling, found.request_retry) == (True, 1)
     assert found.options["rebuild-mid-system-message"] is True

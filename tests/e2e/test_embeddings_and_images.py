@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Final
 
 import httpx2
@@ -492,3 +493,23 @@ def test_an_upstreams_error_keeps_its_meaning(
     trio.run(world.upstreams[upstream].script, [{"status": status}])
     with pytest.raises(raised):
         world.openai.embeddings.create(model=model, input="hi")
+
+
+# --- the demo ----------------------------------------------------------------------------------------------
+
+
+def test_the_demo_embeds_and_draws(tmp_path: Path) -> None:
+    with running(tmp_path, "--demo", NO_PROXY="127.0.0.1") as server:
+        with openai.OpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0) as client:
+            vectors = client.embeddings.create(model="demo", input=["a", "b"], dimensions=4)
+            drawn = client.images.generate(model="demo", prompt="a cat", size="64x64", n=2)
+            edited = client.images.edit(model="demo", prompt="a", image=("a.png", PICTURE, "image/png"))
+            [streamed] = client.images.generate(model="demo", prompt="a cat", stream=True)
+        options = types.HttpOptions(base_url=server.url)
+        with genai.Client(api_key="any", http_options=options) as google:
+            batch = google.models.embed_content(model="demo", contents=["a", "b"])
+    assert [len(entry.embedding) for entry in vectors.data] == [4, 4]
+    assert len(pictures_of(drawn)) == 2
+    assert len(pictures_of(edited)) == 1
+    assert streamed.type == "image_generation.completed"
+    assert len(batch.embeddings) == 2

@@ -41,6 +41,12 @@ def test_patching_removes(value: dict[str, JsonValue], data: st.DataObject) -> N
     assert jsontext.loads(patched) == {key: kept for key, kept in value.items() if key not in gone}
 
 
+def test_a_changed_document_is_one_again() -> None:
+    changed = Document.parse(b'{"a":1, "b":2}').changed({"a": [3]})
+    assert (changed.value, changed.raw) == ({"a": [3], "b": 2}, b'{"a":[3],"b":2}')
+    assert changed.content_type == "application/json"
+
+
 def test_members_that_are_not_named_keep_their_bytes() -> None:
     raw = b'{ "a" : 1.0e0,"model":"x", "b":"\\u0041" ,"c":[1,  2]}'
     assert Document.parse(raw).patch({"model": "y"}) == b'{"a" : 1.0e0,"model":"y","b":"\\u0041","c":[1,  2]}'

@@ -15,8 +15,8 @@ from cliproxy.dialects.openai_images.names import IMAGES, MOST_PICTURES, URL
 from cliproxy.dialects.openai_images.sizes import AUTO, shape_of, size_of
 from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
-from cliproxy.ir.media import read_url, write_url
-from cliproxy.ir.request import Image, Inline, IRRequest, Message, Meta, Part, Remote, Text
+from cliproxy.ir.media import read_data_url, write_url
+from cliproxy.ir.request import Image, Inline, IRRequest, Message, Meta, Part, Text
 from cliproxy.wire.jsontext import Changes, JsonObject, JsonValue, child, flag, items, text
 
 _KNOWN: Final = frozenset(
@@ -89,7 +89,7 @@ def _pictures(body: JsonObject) -> list[Part]:
     return [Image(_source(entry, number)) for number, entry in enumerate(items(body, IMAGES))]
 
 
-def _source(entry: JsonValue, number: int) -> Inline | Remote:
+def _source(entry: JsonValue, number: int) -> Inline:
     where = f"{IMAGES}[{number}]"
     if isinstance(entry, dict):
         if entry.get("file_id"):
@@ -97,9 +97,10 @@ def _source(entry: JsonValue, number: int) -> Inline | Remote:
         address = text(entry, URL) or text(child(entry, URL), "url") or text(entry, "url")
     else:
         address = entry if isinstance(entry, str) else ""
-    source = read_url(address)
+    source = read_data_url(address)
     if source is None:
-        raise DialectError(f"`{where}.{URL}` must be an address or a data URL", f"{where}.{URL}")
+        message = f"`{where}.{URL}` must be a data URL: this model does not fetch pictures"
+        raise DialectError(message, f"{where}.{URL}")
     return source
 
 
