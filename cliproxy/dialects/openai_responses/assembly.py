@@ -90,6 +90,8 @@ class Assembly:
     _done: dict[int, JsonObject] = field(factory=dict, init=False)
     _untold: list[tuple[Signature, Anchor]] = field(factory=list, init=False)
     """Signatures of parts that are closed, to be told when there is room."""
+    thought_length: int = field(default=0, init=False)
+    """How many characters were thought, shown or not."""
     _next_index: int = field(default=0, init=False)
     _has_refusal: bool = field(default=False, init=False)
 
@@ -260,7 +262,10 @@ class Assembly:
 
     def _take_thought(self, event: ThinkingDelta) -> None:
         block = self._block(event.index, BlockKind.THINKING)
-        if block is not None and event.text and self.ctx.want_thoughts:
+        if block is None or not event.text:
+            return
+        self.thought_length += len(event.text)
+        if self.ctx.want_thoughts:
             self._reasoning(block).think(self.sink, event.text)
 
     def _take_break(self, event: ThinkingBreak) -> None:

@@ -9,7 +9,15 @@ kind begins with :data:`CONTENT`) and is dropped, with a note, by others.
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from cliproxy.dialects.openai_responses.names import DIALECT_ID, NATIVE, as_extras, native_extras, rest
+from cliproxy.dialects.openai_responses.names import (
+    CACHE,
+    DIALECT_ID,
+    NATIVE,
+    as_extras,
+    cache_of,
+    native_extras,
+    rest,
+)
 from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.media import (
@@ -22,7 +30,6 @@ from cliproxy.ir.media import (
 )
 from cliproxy.ir.request import (
     Audio,
-    CacheMark,
     Document,
     Image,
     Inline,
@@ -91,14 +98,13 @@ def is_recognised(part: JsonValue) -> bool:
 
 
 def _read_text(part: JsonObject) -> Part:
-    mark = child(part, "cache_control")
     annotations = list(objects(part, "annotations"))
     return Text(
         text(part, "text"),
         annotations,
         DIALECT_ID if annotations else "",
-        cache=CacheMark(mark) if mark else None,
-        extras=as_extras(rest(part, "type", "text", "annotations", "logprobs", "cache_control")),
+        cache=cache_of(part),
+        extras=as_extras(rest(part, "type", "text", "annotations", "logprobs", CACHE)),
     )
 
 
@@ -113,17 +119,19 @@ def _read_image(part: JsonObject) -> Part | None:
     detail = text(part, "detail") or text(child(part, "image_url"), "detail")
     if source is None:
         return None
-    return Image(source, detail, extras=as_extras(rest(part, "type", "image_url", "file_id", "detail")))
+    leftover = rest(part, "type", "image_url", "file_id", "detail", CACHE)
+    return Image(source, detail, cache_of(part), as_extras(leftover))
 
 
 def _read_file(part: JsonObject) -> Part | None:
+    mark = cache_of(part)
     part = child(part, "file") or part
     name = text(part, "filename")
     source = _source_of_file(part, name)
     if source is None:
         return None
-    leftover = rest(part, "type", "filename", "file_data", "file_url", "file_id")
-    return Document(source, name=name, extras=as_extras(leftover))
+    leftover = rest(part, "type", "filename", "file_data", "file_url", "file_id", CACHE)
+    return Document(source, name=name, cache=mark, extras=as_extras(leftover))
 
 
 def _source_of_file(part: JsonObject, name: str) -> Inline | Remote | Stored | None:

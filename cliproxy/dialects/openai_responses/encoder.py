@@ -138,6 +138,7 @@ class ResponsesEncoder:
         reason = self._reason or (FinishReason.STOP if is_clean else FinishReason.ERROR)
         reason = answer.assembly.finish(reason)
         output = answer.assembly.output()
+        answer.facts.thought_length = answer.assembly.thought_length
         if self._reason is None and not is_clean:
             response = answer.facts.failed(output, dict(_CUT_OFF))
         else:

@@ -20,10 +20,12 @@ from attrs import define, field
 
 from cliproxy.dialects.openai_responses.content import CONTENT, decode_content, encode_part, is_recognised
 from cliproxy.dialects.openai_responses.names import (
+    CACHE,
     DIALECT_ID,
     NATIVE,
     REDACTED_PREFIX,
     as_extras,
+    cache_of,
     flattened,
     is_usable_id,
     item_type,
@@ -36,7 +38,9 @@ from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.media import mime_of_image_format
 from cliproxy.ir.request import (
+    CacheMark,
     CallKind,
+    Document,
     Essential,
     Family,
     Image,
@@ -118,7 +122,8 @@ class InputReader:
         if role is not None and not isinstance(role, str):
             raise DialectError(f"`{self._where}.role` must be a text", f"{self._where}.role")
         parts = decode_content(item.get("content"), self.ctx, f"{self._where}.content")
-        extras = rest(item, "type", "role", "content")
+        _mark_last(parts, cache_of(item))
+        extras = rest(item, "type", "role", "content", CACHE)
         kind = _SYSTEM_ROLES.get(role or "")
         if kind is not None:
             self._system_message(kind, parts, extras)
@@ -186,7 +191,7 @@ class InputReader:
         self._flush()
         kind = CallKind.CUSTOM if item_type(item) == "custom_tool_call_output" else CallKind.FUNCTION
         output = item.get("output")
-        more = rest(item, "type", "call_id", "output", "id")
+        more = rest(item, "type", "call_id", "output", "id", CACHE)
         if isinstance(output, list) and _as_list(output) is None:
             more["output"] = output  # other dialects hear its JSON text
         result = ToolResult(
@@ -194,6 +199,7 @@ class InputReader:
             self._output_parts(output),
             kind=kind,
             item_id=text(item, "id"),
+            cache=cache_of(item),
             extras=as_extras(more),
         )
         last = self.messages[-1] if self.messages else None
@@ -272,6 +278,13 @@ _ITEM_READERS: Final[Mapping[str, Callable[[InputReader, JsonObject], None]]] = 
 }
 
 
+def _mark_last(parts: list[Part], mark: CacheMark | None) -> None:
+    """Give what is said about caching a whole message to its last part."""
+    last = parts[-1] if parts else None
+    if mark is not None and isinstance(last, Text | Image | Document) and last.cache is None:
+        last.cache = mark
+
+
 def _as_list(output: JsonValue) -> list[JsonValue] | None:
     """Return the output of a tool as a list of content parts, if it is one, or the text of one."""
     if isinstance(output, str) and output.lstrip().startswith("[{"):
@@ -302,7 +315,8 @@ def decode_call(item: JsonObject, ctx: ExchangeContext) -> ToolCall:
         CallKind.CUSTOM if custom else CallKind.FUNCTION,
         namespace=namespace,
         item_id=text(item, "id"),
-        extras=as_extras(rest(item, "type", "id", "call_id", "name", "namespace", key)),
+        cache=cache_of(item),
+        extras=as_extras(rest(item, "type", "id", "call_id", "name", "namespace", key, CACHE)),
     )
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from cliproxy.ir.context import ExchangeContext
-from cliproxy.ir.request import Extras
-from cliproxy.wire.jsontext import JsonObject, text
+from cliproxy.ir.request import CacheMark, Extras
+from cliproxy.wire.jsontext import JsonObject, child, text
 
 DIALECT_ID: Final = "openai-response"
 CODEX_ID: Final = "codex"
@@ -31,6 +31,10 @@ REDACTED_PREFIX: Final = "claude-redacted-thinking:"
 
 CLIENT_METADATA: Final = "client_metadata"
 """What Codex says about itself; of all upstreams only its own backend knows the member."""
+
+CACHE: Final = "cache_control"
+"""Claude's wish to cache the prompt up to here. Some clients write it here, too, for models of that vendor;
+the vendor of this wire does not take it."""
 
 NAMESPACE_MARK: Final = "__"
 
@@ -69,6 +73,12 @@ def as_extras(members: JsonObject) -> Extras:
 def rest(obj: JsonObject, *known: str) -> JsonObject:
     """Return the members that are not modelled."""
     return {key: value for key, value in obj.items() if key not in known}
+
+
+def cache_of(node: JsonObject) -> CacheMark | None:
+    """Read the wish to cache the prompt up to here."""
+    mark = child(node, CACHE)
+    return CacheMark(mark) if mark else None
 
 
 def item_type(item: JsonObject) -> str:

@@ -26,6 +26,7 @@ from cliproxy.dialects.openai_responses.output import DeltaHead, ItemIds
 from cliproxy.errors import DialectError
 from cliproxy.ir.collect import grow, to_events
 from cliproxy.ir.context import ExchangeContext
+from cliproxy.ir.estimate import CHARACTERS_PER_TOKEN
 from cliproxy.ir.events import Finish, Start, UsageUpdate
 from cliproxy.ir.media import mime_of_image_format
 from cliproxy.ir.request import Image, Inline, Opaque, Part, Refusal, Text, Thinking, ToolCall
@@ -119,10 +120,16 @@ _USAGE: Final[Mapping[str, tuple[str, ...]]] = {
 """Members of a usage object and what is known inside them."""
 
 
-def encode_usage(usage: Usage) -> JsonObject | None:
-    """Write token counts with all their details; ``None`` when the upstream said nothing."""
+def encode_usage(usage: Usage, thought_length: int = 0) -> JsonObject | None:
+    """Write token counts with all their details; ``None`` when the upstream said nothing.
+
+    Reasoning that an upstream showed and did not count apart is estimated from its length.
+    """
     if usage == Usage():
         return None
+    reasoning = usage.reasoning
+    if reasoning is None:
+        reasoning = min(round(thought_length / CHARACTERS_PER_TOKEN), usage.output_total)
     written: JsonObject = {
         "input_tokens": usage.input_total,
         "input_tokens_details": {
@@ -130,7 +137,7 @@ def encode_usage(usage: Usage) -> JsonObject | None:
             "cache_write_tokens": usage.cache_write or 0,
         },
         "output_tokens": usage.output_total,
-        "output_tokens_details": {"reasoning_tokens": usage.reasoning or 0},
+        "output_tokens_details": {"reasoning_tokens": reasoning},
         "total_tokens": usage.total or usage.reported_total or 0,
     }
     grow(written, native_extras(usage.extras))
@@ -247,6 +254,7 @@ class AnswerFacts:
     model: str
     created: int
     usage: Usage = field(factory=Usage)
+    thought_length: int = 0
     told: JsonObject = field(factory=dict)
     """What an upstream of this wire says about the answer besides."""
 
@@ -256,7 +264,7 @@ class AnswerFacts:
         model = ctx.shown_model or start.model or ctx.upstream_model
         created = start.created or int(ctx.now)
         told = rest(native_extras(start.extras), "object")
-        return cls(ctx, response_id(start.id, ctx), model, created, start.usage or Usage(), told)
+        return cls(ctx, response_id(start.id, ctx), model, created, start.usage or Usage(), told=told)
 
     def _head(self, status: str) -> JsonObject:
         head: JsonObject = {"id": self.id, "object": "response", "created_at": self.created, "status": status}
@@ -272,7 +280,7 @@ class AnswerFacts:
         """Write the object of an answer that ended for a reason."""
         status, why = _STATUS.get(reason, ("completed", ""))
         body = {**self._head(status), **self._echo(), "model": self.model, "output": output}
-        body["usage"] = encode_usage(self.usage)
+        body["usage"] = encode_usage(self.usage, self.thought_length)
         if why:
             body["incomplete_details"] = {"reason": why}
         if status == "failed":
@@ -323,6 +331,7 @@ def encode_response(response: IRResponse, ctx: ExchangeContext) -> JsonObject:
             case _:
                 assembly.feed(event)
     reason = assembly.finish(reason)
+    facts.thought_length = assembly.thought_length
     if native_extras(response.extras).get("object") == COMPACTION:
         return facts.compacted(assembly.output())
     return facts.ended(assembly.output(), reason)

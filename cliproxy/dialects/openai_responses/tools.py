@@ -13,9 +13,11 @@ from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
 from cliproxy.dialects.openai_responses.names import (
+    CACHE,
     DIALECT_ID,
     NATIVE,
     as_extras,
+    cache_of,
     flattened,
     native_extras,
     rest,
@@ -100,13 +102,14 @@ def _function(entry: JsonObject, where: str) -> Tool:
     nested = child(entry, "function")
     entry = {**rest(entry, "function"), **nested} if nested else entry
     schema = entry.get("parameters", entry.get("parametersJsonSchema"))
-    known = ("type", "name", "description", "parameters", "parametersJsonSchema", "strict")
+    known = ("type", "name", "description", "parameters", "parametersJsonSchema", "strict", CACHE)
     return Tool(
         ToolKind.FUNCTION,
         _name(entry, where),
         text(entry, "description"),
         schema if isinstance(schema, dict) else None,
         flag(entry, "strict"),
+        cache=cache_of(entry),
         extras=as_extras(rest(entry, *known)),
     )
 
@@ -119,7 +122,8 @@ def _custom(entry: JsonObject, where: str) -> Tool:
         _name(entry, where),
         text(entry, "description"),
         format=child(entry, "format") or None,
-        extras=as_extras(rest(entry, "type", "name", "description", "format")),
+        cache=cache_of(entry),
+        extras=as_extras(rest(entry, "type", "name", "description", "format", CACHE)),
     )
 
 

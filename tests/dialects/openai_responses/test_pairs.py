@@ -114,6 +114,18 @@ def test_claude_turn_becomes_items_in_order():
     assert response["usage"]["total_tokens"] == 17
 
 
+def test_claude_reasoning_is_counted_by_its_length():
+    """The upstream counts it as output and does not say how much of that it is."""
+    thought = ({"type": "thinking", "thinking": ""}, {"type": "thinking_delta", "thinking": "x" * 12})
+    said = ({"type": "text", "text": ""}, {"type": "text_delta", "text": "Hi"})
+    for want in (True, False):
+        _, response = told("claude", claude_frames(thought, said), want_thoughts=want)
+        assert response["usage"]["output_tokens_details"] == {"reasoning_tokens": 3}
+        assert response["usage"]["output_tokens"] == 7
+    _, response = told("claude", claude_frames(said))
+    assert response["usage"]["output_tokens_details"] == {"reasoning_tokens": 0}
+
+
 def test_claude_tool_use_without_fragments():
     _, response = told("claude", claude_frames((TOOL_USE,), stop="tool_use"))
     assert response["output"][0]["arguments"] == "{}"
@@ -254,6 +266,43 @@ def test_custom_call_is_wrapped_for_claude():
     (use,) = body["messages"][1]["content"]
     assert (use["name"], use["input"]) == ("patch", {"input": "raw"})
     assert body["tools"][0]["input_schema"]["required"] == ["input"]
+
+
+MARK = {"type": "ephemeral"}
+MARKED = {
+    "input": [
+        {"role": "user", "content": "u", "cache_control": MARK},
+        {**call("a"), "cache_control": MARK},
+        {**output("a"), "cache_control": MARK},
+        {
+            "role": "user",
+            "content": [
+                {"type": "input_image", "image_url": "https://x/y.png", "cache_control": MARK},
+                {"type": "input_file", "filename": "a.pdf", "file_data": "JVBE", "cache_control": MARK},
+            ],
+        },
+    ],
+    "tools": [
+        {"type": "function", "name": "f", "parameters": {"type": "object"}, "cache_control": MARK},
+        {"type": "custom", "name": "p", "cache_control": MARK},
+    ],
+}
+
+
+def test_marks_for_caching_reach_claude():
+    """They are read wherever they stand; the API takes four of them, so the first ones give way."""
+    ctx = context("claude")
+    request = DIALECT.decode_request({"model": "m", **MARKED}, ctx)
+    parts = [part for message in request.messages for part in message.parts]
+    assert [node.cache and node.cache.raw for node in (*parts, *request.tools)] == [MARK] * 7
+    body = asked("claude", MARKED["input"][2:], tools=MARKED["tools"][1:])
+    assert str(body).count("cache_control") == 3
+
+
+def test_marks_for_caching_are_for_claude_only():
+    for upstream in ("openai-response", "codex", "gemini"):
+        ctx = make_context(client_dialect="openai-response", upstream_dialect=upstream)
+        assert "cache_control" not in str(asked(upstream, MARKED["input"], ctx, tools=MARKED["tools"]))
 
 
 def test_namespaced_tool_is_flattened_for_claude_and_named_again():

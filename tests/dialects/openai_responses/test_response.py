@@ -261,6 +261,15 @@ def test_no_token_is_lost_or_counted_twice(usage):
     assert (back.cache_read, back.cache_write) == (usage.cache_read or 0, usage.cache_write or 0)
 
 
+def test_reasoning_is_estimated_only_where_nobody_counted_it():
+    assert encode_usage(Usage(output=9), 20)["output_tokens_details"] == {"reasoning_tokens": 5}
+    assert encode_usage(Usage(output=2), 20)["output_tokens_details"] == {"reasoning_tokens": 2}
+    assert encode_usage(Usage(output=9, reasoning=0), 20)["output_tokens_details"] == {"reasoning_tokens": 0}
+    assert encode_usage(Usage(), 20) is None
+    body = written(Thinking("why" * 4), Text("a"), usage=Usage(fresh_input=1, output=9))
+    assert body["usage"]["output_tokens_details"] == {"reasoning_tokens": 3}
+
+
 def test_total_alone_is_shown():
     assert encode_usage(Usage(reported_total=7))["total_tokens"] == 7
 
