@@ -8,7 +8,7 @@ dialect's error frame, the stream ends, and :class:`~cliproxy.errors.AnswerCut` 
 shows signs of life but no content does not hold the head for ever: clients, and proxies between them and us,
 give up on an answer that does not begin.
 
-**Limits.** One cancel scope surrounds the loop; its deadline moves with every read and is lifted while the
+**Limits.** One cancel scope surrounds the loop; its deadline moves with every read and is lifted when the
 client is the one being waited for. The channel to the body writer is short, so a slow client slows the
 upstream down instead of filling memory.
 
@@ -98,17 +98,20 @@ class Outlet:
         if held:
             send.send_nowait(held)
 
-    async def send(self, data: bytes) -> None:  # noqa: ASYNC910 - nothing to send is no point to be cancelled at
+    async def send(self, data: bytes, limit: trio.CancelScope | None = None) -> None:  # noqa: ASYNC910 - as below
         """Send bytes on. A client that has stopped listening ends the exchange by cancellation, not by an
-        error here."""
+        error here; one that is slow is not under the limit of the upstream."""
         if not data or self._send is None:
-            return  # noqa: ASYNC910 - as above
+            return  # noqa: ASYNC910 - nothing to send is no point to be cancelled at
         try:
-            try:
-                # Without giving way: what the upstream has ready meanwhile becomes part of the same message.
-                self._send.send_nowait(data)
-            except trio.WouldBlock:
-                await self._send.send(data)
+            # Without giving way: what the upstream has ready meanwhile becomes part of the same message.
+            self._send.send_nowait(data)
+            return  # noqa: ASYNC910
+        except (trio.WouldBlock, trio.BrokenResourceError):
+            if limit is not None:
+                limit.deadline = inf
+        try:
+            await self._send.send(data)
         except trio.BrokenResourceError:
             await trio.sleep_forever()
 
@@ -160,10 +163,9 @@ class Pump:
         with trio.CancelScope(deadline=self._deadline()) as limit, self.ending.by(exchange, limit):
             while True:
                 data = await self.stream.read()
-                limit.deadline = inf
                 step = self._step(data)
                 is_last = step.is_terminal or not data
-                await self._deliver(step, at_end=is_last)
+                await self._deliver(step, limit, at_end=is_last)
                 if is_last:
                     return
                 limit.deadline = self._deadline()
@@ -191,16 +193,17 @@ class Pump:
     def _deadline(self) -> float:
         return min(trio.current_time() + self.idle_s, self._ends_at)
 
-    async def _deliver(self, step: Step, *, at_end: bool) -> None:
+    async def _deliver(self, step: Step, limit: trio.CancelScope, *, at_end: bool) -> None:
         outlet = self.outlet
         if outlet.is_committed:
-            await outlet.send(step.output)
+            await outlet.send(step.output, limit)
         else:
             outlet.hold(step.output)
             # Content that comes together with an error is worth less than another account's whole answer.
             if step.error is None and self._is_due(step, at_end=at_end):
                 outlet.commit(self.stream.headers, self.keepalive)
         if step.error is not None:
+            limit.deadline = inf
             await self._fail(failure_from_stream(step.error))
         if at_end and not outlet.is_committed:
             raise AttemptFailed(empty_answer())

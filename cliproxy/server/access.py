@@ -6,7 +6,6 @@ hash made with a random key of this process, so that the time a comparison takes
 """
 
 import hashlib
-import hmac
 import secrets
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -27,7 +26,7 @@ class KeyRing:
         self._names = {self._digest(key.reveal()): key.hint() for key in keys}
 
     def _digest(self, text: str) -> bytes:
-        return hmac.digest(self._pepper, text.encode("utf-8", "surrogatepass"), hashlib.sha256)
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._pepper).digest()
 
     def __len__(self) -> int:
         return len(self._names)
