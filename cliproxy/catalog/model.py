@@ -36,5 +36,7 @@ class ModelInfo:
     :class:`~cliproxy.ir.request.Sampling`, and what it is unable to do (see :mod:`cliproxy.ir.sampling`)."""
     input_modalities: tuple[str, ...] = ("text",)
     output_modalities: tuple[str, ...] = ("text",)
+    contracts: tuple[str, ...] = ()
+    """Ids of the provider's contracts that reach it, where the upstream says so; empty: all of them."""
     demo: bool = False
     """A built-in model that imitates; labelled as such wherever it is listed."""

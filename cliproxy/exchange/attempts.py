@@ -87,6 +87,7 @@ MADE: Final = frozenset({Action.EMBED, Action.IMAGE})
 LIMITS: Final = frozenset({Kind.RATE_LIMIT, Kind.QUOTA, Kind.OVERLOADED})
 """Failures that are about how much of a model there is."""
 UNSIGNED: Final = "the upstream refused a reasoning signature; it was asked again without them"
+NONCE_DIGITS: Final = 32
 WAY_ENDS: Final = frozenset({Scope.CONTRACT, Scope.HOST})
 """Failures that the account's next way may not share: it may lead to another host."""
 _TOKEN_FAULTS: Final[dict[str, tuple[Kind, Scope]]] = {
@@ -269,10 +270,17 @@ class Attempts(Generic[T]):
         return first_opening([self._health.pause(contract_place(candidate, each)) for each in contracts])
 
     def _contracts(self, candidate: Candidate) -> list[Contract]:
-        """Return the ways to do what is wanted; for a stream those first that stream."""
+        """Return the ways to do what is wanted, the preferred one first; for a stream those that stream."""
         provider = self._snapshot.providers[candidate.credential.provider]
         contracts = provider.contracts_for(candidate.credential, candidate.model, self.request.action)
-        able = [contract for contract in contracts if contract.supports(self.request.action)]
+        open_to = candidate.info.contracts
+        able = [
+            contract
+            for contract in contracts
+            if contract.supports(self.request.action) and (not open_to or contract.id in open_to)
+        ]
+        if provider.native_first:
+            able.sort(key=lambda contract: contract.dialect != self.request.dialect)
         if self.request.stream:
             able.sort(key=lambda contract: contract.framing is Framing.WHOLE)
         return able
@@ -418,6 +426,8 @@ class Attempts(Generic[T]):
                 stream=plan.stream,
                 client_headers=self.request.headers,
                 request_id=self.request.request_id,
+                now=self.deps.wall(),
+                nonce=self.deps.random_hex(NONCE_DIGITS),
             )
         )
         times = self._snapshot.config.timeouts

@@ -20,7 +20,17 @@ from cliproxy.errors import LoginError
 from cliproxy.login.pkce import METHOD, Pkce, from_random
 from cliproxy.login.steps import AwaitCallback, Flow, OpenCallback, Send, Show
 from cliproxy.wire.http import Headers, HttpAnswer, HttpCall, Limits
-from cliproxy.wire.jsontext import JsonError, JsonObject, JsonValue, child, dumps, integer, loads_object, text
+from cliproxy.wire.jsontext import (
+    JsonError,
+    JsonObject,
+    JsonValue,
+    child,
+    dumps,
+    integer,
+    loads_object,
+    number,
+    text,
+)
 from cliproxy.wire.secret import Secret
 
 LOGIN_LIMITS: Final = Limits(connect=10.0, first_byte=30.0, idle=30.0, total=30.0)
@@ -262,7 +272,7 @@ _HINTS: Final[Mapping[str, str]] = {
 
 def expires_at(tokens: JsonObject, now: float) -> float | None:
     """Return the end of an access token in Unix seconds, from ``created_at`` and ``expires_in``."""
-    lifetime = integer(tokens, "expires_in")
+    lifetime = number(tokens, "expires_in")
     if lifetime is None or lifetime <= 0:
         return None
     created = integer(tokens, "created_at")

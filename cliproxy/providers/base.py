@@ -50,6 +50,10 @@ class Call:
     """Lower-case names; credentials removed."""
     request_id: str = ""
     user_agent: str = ""
+    now: float = 0.0
+    """Unix seconds, for upstreams that want the time signed."""
+    nonce: str = ""
+    """Random hex digits of this attempt alone, as many as an UUID has."""
 
 
 def own_headers(call: Call) -> dict[str, str]:
@@ -211,5 +215,7 @@ class Provider:
     """Upstreams inside this process, by the target name of their calls."""
     quirks: tuple[Pass, ...] = ()
     """Repairs the upstream needs, applied before encoding."""
+    native_first: bool = False
+    """A contract in the client's own dialect goes before the others, which are as good otherwise."""
     summary: str = ""
     """One line for the table of providers."""

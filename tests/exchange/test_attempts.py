@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 import pytest
 import trio
 import trio.testing
+from attrs import frozen
 
+from cliproxy.catalog.model import ModelInfo
 from cliproxy.config.groups import Streaming, Timeouts
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, Token, TokenSlot
@@ -29,11 +31,13 @@ from cliproxy.exchange.health import CONTRACT_PAUSE_S
 from cliproxy.exchange.plan import Plan
 from cliproxy.login.rates import RateRule
 from cliproxy.net.http import UpstreamStream
-from cliproxy.providers.base import CallLimit
+from cliproxy.providers.base import Call, CallLimit
 from cliproxy.routing.cooldown import RuntimeState
 from cliproxy.routing.select import Earliest
+from cliproxy.wire.http import HttpCall
 from cliproxy.wire.secret import Secret
 from support.exchange import (
+    NOW,
     REFUSED,
     WHOLE,
     Bottle,
@@ -387,6 +391,41 @@ async def test_a_stream_prefers_ways_that_stream() -> None:
     await attempt(world, chat(stream=True))
     await attempt(world, chat(stream=False))
     assert [call.url.split("/")[3] for call in world.upstreams.calls] == ["live", "whole"]
+
+
+async def test_where_every_way_is_good_the_clients_own_dialect_goes_first() -> None:
+    ways = (FakeContract("claude", id="claude"), FakeContract("openai", id="chat"))
+    for native_first, first in ((False, "claude"), (True, "chat")):
+        world = bottle(GOOD, contracts=ways, native_first=native_first)
+        await attempt(world, chat(stream=True))
+        assert [call.url.split("/")[3] for call in world.upstreams.calls] == [first]
+
+
+async def test_a_model_is_reached_only_by_the_ways_its_upstream_names() -> None:
+    ways = (FakeContract(id="one"), FakeContract(id="two"))
+    world = bottle(GOOD, contracts=ways, info=ModelInfo(id="m", contracts=("two",)))
+    await attempt(world)
+    assert [call.url.split("/")[3] for call in world.upstreams.calls] == ["two"]
+    nowhere = bottle(contracts=ways, info=ModelInfo(id="m", contracts=("three",)))
+    with pytest.raises(BadRequest):
+        await attempt(nowhere)
+
+
+async def test_a_contract_learns_the_time_and_a_number_used_once() -> None:
+    calls: list[Call] = []
+
+    @frozen
+    class Signing(FakeContract):
+        def prepare(self, call: Call) -> HttpCall:
+            calls.append(call)
+            return FakeContract.prepare(self, call)
+
+    world = bottle(GOOD, GOOD, contracts=(Signing(),))
+    await attempt(world)
+    await attempt(world)
+    assert {call.now for call in calls} == {NOW}
+    assert len({call.nonce for call in calls}) == 2
+    assert {len(call.nonce) for call in calls} == {32}
 
 
 async def test_what_one_way_cannot_carry_the_next_may() -> None:

@@ -233,6 +233,7 @@ def test_pasting_anything_gives_a_code_or_our_own_error(pasted: str) -> None:
 @pytest.mark.parametrize(
     ("tokens", "end"),
     [
+        ({"expires_in": 7200.5}, 8200.5),
         ({"expires_in": 7200, "created_at": 995}, 8195.0),
         ({"expires_in": 7200}, 8200.0),
         ({"expires_in": 7200, "created_at": 999_999}, 8200.0),
@@ -240,7 +241,7 @@ def test_pasting_anything_gives_a_code_or_our_own_error(pasted: str) -> None:
         ({}, None),
     ],
 )
-def test_the_end_of_a_token(tokens: dict[str, int], end: float | None) -> None:
+def test_the_end_of_a_token(tokens: dict[str, float], end: float | None) -> None:
     """A server whose clock is far off is not believed about the time of creation."""
     assert expires_at(dict(tokens), 1000.0) == end
 

@@ -207,6 +207,7 @@ def bottle(
     limits: Mapping[str, CallLimit] | None = None,
     own: Mapping[str, Mapping[str, object]] | None = None,
     info: ModelInfo = MODEL,
+    native_first: bool = False,
     **settings: object,
 ) -> Bottle:
     """Build the world of an exchange for one client model, ``m`` if not told otherwise, served by credentials
@@ -220,6 +221,7 @@ def bottle(
         static_models=lambda _credential: (),
         quirks=quirks,
         limits=limits or {},
+        native_first=native_first,
     )
     credentials = tuple(credential(name, **{**settings, **(own or {}).get(name, {})}) for name in names)
     registry = build([Offer(credential=each, models=(info,)) for each in credentials])
