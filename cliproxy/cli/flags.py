@@ -70,7 +70,7 @@ LOGINS: Final = (
     LoginFlag("iflow-login", "iflow", "iFlow account.", is_available=False),
     LoginFlag("iflow-cookie", "iflow", "iFlow, with a browser cookie.", method="cookie", is_available=False),
     LoginFlag("antigravity-login", "antigravity", "Antigravity account.", is_available=False),
-    LoginFlag("kimi-login", "kimi", "Kimi account.", is_available=False),
+    LoginFlag("kimi-login", "kimi", "Kimi account."),
     LoginFlag("github-copilot-login", "github-copilot", "GitHub Copilot account.", is_available=False),
     LoginFlag("xai-login", "xai", "xAI account.", is_available=False),
     LoginFlag(

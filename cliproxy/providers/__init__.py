@@ -12,6 +12,7 @@ from cliproxy.providers.codex import PROVIDER as CODEX
 from cliproxy.providers.demo import PROVIDER as DEMO
 from cliproxy.providers.gemini import PROVIDER as GEMINI
 from cliproxy.providers.gitlab import PROVIDER as GITLAB
+from cliproxy.providers.kimi import PROVIDER as KIMI
 from cliproxy.providers.openai_compat import PROVIDER as OPENAI_COMPATIBILITY
 from cliproxy.providers.qwen import PROVIDER as QWEN
 
@@ -23,6 +24,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     CODEX,
     GEMINI,
     QWEN,
+    KIMI,
     OPENAI_COMPATIBILITY,
     DEMO,
 )

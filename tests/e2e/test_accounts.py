@@ -3,13 +3,16 @@
 import json
 import stat
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
-import openai
 import pytest
 from attrs import field, frozen
 
 from support.accounts import Accounts, vendors
+from support.conversation import Clients, Given, Talk, Wish
+from support.matrix import WEATHER
+from support.talks import TALKS
 
 
 @frozen(kw_only=True)
@@ -19,6 +22,7 @@ class Case:
     login: str
     """The flag."""
     file: str
+    """Pattern of its name."""
     model: str
     environment: dict[str, str] = field(factory=dict)
     in_browser: bool = False
@@ -32,6 +36,7 @@ CASES = {
         model="qwen3-coder-plus",
         options=("-email", "me@example.org"),
     ),
+    "kimi": Case(login="-kimi-login", file="kimi-1*.json", model="kimi-k2.5"),
 }
 
 
@@ -41,21 +46,29 @@ def world(tmp_path: Path) -> Iterator[Accounts]:
         yield accounts
 
 
+def converse(talk: Talk) -> None:
+    """Have a tool called and its result read, streamed."""
+    talk.say("Use get_weather")
+    [called] = talk.answer(stream=True).calls
+    assert called.name == "get_weather"
+    talk.give([Given(called, "sunny")])
+    assert talk.answer(stream=True).text == "The tool said: sunny"
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_an_account_logs_in_and_serves(world: Accounts, case: Case) -> None:
     done = world.login(case.login, *case.options, in_browser=case.in_browser, **case.environment)
     assert done.code == 0, done.output
-    assert world.files() == [case.file]
-    path = world.auth_dir / case.file
+    [name] = world.files()
+    assert fnmatch(name, case.file)
+    path = world.auth_dir / name
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     secrets = [v for k, v in json.loads(path.read_text()).items() if k in ("access_token", "refresh_token")]
     assert secrets
     assert not [secret for secret in secrets if secret in done.output]
     with world.server() as server:
-        client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
-        stream = client.chat.completions.create(
-            model=case.model, messages=[{"role": "user", "content": "hello"}], stream=True
-        )
-        text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
-        assert text == "You said: hello"
+        clients = Clients.of(server.url)
+        for talk in TALKS.values():
+            converse(talk(clients, Wish(model=case.model, tools=(WEATHER,), max_tokens=4000)))
+        clients.close()
     assert world.refusals() == []

@@ -14,6 +14,7 @@ from attrs import define, field
 
 from emulators.cli import main
 from emulators.google import Google
+from emulators.kimi import Kimi
 from emulators.qwen import Qwen
 from emulators.values import (
     Answer,
@@ -37,7 +38,7 @@ class Part(Family, Protocol):
     def __init__(self, clock: Clock) -> None: ...
 
 
-PARTS: Sequence[type[Part]] = (Google, Qwen)
+PARTS: Sequence[type[Part]] = (Google, Kimi, Qwen)
 
 
 @define(eq=False)
