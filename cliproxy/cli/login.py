@@ -2,23 +2,25 @@
 
 import os
 import secrets
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final
 
 import trio
-from attrs import evolve
+from attrs import define, evolve, field
 
 from cliproxy.cli import prompts
 from cliproxy.cli.exits import FAILURE, OK, PORT_IN_USE
 from cliproxy.cli.flags import LOGINS, Arguments, LoginFlag
-from cliproxy.cli.output import complain, complain_about, leaves, say
+from cliproxy.cli.output import complain, complain_about, leaves, say, write_now
+from cliproxy.cli.waiting import Countdown, picture
 from cliproxy.cli.world import config_of, log_quietly
 from cliproxy.credentials.files import merge_tokens, to_bytes
 from cliproxy.errors import ConfigError, CredentialError, LoginError, StoreError
-from cliproxy.login.steps import OpenCallback, Show
+from cliproxy.login.steps import Ask, OpenCallback, Show
 from cliproxy.net.browser import open_browser
 from cliproxy.net.callback import LOOPBACK, open_listener
 from cliproxy.net.http import Upstreams
@@ -91,9 +93,15 @@ async def _log_in(login: Login, arguments: Arguments) -> int:
         now=time.time,
         oauth_clients=clients,
     )
-    async with Upstreams(proxy_url=proxy_of(loaded.config)) as upstreams:
-        world = evolve(_world(arguments, upstreams), client=finder(os.environ, loaded.config.oauth_clients))
-        result = await run_login(login.flow(inputs), world)
+    find = finder(os.environ, loaded.config.oauth_clients)
+    async with Upstreams(proxy_url=proxy_of(loaded.config)) as upstreams, trio.open_nursery() as nursery:
+        terminal = Countdown(nursery, write_now) if prompts.is_terminal(sys.stdout) else None
+        world = evolve(_world(arguments, upstreams, terminal), client=find)
+        try:
+            result = await run_login(login.flow(inputs), world)
+        finally:
+            if terminal is not None:
+                terminal.stop()
     await save(store, result)
     say(f"Logged in as {result.label}. Saved to {Path(store.auth_dir) / result.file_name}")
     for note in result.notes:
@@ -111,44 +119,80 @@ def _client(client: object) -> Mapping[str, str]:
     }
 
 
-def _world(arguments: Arguments, upstreams: Upstreams) -> World:
-    wants_browser = "no-browser" not in arguments.switches
-    is_open = False
+def _world(arguments: Arguments, upstreams: Upstreams, terminal: Countdown | None) -> World:
+    person = _Person(arguments, terminal)
+    return World(
+        send=sender(upstreams),
+        now=time.time,
+        note=person.note,
+        ask=asker(arguments.values, os.environ, person.ask if person.is_there else None),
+        show=person.show,
+        open_callback=person.open_callback,
+        paste=person.paste if person.is_there else None,
+    )
 
-    async def show(step: Show) -> None:
-        nonlocal is_open
-        is_open = wants_browser and step.open_browser and await open_browser(step.url)
-        if is_open:
+
+@define(eq=False)
+class _Person:
+    """The owner, as far as this terminal and a browser reach him."""
+
+    arguments: Arguments
+    terminal: Countdown | None
+    """``None`` where the output is no terminal."""
+    is_there: bool = field(factory=prompts.has_terminal, init=False)
+    _is_browsing: bool = field(default=False, init=False)
+    """A browser was opened here, which should come back by itself."""
+    _port: int | None = field(default=None, init=False)
+    _paste_later: Callable[[], Awaitable[str]] = field(
+        factory=lambda: after_a_while(prompts.paste), init=False
+    )
+
+    @property
+    def _wants_browser(self) -> bool:
+        return "no-browser" not in self.arguments.switches
+
+    def note(self, text: str) -> None:
+        """Tell him something."""
+        self._quiet()
+        say(text)
+
+    async def ask(self, step: Ask) -> str:
+        """Ask him something."""
+        self._quiet()
+        return await prompts.ask(step)
+
+    async def show(self, step: Show) -> None:
+        """Show him where to go, in a browser if there is one."""
+        wants_browser = self._wants_browser and step.open_browser
+        self._is_browsing = wants_browser and await open_browser(step.url)
+        if self._is_browsing:
             say("Opening the browser. If it does not appear:")
-        prompts.say_where(step)
+        elif wants_browser and self._port is not None:
+            say(tunnel_hint(self._port))
+        is_code = step.expires_in is not None
+        prompts.say_where(step, picture(step.url) if is_code and self.terminal is not None else "")
+        if self.terminal is not None and step.expires_in is not None:
+            self.terminal.start(step.expires_in)
 
-    paste_later = after_a_while(prompts.paste)
-
-    async def paste() -> str:
-        """Offer to paste: at once, unless a browser was opened here, which should come back by itself."""
-        return await (paste_later() if is_open else prompts.paste())
-
-    def open_callback(step: OpenCallback) -> AbstractAsyncContextManager[Callback]:
-        port = arguments.number("oauth-callback-port") or step.port
-        if not wants_browser:
+    def open_callback(self, step: OpenCallback) -> AbstractAsyncContextManager[Callback]:
+        """Listen for his browser."""
+        port = self._port = self.arguments.number("oauth-callback-port") or step.port
+        if not self._wants_browser:
             say(tunnel_hint(port))
-        host = arguments.values.get("oauth-callback-host", "")
+        host = self.arguments.values.get("oauth-callback-host", "")
         if host:
             say(f"The callback listens on {host}; anybody who can reach that address can reach it.")
         return open_listener(
             port, step.path, host_in_url=step.host_in_url, bind=(host,) if host else LOOPBACK
         )
 
-    is_attended = prompts.has_terminal()
-    return World(
-        send=sender(upstreams),
-        now=time.time,
-        note=say,
-        ask=asker(arguments.values, os.environ, prompts.ask if is_attended else None),
-        show=show,
-        open_callback=open_callback,
-        paste=paste if is_attended else None,
-    )
+    async def paste(self) -> str:
+        """Offer him to paste: at once, unless a browser should come back by itself."""
+        return await (self._paste_later() if self._is_browsing else prompts.paste())
+
+    def _quiet(self) -> None:
+        if self.terminal is not None:
+            self.terminal.stop()
 
 
 async def save(store: Store, result: LoginResult) -> None:

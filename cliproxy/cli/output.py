@@ -7,6 +7,7 @@ through here, so that no control character reaches the terminal and nothing that
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TextIO
 
 from cliproxy.observe.logs import one_line, redacted
@@ -15,6 +16,12 @@ from cliproxy.observe.logs import one_line, redacted
 def say(text: str) -> None:
     """Print lines for the owner, at once."""
     _print(text, sys.stdout)
+
+
+def write_now(text: str) -> None:
+    """Write to the terminal without ending the line. The text is our own."""
+    with suppress(BrokenPipeError):
+        print(text, end="", flush=True)
 
 
 def complain(text: str) -> None:

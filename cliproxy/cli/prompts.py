@@ -3,6 +3,7 @@
 import getpass
 import sys
 from collections.abc import Callable
+from typing import TextIO
 
 import trio
 
@@ -14,6 +15,11 @@ from cliproxy.observe.logs import one_line
 def has_terminal() -> bool:
     """Tell whether there is somebody to ask."""
     return sys.stdin is not None and sys.stdin.isatty()
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether a line there can be written over."""
+    return stream is not None and stream.isatty()
 
 
 async def ask(step: Ask) -> str:
@@ -43,10 +49,13 @@ async def paste() -> str:
         raise
 
 
-def say_where(step: Show) -> None:
-    """Print where to go. The address is shown as it is, even if a part of it looks like a key."""
+def say_where(step: Show, drawn: str = "") -> None:
+    """Print where to go, with the address as a picture if it is given. The address is shown as it is, even if
+    a part of it looks like a key."""
     if step.text:
         say(step.text)
     print(f"Visit the following URL to continue:\n{one_line(step.url)}", flush=True)
+    if drawn:
+        print(drawn, end="", flush=True)
     if step.code:
         say(f"and enter the code: {step.code}")
