@@ -30,6 +30,18 @@ class Case:
 
 
 CASES = {
+    "claude": Case(
+        login="-claude-login",
+        file="claude-me@example.org.json",
+        model="claude-3-5-haiku-20241022",
+        in_browser=True,
+    ),
+    "codex": Case(
+        login="-codex-login",
+        file="codex-ab712194-me@example.org-plus.json",
+        model="gpt-5.4",
+        in_browser=True,
+    ),
     "qwen": Case(
         login="-qwen-login",
         file="qwen-me@example.org.json",

@@ -12,7 +12,9 @@ from typing import ClassVar, Protocol
 
 from attrs import define, field
 
+from emulators.claude_account import ClaudeAccount
 from emulators.cli import main
+from emulators.codex_account import CodexAccount
 from emulators.google import Google
 from emulators.kimi import Kimi
 from emulators.qwen import Qwen
@@ -38,7 +40,7 @@ class Part(Family, Protocol):
     def __init__(self, clock: Clock) -> None: ...
 
 
-PARTS: Sequence[type[Part]] = (Google, Kimi, Qwen)
+PARTS: Sequence[type[Part]] = (ClaudeAccount, CodexAccount, Google, Kimi, Qwen)
 
 
 @define(eq=False)

@@ -110,13 +110,14 @@ class ClaudeContract:
             return _used_up(headers, error.message, error.code)
         said = error.message.lower()
         if any(fault in said for fault in _ACCOUNT_FAULTS):
-            scope = Scope.CREDENTIAL
+            kind, scope = Kind.PERMISSION, Scope.CREDENTIAL
         elif _ONLY_THE_AGENT in said:
-            scope, status = Scope.CONTRACT, HTTPStatus.FORBIDDEN
+            # Of this kind nothing pauses: another account may serve the request, this one the next request.
+            kind, scope = Kind.INVALID_REQUEST, Scope.MODEL
         else:
             return None
         return Failure(
-            kind=Kind.PERMISSION,
+            kind=kind,
             scope=scope,
             message=error.message,
             status=status,

@@ -360,5 +360,5 @@ def test_a_client_of_an_account_is_not_passed_off_as_the_vendors_agent():
 def test_a_subscription_that_serves_only_the_agent_stays_ready_for_it():
     words = "This credential is only authorized for use with Claude Code and cannot be used otherwise."
     found = failure(400, kind="invalid_request_error", message=words)
-    assert (found.kind, found.scope, found.status) == (Kind.PERMISSION, Scope.CONTRACT, 403)
+    assert (found.kind, found.scope, found.status) == (Kind.INVALID_REQUEST, Scope.MODEL, 400)
     assert found.message == words
