@@ -67,6 +67,8 @@ class Dialect:
     stream_path: str
     config_key: str
     """The list of the server's configuration that names upstreams of this dialect."""
+    is_always_streamed: bool = False
+    """Whether the server asks such an upstream for a stream even if the client wants one body."""
     base_path: str
     """What of the path belongs to the configured base address."""
     upstream_path: re.Pattern[bytes]
@@ -321,6 +323,7 @@ OPENAI_RESPONSE: Final = Dialect(
     path="/v1/responses",
     stream_path="/v1/responses",
     config_key="codex-api-key",
+    is_always_streamed=True,
     base_path="/v1",
     upstream_path=re.compile(rb"/responses$"),
     body=_responses_body,
