@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import field, frozen
@@ -27,14 +28,17 @@ class Case:
     environment: dict[str, str] = field(factory=dict)
     in_browser: bool = False
     options: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(factory=dict)
+    """Of the emulated vendors."""
 
 
 CASES = {
     "claude": Case(
         login="-claude-login",
         file="claude-me@example.org.json",
-        model="claude-3-5-haiku-20241022",
+        model="claude-sonnet-4-6",
         in_browser=True,
+        settings={"claude": {"only_agent": False}},
     ),
     "codex": Case(
         login="-codex-login",
@@ -69,6 +73,7 @@ def converse(talk: Talk) -> None:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_an_account_logs_in_and_serves(world: Accounts, case: Case) -> None:
+    world.configure(**case.settings)
     done = world.login(case.login, *case.options, in_browser=case.in_browser, **case.environment)
     assert done.code == 0, done.output
     [name] = world.files()

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import anthropic
@@ -10,17 +9,11 @@ import pytest
 import trio
 
 from support.accounts import Accounts, vendors
-from support.conversation import Clients, Given, ToolSpec, Wish
 from support.emulator import Seen
-from support.talks import TALKS
 
 FILE = "claude-me@example.org.json"
 MODEL = "claude-sonnet-4-6"
 AGENT = "You are Claude Code, Anthropic's official CLI for Claude."
-WEATHER = ToolSpec(
-    name="get_weather",
-    schema={"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-)
 
 
 @pytest.fixture
@@ -69,23 +62,6 @@ def test_an_account_that_nobody_names_is_not_saved(world: Accounts) -> None:
     assert done.code == 1
     assert "did not say whose account this is" in done.output
     assert world.files() == []
-
-
-def test_every_client_calls_a_tool_in_a_stream(world: Accounts) -> None:
-    world.configure(claude={"only_agent": False})
-    log_in(world)
-    with world.server() as server, closing(Clients.of(server.url)) as clients:
-        for name, talk_of in TALKS.items():
-            talk = talk_of(clients, Wish(model=MODEL, system="Be brief.", tools=(WEATHER,), max_tokens=900))
-            [call] = talk.ask("Please use the tool", stream=True).calls
-            assert call.name == "get_weather", name
-            talk.give([Given(call, "sunny")])
-            assert talk.answer(stream=True).text == "The tool said: sunny", name
-    assert world.refusals() == []
-    sent = seen(world, "/v1/messages")
-    assert len(sent) == 8
-    assert {entry.header("x-api-key") for entry in sent} == {None}
-    assert all("oauth-2025-04-20" in (entry.header("anthropic-beta") or "") for entry in sent)
 
 
 def test_the_agent_is_served_and_others_are_told_why_not(world: Accounts) -> None:

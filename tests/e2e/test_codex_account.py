@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import httpx2 as httpx
@@ -11,16 +10,10 @@ import pytest
 import trio
 
 from support.accounts import Accounts, vendors
-from support.conversation import Clients, Given, ToolSpec, Wish
 from support.emulator import Seen
-from support.talks import TALKS
 
 FILE = "codex-ab712194-me@example.org-plus.json"
 MODEL = "gpt-5.4"
-WEATHER = ToolSpec(
-    name="get_weather",
-    schema={"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-)
 HELLO = [{"role": "user", "content": "hello"}]
 
 
@@ -75,20 +68,14 @@ def test_a_login_that_the_owner_declines(world: Accounts) -> None:
     assert world.files() == []
 
 
-def test_every_client_calls_a_tool_in_a_stream(world: Accounts) -> None:
+def test_the_backend_is_told_the_account_and_nothing_that_is_not_so(world: Accounts) -> None:
     log_in(world)
-    with world.server() as server, closing(Clients.of(server.url)) as clients:
-        for name, talk_of in TALKS.items():
-            talk = talk_of(clients, Wish(model=MODEL, system="Be brief.", tools=(WEATHER,), max_tokens=900))
-            [call] = talk.ask("Please use the tool", stream=True).calls
-            assert call.name == "get_weather", name
-            talk.give([Given(call, "sunny")])
-            assert talk.answer(stream=True).text == "The tool said: sunny", name
-    assert world.refusals() == []
-    sent = seen(world, "/backend-api/codex/responses")
-    assert len(sent) == 8
-    assert {entry.header("chatgpt-account-id") for entry in sent} == {"acct-emulated"}
-    assert {entry.header("originator") for entry in sent} == {None}
+    with world.server() as server:
+        assert ask(server.url) == "You said: hello"
+    [sent] = seen(world, "/backend-api/codex/responses")
+    assert sent.header("chatgpt-account-id") == "acct-emulated"
+    assert sent.header("originator") is None
+    assert (sent.header("user-agent") or "").startswith("cliproxy/")
 
 
 @pytest.mark.parametrize(("plan", "has_it"), [("plus", True), ("free", False)])
