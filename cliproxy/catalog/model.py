@@ -34,6 +34,8 @@ class ModelInfo:
     refuses: frozenset[str] = frozenset()
     """Settings that the model answers with an error, by their names in
     :class:`~cliproxy.ir.request.Sampling`, and what it is unable to do (see :mod:`cliproxy.ir.sampling`)."""
+    previews: tuple[str, ...] = ()
+    """Models of the same rank that may answer in its place while its quota is used up, best one first."""
     input_modalities: tuple[str, ...] = ("text",)
     output_modalities: tuple[str, ...] = ("text",)
     contracts: tuple[str, ...] = ()

@@ -38,6 +38,8 @@ class Candidate:
     info: ModelInfo
     shown_model: str = ""
     """The name to show in answers; empty: whatever the upstream says."""
+    stand_ins: tuple["Candidate", ...] = ()
+    """The same credential with the model's previews, for when its quota is used up."""
 
     @property
     def key(self) -> tuple[CredentialId, str]:
@@ -142,19 +144,23 @@ def _served(offer: Offer) -> list[Candidate]:
     for entry in entries:
         if _matches(entry.client_name, patterns) or _matches(entry.name, patterns):
             continue
-        info = known.get(entry.name) or ModelInfo(id=entry.name, owned_by=credential.provider)
-        info = evolve(info, refuses=info.refuses or refused(entry.name))
-        shown = entry.client_name if entry.force_mapping else ""
-        served.append(
-            Candidate(
-                credential=credential,
-                model=entry.name,
-                client_name=entry.client_name,
-                info=info,
-                shown_model=shown,
-            )
+        info = _info(entry.name, known, credential)
+        candidate = Candidate(
+            credential=credential,
+            model=entry.name,
+            client_name=entry.client_name,
+            info=info,
+            shown_model=entry.client_name if entry.force_mapping else "",
         )
+        previews = [name for name in info.previews if name in known and not _matches(name, patterns)]
+        stand_ins = [evolve(candidate, model=each, info=_info(each, known, credential)) for each in previews]
+        served.append(evolve(candidate, stand_ins=tuple(stand_ins)))
     return served
+
+
+def _info(name: str, known: Mapping[str, ModelInfo], credential: Credential) -> ModelInfo:
+    info = known.get(name) or ModelInfo(id=name, owned_by=credential.provider)
+    return evolve(info, refuses=info.refuses or refused(name))
 
 
 def _offered(models: Iterable[ModelInfo]) -> list[ModelEntry]:

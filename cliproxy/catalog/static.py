@@ -183,6 +183,7 @@ def _read_section(section: JsonObject) -> Iterator[_Entry]:
                 output_tokens=integer(model, "max_output"),
                 family=Family(family) if family else family_of_model(name),
                 thinking=thinking_from(child(model, "thinking")),
+                previews=tuple(strings(model, "previews")),
                 input_modalities=tuple(strings(merged, "input")),
                 output_modalities=tuple(strings(merged, "output")),
             ),

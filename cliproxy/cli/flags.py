@@ -62,7 +62,7 @@ class LoginFlag:
 LOGINS: Final = (
     LoginFlag("gitlab-token-login", "gitlab", "GitLab Duo with a personal access token", method="token"),
     LoginFlag("gitlab-login", "gitlab", "GitLab Duo with an OAuth application", method="oauth"),
-    LoginFlag("login", "gemini-cli", "Google account (Gemini CLI).", is_available=False),
+    LoginFlag("login", "gemini-cli", "Google account (Gemini CLI)."),
     LoginFlag("codex-login", "codex", "OpenAI Codex, through the browser.", method="browser"),
     LoginFlag("codex-device-login", "codex", "OpenAI Codex, with a device code.", method="device"),
     LoginFlag("claude-login", "claude", "Claude account."),
@@ -96,7 +96,13 @@ FLAGS: Final = (
     Flag("debug", "bool", "Log decisions as well.", EVERY),
     Flag("gitlab-url", "text", "GitLab instance; default: https://gitlab.com.", _ONLY_LOGIN, "URL"),
     Flag("method", "text", "Which login of a provider that has several.", _ONLY_LOGIN, "NAME"),
-    Flag("project_id", "text", "Google Cloud project for the Gemini CLI login.", _ONLY_LOGIN, "PROJECT"),
+    Flag(
+        "project_id",
+        "text",
+        "Google Cloud project, several with commas, or ALL (Gemini CLI).",
+        _ONLY_LOGIN,
+        "PROJECT",
+    ),
     Flag("email", "text", "Name for an account whose vendor does not say whose it is.", _ONLY_LOGIN, "NAME"),
     Flag("import", "bool", "Take over the login of the vendor's own program.", _ONLY_LOGIN),
     Flag("no-browser", "bool", "Print the address to open instead of opening it.", _ONLY_LOGIN),

@@ -114,8 +114,10 @@ class Routing:
 class QuotaExceeded:
     """What to try when a quota is used up."""
 
-    switch_project: bool = setting(True, "Go on with another project of the account.")
-    switch_preview_model: bool = setting(True, "Go on with the preview form of the model.")
+    switch_project: bool = setting(True, "Go on with another project of the account.", active=True)
+    switch_preview_model: bool = setting(
+        True, "Go on with a preview model of the same rank, if the account has one.", active=True
+    )
     antigravity_credits: bool = setting(True, "Go on with paid credits (Antigravity).")
 
 

@@ -100,6 +100,8 @@ class Credential:
     provider: str
     """Key of the provider record."""
     kind: CredentialKind
+    part_of: CredentialId | None = None
+    """The credential whose file and tokens it shares, where one account counts as several."""
     label: str = ""
     """For people: an e-mail address, a user name, a masked key."""
     api_key: Secret | None = None
@@ -134,3 +136,8 @@ class Credential:
     """Settings of the configuration entry that only its provider understands."""
     data: Mapping[str, JsonValue] = field(factory=dict, converter=_frozen_map, repr=False)
     """The whole credential file; empty for configuration entries."""
+
+    @property
+    def account(self) -> CredentialId:
+        """Whose tokens it uses: its own, or those of the account it is a part of."""
+        return self.part_of or self.id

@@ -277,8 +277,8 @@ class Dialect:
     """Words of a refusal, in lower case, that are about a reasoning signature in the history, or the lack of
     one. Such a request is sent once more without any."""
     answers_as: str = ""
-    """Id of the dialect whose clients understand a stream of this one as it is. Such a stream is forwarded even
-    if the request had to be changed. Empty: only where the request passed through, too."""
+    """Id of the dialect whose clients understand a stream of this one as it is. Such a stream is forwarded
+    even if the request had to be changed. Empty: only where the request passed through, too."""
     stream_mender: Callable[[], StreamMender] | None = None
     """Makes what looks after a forwarded stream. ``None``: clients take it as it is."""
     decode_count: Callable[[JsonObject], int | None] | None = None
@@ -288,6 +288,9 @@ class Dialect:
     read_answer: Callable[[bytes], JsonObject] = loads_object
     """Bytes of a whole answer → what ``decode_response`` takes, for upstreams that answer with another JSON
     value than an object. Raises :class:`~cliproxy.wire.jsontext.JsonError`."""
+    read_refusal: Callable[[bytes], JsonObject] = loads_object
+    """Bytes of an error answer → what ``decode_error`` takes. Raises
+    :class:`~cliproxy.wire.jsontext.JsonError`."""
     write_request: Callable[[JsonObject], tuple[bytes, str]] = as_json
     """What ``encode_request`` returned → bytes and their content type, for upstreams that take a form."""
     read_form: Callable[[FormData], JsonObject] | None = None

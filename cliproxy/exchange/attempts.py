@@ -5,7 +5,7 @@ Three loops are nested, widest first:
 * **rounds**: when nobody is ready, wait for the first cooldown to end, if that is soon enough, and start
   over;
 * **candidates**: within a round every ready credential is tried at most once, in the order
-  :func:`routing.select.pick` gives;
+  :class:`~cliproxy.exchange.turns.Turns` gives;
 * **contracts**: within a credential, its ways of reaching the upstream in order of preference. A refused
   token is renewed once, and the same contract tried again, before anything is held against the credential.
   A refused reasoning signature is not worth losing the conversation for: the request is sent once more
@@ -52,6 +52,7 @@ from cliproxy.exchange.health import Health, Place, brief, contract_place, host_
 from cliproxy.exchange.patience import Patient
 from cliproxy.exchange.plan import Plan, Planner
 from cliproxy.exchange.record import AttemptNote, Recorder
+from cliproxy.exchange.turns import LIMITS, Turns, is_of_account
 from cliproxy.exchange.ways import Ways, first_opening, no_way
 from cliproxy.ir.events import StreamError
 from cliproxy.ir.request import IRRequest
@@ -65,9 +66,9 @@ from cliproxy.routing.classify import (
     with_source,
 )
 from cliproxy.routing.resolve import Resolution, resolve
-from cliproxy.routing.select import Earliest, RouteKey, pick
+from cliproxy.routing.select import Earliest, RouteKey
 from cliproxy.wire.http import HttpCall, Limits, UpstreamCall
-from cliproxy.wire.jsontext import JsonError, JsonObject, loads_object
+from cliproxy.wire.jsontext import JsonError, JsonObject, dumps
 from cliproxy.wire.veil import Veil, veil_of
 
 T = TypeVar("T")
@@ -84,8 +85,6 @@ PASSING: Final = frozenset(
 """Failures that may be over by the time of another round."""
 MADE: Final = frozenset({Action.EMBED, Action.IMAGE})
 """What models make besides conversation."""
-LIMITS: Final = frozenset({Kind.RATE_LIMIT, Kind.QUOTA, Kind.OVERLOADED})
-"""Failures that are about how much of a model there is."""
 UNSIGNED: Final = "the upstream refused a reasoning signature; it was asked again without them"
 NONCE_DIGITS: Final = 32
 WAY_ENDS: Final = frozenset({Scope.CONTRACT, Scope.HOST})
@@ -188,14 +187,11 @@ class Attempts(Generic[T]):
         return max(rounds, config.streaming.bootstrap_retries) if self.request.stream else rounds
 
     async def _round(self, candidates: tuple[Candidate, ...]) -> tuple[bool, T | None, Earliest | None]:
-        tried: frozenset[RouteKey] = frozenset()
-        runtime = self.deps.runtime
+        turns = Turns(candidates, self.deps.runtime, self._snapshot.config.quota_exceeded)
         while True:
-            choice = pick(candidates, runtime, self.deps.monotonic(), tried=tried)
+            choice = turns.next(self.deps.monotonic())
             if not isinstance(choice, Candidate):
                 return False, None, choice
-            tried |= {choice.key}
-            runtime.advance(candidates[0].client_name, choice.key)
             try:
                 return True, await self._on_candidate(choice), None
             except BadRequest as exc:
@@ -203,6 +199,7 @@ class Attempts(Generic[T]):
                 self._uncarried = self._uncarried or exc
             except AttemptFailed as exc:
                 self._failures.append(exc.failure)
+                turns.failed(choice, exc.failure)
                 if exc.failure.scope is Scope.REQUEST:
                     raise UpstreamError([*self._failures]) from exc
 
@@ -450,14 +447,16 @@ class Attempts(Generic[T]):
         specific = contract.read_failure(stream.status, stream.headers, body)
         said: JsonObject = {}
         try:
-            said = loads_object(body)
+            said = plan.upstream.read_refusal(body)
             error = plan.upstream.decode_error(stream.status, said)
         except JsonError:
             error = StreamError(Kind.UPSTREAM, "" if body.lstrip().startswith(b"<") else brief_text(body))
         failure = specific or failure_from_answer(stream.status, stream.headers, error, self.deps.wall())
         is_native = plan.client.id in {plan.upstream.id, plan.upstream.answers_as}
         if is_native and isinstance(said.get("error"), dict):
-            failure = evolve(failure, native=NativeBody(plan.client.id, body))
+            # Clients expect one object, also where the upstream has put it into something else.
+            one = body if body.lstrip().startswith(b"{") else dumps(said)
+            failure = evolve(failure, native=NativeBody(plan.client.id, one))
         return failure
 
     # --- what is remembered ----------------------------------------------------------------------------
@@ -479,7 +478,8 @@ class Attempts(Generic[T]):
         is_off = self._snapshot.config.disable_cooling if own is None else own
         is_aside = failure.scope is Scope.MODEL and not self._is_about_model(failure)
         if not is_off and not is_aside:
-            self._health.failed(place_of(candidate, failure.scope), failure)
+            of_account = is_of_account(failure, self._snapshot.config.quota_exceeded)
+            self._health.failed(place_of(candidate, failure.scope, of_account=of_account), failure)
 
     def _is_about_model(self, failure: Failure) -> bool:
         action = self.request.action

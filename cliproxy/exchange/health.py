@@ -30,7 +30,7 @@ from cliproxy.routing.select import (
     blocking_state,
     credential_place,
     host_place,
-    model_place,
+    places,
 )
 from cliproxy.wire.http import HttpCall, UpstreamCall
 
@@ -70,8 +70,8 @@ class Health:
     def answered(self, candidate: Candidate, contract: Contract) -> None:
         """An attempt succeeded: nothing is wrong with any of its places."""
         self._clear(contract_place(candidate, contract))
-        self._clear(model_place(candidate))
-        self._clear(credential_place(candidate.credential.id))
+        for place in places(candidate):
+            self._clear(place)
 
     def reached(self, host: Place | None) -> None:
         """A host answered, whatever it said."""
@@ -94,7 +94,7 @@ class Health:
 
     def wait_for_turn(self, candidate: Candidate, limit: CallLimit) -> float:
         """Return the seconds until an account may be called again under a limit; 0 after counting a call."""
-        place, now = (candidate.credential.id, f"limit:{limit.name}"), self.monotonic()
+        place, now = (candidate.credential.account, f"limit:{limit.name}"), self.monotonic()
         recent = still_counting((limit.rule,), self.runtime.calls(place), now)
         wait = wait_for((limit.rule,), recent, now)
         self.runtime.put_calls(place, recent if wait else [*recent, now])
@@ -104,11 +104,13 @@ class Health:
         self.runtime.put(place, after_success(self.runtime.state(place)))
 
 
-def place_of(candidate: Candidate, scope: Scope) -> Place | None:
-    """Return the place of a candidate that a scope names, if it is one of these two."""
+def place_of(candidate: Candidate, scope: Scope, *, of_account: bool = False) -> Place | None:
+    """Return the place of a candidate that a scope names, if it is a model or a credential; ``of_account``:
+    for all the credentials that its account counts as."""
+    owner = candidate.credential.account if of_account else candidate.credential.id
     if scope is Scope.MODEL:
-        return model_place(candidate)
-    return credential_place(candidate.credential.id) if scope is Scope.CREDENTIAL else None
+        return (owner, candidate.model)
+    return credential_place(owner) if scope is Scope.CREDENTIAL else None
 
 
 def contract_place(candidate: Candidate, contract: Contract) -> Place:

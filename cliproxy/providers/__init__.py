@@ -11,6 +11,7 @@ from cliproxy.providers.claude import PROVIDER as CLAUDE
 from cliproxy.providers.codex import PROVIDER as CODEX
 from cliproxy.providers.demo import PROVIDER as DEMO
 from cliproxy.providers.gemini import PROVIDER as GEMINI
+from cliproxy.providers.gemini_cli import PROVIDER as GEMINI_CLI
 from cliproxy.providers.gitlab import PROVIDER as GITLAB
 from cliproxy.providers.kimi import PROVIDER as KIMI
 from cliproxy.providers.openai_compat import PROVIDER as OPENAI_COMPATIBILITY
@@ -23,6 +24,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     CLAUDE,
     CODEX,
     GEMINI,
+    GEMINI_CLI,
     QWEN,
     KIMI,
     OPENAI_COMPATIBILITY,

@@ -31,6 +31,11 @@ from cliproxy.wire.jsontext import JsonObject, JsonValue
 Pass = Callable[[IRRequest, ExchangeContext], IRRequest]
 
 
+def as_one(credential: Credential) -> tuple[Credential, ...]:
+    """Return a credential as what it is: one."""
+    return (credential,)
+
+
 @frozen(kw_only=True)
 class Call:
     """One attempt, ready to be turned into a request."""
@@ -205,6 +210,10 @@ class Provider:
     logins: tuple[Login, ...] = ()
     imports: tuple[Import, ...] = ()
     """Logins of the vendor's own programs that can be taken over."""
+    expand: Callable[[Credential], tuple[Credential, ...]] = as_one
+    """The credentials that a file or entry counts as when requests are routed. Those of an account that
+    counts as several name it in ``part_of``: they share its tokens, and have pauses and quotas of their
+    own."""
     codec: CredentialCodec | None = None
     """How its credential files are read; ``None``: it has none."""
     sections: tuple[Section, ...] = ()

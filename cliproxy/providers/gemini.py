@@ -31,11 +31,11 @@ from cliproxy.config.sections import Section
 from cliproxy.credentials.model import Credential, TokenSlot
 from cliproxy.dialects.base import Action, Framing
 from cliproxy.dialects.gemini.embeddings import is_batch
-from cliproxy.dialects.gemini.errors import GoogleError, is_long, read_error
+from cliproxy.dialects.gemini.errors import GoogleError, is_long, read_error, read_refusal
 from cliproxy.errors import Failure, Kind, Scope
 from cliproxy.providers.base import Call, Contract, Provider, own_headers
 from cliproxy.wire.http import Headers, HttpCall, UpstreamCall
-from cliproxy.wire.jsontext import DELETE, Change, Document, JsonError, JsonObject, child, dumps, loads_object
+from cliproxy.wire.jsontext import DELETE, Change, Document, JsonError, JsonObject, child, dumps
 
 KEY: Final = "gemini"
 HOST: Final = "generativelanguage.googleapis.com"
@@ -96,7 +96,7 @@ class GeminiContract:
     def read_failure(self, status: int, _headers: Headers, body: bytes) -> Failure | None:
         """Tell the key, the account and the quota apart; the rest is judged by the general rules."""
         try:
-            error = read_error(loads_object(body))
+            error = read_error(read_refusal(body))
         except JsonError:
             return None
         verdict = _verdict(status, error)

@@ -95,6 +95,16 @@ def credential_place(credential_id: CredentialId) -> tuple[str, str]:
     return (credential_id, "")
 
 
+def places(candidate: Candidate) -> tuple[tuple[str, str], ...]:
+    """The places that a candidate needs open: its model and its credential, and those of its account where
+    that counts as several credentials."""
+    credential = candidate.credential
+    own = (model_place(candidate), credential_place(credential.id))
+    if credential.part_of is None:
+        return own
+    return (*own, (credential.account, candidate.model), credential_place(credential.account))
+
+
 def host_place(host: str) -> tuple[str, str]:
     """The place of an upstream host."""
     return (HOST_MARK + host, "")
@@ -111,8 +121,7 @@ class Earliest:
 
 def blocking_state(candidate: Candidate, table: RuntimeTable, now: float) -> RuntimeState | None:
     """Return the state that keeps a candidate from being used now: the one that lasts longest."""
-    states = (table.state(model_place(candidate)), table.state(credential_place(candidate.credential.id)))
-    blocking = [state for state in states if state.is_open(now)]
+    blocking = [state for place in places(candidate) if (state := table.state(place)).is_open(now)]
     return max(blocking, key=lambda state: state.until) if blocking else None
 
 

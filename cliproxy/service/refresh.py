@@ -149,14 +149,14 @@ class TokenTable:
     # --- decisions -------------------------------------------------------------------------------------
 
     def _account(self, credential: Credential) -> Account:
-        return self._accounts.get(credential.id) or self._new_account(credential)
+        return self._accounts.get(credential.account) or self._new_account(credential)
 
     def _new_account(self, credential: Credential) -> Account:
         policies = self.providers[credential.provider].slots
         account = account_of(credential, policies, self.wall(), self.monotonic())
         for state in account.slots.values():
             state.spread = state.policy.lead_s * JITTER * self.rng.uniform(0.0, 1.0)
-        self._accounts[credential.id] = account
+        self._accounts[credential.account] = account
         return account
 
     def _next_wake(self) -> float:

@@ -64,7 +64,7 @@ class Snapshots:
 
     def rebuild(self) -> None:
         """Make the next snapshot out of everything that is known."""
-        offers = [self._offer(credential) for credential in self._credentials]
+        offers = [self._offer(part) for credential in self._credentials for part in self._parts(credential)]
         registry = build(offers, force_prefix=self._config.force_model_prefix)
         self._current = Snapshot(
             config=self._config,
@@ -73,9 +73,12 @@ class Snapshots:
             credentials=tuple(self._credentials),
         )
 
+    def _parts(self, credential: Credential) -> tuple[Credential, ...]:
+        return self.providers[credential.provider].expand(credential)
+
     def _offer(self, credential: Credential) -> Offer:
         provider = self.providers[credential.provider]
-        models = self._discovered.get(credential.id) or provider.static_models(credential)
+        models = self._discovered.get(credential.account) or provider.static_models(credential)
         owned = model_entries(self._config.oauth_model_alias.get(credential.provider, ()))
         aliases = (*credential.model_aliases, *owned)
         excluded = tuple(self._config.oauth_excluded_models.get(credential.provider, ()))

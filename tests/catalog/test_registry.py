@@ -103,3 +103,34 @@ def test_what_a_model_refuses_is_known_by_its_name_whoever_serves_it() -> None:
     (mine,), (alpha,) = registry.candidates("mine"), registry.candidates("alpha")
     assert "max_tokens" in mine.info.refuses
     assert not alpha.info.refuses
+
+
+PREVIEWED = (
+    ModelInfo(id="alpha", previews=("alpha-next", "alpha-later", "alpha-unknown")),
+    ModelInfo(id="alpha-later"),
+    ModelInfo(id="alpha-next", display_name="Next"),
+)
+
+
+def stand_ins(name: str = "alpha", **settings: object) -> list[str]:
+    """The previews that may stand in for a model."""
+    registry = build([Offer(credential=credential(**settings), models=PREVIEWED)])  # type: ignore[arg-type]
+    (found,) = registry.candidates(name)
+    return [each.model for each in found.stand_ins]
+
+
+def test_previews_that_the_account_has_may_stand_in_the_best_one_first() -> None:
+    assert stand_ins() == ["alpha-next", "alpha-later"]
+    assert stand_ins("alpha-next") == []
+
+
+def test_a_preview_that_the_owner_excludes_does_not_stand_in() -> None:
+    assert stand_ins(excluded_models=("*-next",)) == ["alpha-later"]
+
+
+def test_a_stand_in_is_the_same_account_with_the_facts_of_the_other_model() -> None:
+    registry = build([Offer(credential=credential(), models=PREVIEWED)])
+    (found,) = registry.candidates("alpha")
+    first = found.stand_ins[0]
+    assert first.credential == found.credential
+    assert (first.client_name, first.info.display_name) == ("alpha", "Next")

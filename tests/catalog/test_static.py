@@ -208,3 +208,15 @@ def test_a_model_declared_to_draw_is_shown_as_such():
     )
     [info] = static.models_of(account, "codex")
     assert info.output_modalities == ("image",)
+
+
+@pytest.mark.parametrize("section", static.sections())
+def test_previews_are_models_of_the_same_section(section):
+    known = {model.id for model in static.models(section)}
+    assert {name for model in static.models(section) for name in model.previews} <= known
+
+
+def test_the_gemini_cli_has_previews():
+    found = static.find("gemini-2.5-pro", "gemini-cli")
+    assert found is not None
+    assert found.previews == ("gemini-3.1-pro-preview", "gemini-3-pro-preview")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from attrs import field, frozen
 
+from emulators.google import GEMINI_CLI
 from support.accounts import Accounts, vendors
 from support.conversation import Clients, Given, Talk, Wish
 from support.matrix import WEATHER
@@ -46,6 +47,14 @@ CASES = {
         model="gpt-5.4",
         in_browser=True,
     ),
+    "gemini-cli": Case(
+        login="-login",
+        file="gemini-me@example.org-second-project.json",
+        model="gemini-2.5-pro",
+        environment={"GEMINI_OAUTH_CLIENT_SECRET": GEMINI_CLI.secret},
+        in_browser=True,
+        options=("-project_id", "second-project"),
+    ),
     "qwen": Case(
         login="-qwen-login",
         file="qwen-me@example.org.json",
@@ -80,7 +89,8 @@ def test_an_account_logs_in_and_serves(world: Accounts, case: Case) -> None:
     assert fnmatch(name, case.file)
     path = world.auth_dir / name
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    secrets = [v for k, v in json.loads(path.read_text()).items() if k in ("access_token", "refresh_token")]
+    data = json.loads(path.read_text())
+    secrets = [v for k, v in (data | data.get("token", {})).items() if k in ("access_token", "refresh_token")]
     assert secrets
     assert not [secret for secret in secrets if secret in done.output]
     with world.server() as server:

@@ -10,7 +10,7 @@ import trio.testing
 from attrs import frozen
 
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.config.groups import Streaming, Timeouts
+from cliproxy.config.groups import QuotaExceeded, Streaming, Timeouts
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, Token, TokenSlot
 from cliproxy.dialects.base import Action, ClientRequest, Framing
@@ -771,3 +771,34 @@ async def test_leaving_anywhere_leaves_nothing_behind() -> None:
         assert scope.cancelled_caught
     assert [note.credential for note in recorder.attempts] == ["a", "b"]
     assert operation > 8
+
+
+# --- accounts that count as several ---------------------------------------------------------------
+
+PROJECTS = {name: {"part_of": "acc"} for name in "ab"}
+
+
+async def test_the_next_project_goes_on_without_quota_of_the_first() -> None:
+    world = bottle(json_reply(REFUSED, 429, retry_after="90"), GOOD, GOOD, names="ab", own=PROJECTS)
+    await attempt(world)
+    await attempt(world)
+    assert world.hosts == ["a", "b", "b"]
+
+
+async def test_without_switching_projects_the_account_rests_as_a_whole() -> None:
+    config = Config(request_retry=0, quota_exceeded=QuotaExceeded(switch_project=False))
+    world = bottle(json_reply(REFUSED, 429, retry_after="90"), names="ab", own=PROJECTS, config=config)
+    error = await refused(world)
+    assert error.retry_after == pytest.approx(90, abs=10)
+    with pytest.raises(NothingReady):
+        await attempt(world)
+    assert world.hosts == ["a"]
+
+
+async def test_a_refused_login_is_one_of_all_projects() -> None:
+    tokens = FakeTokens(can_renew=False)
+    world = bottle(json_reply(REFUSED, 401), names="ab", own=PROJECTS, tokens=tokens)
+    assert (await refused(world)).status == 401
+    with pytest.raises(NothingReady):
+        await attempt(world)
+    assert world.hosts == ["a"]

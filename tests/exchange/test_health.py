@@ -143,3 +143,19 @@ def test_causes_are_short_masked_and_on_one_line(world: World) -> None:
     assert key not in cause
     assert len(cause) == CAUSE_LENGTH
     assert brief("a\n b\tc") == "a b c"
+
+
+def test_a_failure_may_be_one_of_the_whole_account(world: World) -> None:
+    part = candidate("acc::a", part_of="acc")
+    assert place_of(part, Scope.MODEL) == ("acc::a", "m")
+    assert place_of(part, Scope.MODEL, of_account=True) == ("acc", "m")
+    assert place_of(part, Scope.CREDENTIAL, of_account=True) == ("acc", "")
+    assert place_of(part, Scope.HOST, of_account=True) is None
+
+
+def test_a_success_of_a_part_clears_the_account(world: World) -> None:
+    part = candidate("acc::a", part_of="acc")
+    for scope in (Scope.MODEL, Scope.CREDENTIAL):
+        world.health.failed(place_of(part, scope, of_account=True), failure())
+    world.health.answered(part, CONTRACT)
+    assert world.table.statistics()["states"] == 0

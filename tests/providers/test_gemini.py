@@ -279,3 +279,12 @@ def test_models_of_the_entry_replace_the_known_ones():
     )
     assert [model.id for model in declared] == ["gemini-2.5-pro", "x"]
     assert declared[0].thinking is not None
+
+
+def test_the_refusal_of_a_stream_is_read_as_well():
+    """It is a list with one error."""
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
+    body = [{"error": {"code": 400, "message": "no", "status": "INVALID_ARGUMENT", "details": [info]}}]
+    [contract] = PROVIDER.contracts_for(credential(), "m", Action.GENERATE)
+    failure = contract.read_failure(400, Headers(), json.dumps(body).encode())
+    assert (failure.kind, failure.scope) == (Kind.AUTHENTICATION, Scope.CREDENTIAL)

@@ -124,3 +124,17 @@ def test_the_table_is_bounded_and_forgets_the_departed() -> None:
     assert table.statistics() == {"states": 2, "cursors": MAX_CURSORS}
     table.put(credential_place(CredentialId("a")), RuntimeState())
     assert table.statistics()["states"] == 1
+
+
+def test_a_part_of_an_account_rests_with_the_account() -> None:
+    account, part = CredentialId("acc"), candidate("acc::a", part_of=CredentialId("acc"))
+    other = candidate("acc::b", part_of=account)
+    for place in (credential_place(account), (account, "m")):
+        table = RuntimeTable()
+        table.put(place, OPEN)
+        assert blocking_state(part, table, 0.0) == OPEN
+        assert blocking_state(other, table, 0.0) == OPEN
+    table = RuntimeTable()
+    table.put(credential_place(part.credential.id), OPEN)
+    assert blocking_state(part, table, 0.0) == OPEN
+    assert blocking_state(other, table, 0.0) is None

@@ -586,3 +586,25 @@ async def test_the_status_tells_what_is_the_matter(autojump_clock) -> None:
         assert (by_slot[GATEWAY].code, by_slot[GATEWAY].reason) == ("no_seat", "no seat")
         assert by_slot[GATEWAY].retry_in == pytest.approx(1500.0)
         assert not status.needs_login
+
+
+async def test_the_parts_of_an_account_share_its_token(autojump_clock) -> None:
+    """One renewal for all of them, written into the one file."""
+    async with world(account(left=-10.0)) as work:
+        work.table.sync([work.credential])
+        parts = [
+            evolve(work.credential, id=CredentialId(f"part-{n}"), part_of=work.credential.id) for n in "ab"
+        ]
+        values: list[str] = []
+
+        async def ask(part: Credential) -> None:
+            values.append((await work.table.ensure_fresh(part, ACCOUNT)).value.reveal())
+
+        async with trio.open_nursery() as nursery:
+            for part in parts:
+                nursery.start_soon(ask, part)
+        assert values == ["A2", "A2"]
+        assert work.vendor.log == ["token R1"]
+        assert work.file.credential.data["refresh"] == "R2"
+        assert work.table.status(parts[0].id) is None
+        assert work.table.status(work.credential.id) is not None

@@ -1,5 +1,7 @@
 """Snapshots: complete, never changed, and swapped as a whole."""
 
+from attrs import evolve
+
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.config.entries import ModelName
 from cliproxy.config.model import Config
@@ -118,3 +120,22 @@ def test_models_stay_listed_while_they_wait_for_quota_or_only_for_a_moment() -> 
     assert not listed(Kind.UNAVAILABLE, SHORT_S + 1)
     assert not listed(Kind.AUTHENTICATION, 1000)
     assert listed(Kind.AUTHENTICATION, -1)
+
+
+def test_an_account_that_counts_as_several_is_listed_once_and_routed_as_many() -> None:
+    def expand(whole: Credential) -> tuple[Credential, ...]:
+        return tuple(evolve(whole, id=CredentialId(f"a::{n}"), part_of=whole.id) for n in (1, 2))
+
+    whole = credential("a")
+    subject = Snapshots({"p": evolve(PROVIDER, expand=expand)}, Config(), [whole])
+    assert subject.current().credentials == (whole,)
+    assert [each.credential.id for each in subject.current().registry.candidates("static")] == [
+        "a::1",
+        "a::2",
+    ]
+    subject.discovered(whole.id, FOUND)
+    subject.rebuild()
+    assert [each.credential.id for each in subject.current().registry.candidates("found-1")] == [
+        "a::1",
+        "a::2",
+    ]

@@ -81,6 +81,17 @@ _AFTER: Final = re.compile(r"\bafter (\d+)s\b")
 # --- reading ---
 
 
+def read_refusal(raw: bytes) -> JsonObject:
+    """Read the body of an error answer. That of a stream is a list with one error, as the stream itself
+    would have been a list. Raises :class:`~cliproxy.wire.jsontext.JsonError`."""
+    body = loads(raw)
+    if isinstance(body, list) and body:
+        body = body[0]
+    if not isinstance(body, dict):
+        raise JsonError("not a JSON object")
+    return body
+
+
 @frozen
 class GoogleError:
     """An error body, read."""
@@ -159,10 +170,10 @@ def encode_error(error: ProxyError) -> JsonObject:
     """Write an error of ours; one that came in this shape keeps its body."""
     if error.native is not None and error.native.dialect in RELATIVES:
         try:
-            native = loads(error.native.body)
+            native = read_refusal(error.native.body)
         except JsonError:
-            native = None
-        if isinstance(native, dict) and isinstance(native.get("error"), dict):
+            native = {}
+        if isinstance(native.get("error"), dict):
             return native
     code = _CODE_OF_KIND.get(error.kind, error.status)
     body: JsonObject = {

@@ -8,6 +8,7 @@ from cliproxy.dialects.gemini.errors import (
     encode_error,
     parse_duration,
     read_error,
+    read_refusal,
     retry_delay,
 )
 from cliproxy.errors import (
@@ -23,6 +24,7 @@ from cliproxy.errors import (
     Unauthorized,
     UpstreamError,
 )
+from cliproxy.wire.jsontext import JsonError, dumps
 from support.grammar_gemini import check_error
 from support.ir_strategies import json_objects
 
@@ -182,3 +184,19 @@ def test_a_body_of_this_shape_is_kept(dialect, raw, is_kept):
     native = NativeBody(dialect, raw)
     failure = Failure(kind=Kind.INVALID_REQUEST, scope=Scope.REQUEST, message="m", status=400, native=native)
     assert (encode_error(UpstreamError([failure]))["error"]["message"] == "native") is is_kept
+
+
+def test_the_refusal_of_a_stream_is_a_list_with_one_error():
+    error = {"error": {"code": 429, "message": "m"}}
+    assert read_refusal(dumps([error])) == error
+    assert read_refusal(dumps(error)) == error
+    for raw in (b"[]", b'["x"]', b"1", b"<html>"):
+        with pytest.raises(JsonError):
+            read_refusal(raw)
+
+
+def test_a_native_body_that_is_a_list_is_written_as_its_error():
+    error = {"error": {"code": 429, "message": "m", "status": "RESOURCE_EXHAUSTED"}}
+    native = NativeBody("gemini", dumps([error]))
+    failure = Failure(kind=Kind.RATE_LIMIT, scope=Scope.MODEL, message="m", status=429, native=native)
+    assert encode_error(UpstreamError([failure])) == error

@@ -1,0 +1,103 @@
+"""Whose turn it is: projects of one account, and previews that stand in."""
+
+from attrs import evolve
+
+from cliproxy.catalog.registry import Candidate
+from cliproxy.config.groups import QuotaExceeded
+from cliproxy.errors import Failure, Kind, Scope
+from cliproxy.exchange.turns import Turns, is_of_account
+from cliproxy.routing.cooldown import RuntimeState
+from cliproxy.routing.select import Earliest, RuntimeTable, credential_place, model_place
+from support.routes import candidate
+
+ON = QuotaExceeded()
+OFF = QuotaExceeded(switch_project=False, switch_preview_model=False)
+LIMITED = Failure(kind=Kind.RATE_LIMIT, scope=Scope.MODEL, message="too many")
+REFUSED = Failure(kind=Kind.AUTHENTICATION, scope=Scope.CREDENTIAL, message="who?")
+AWAY = Failure(kind=Kind.UNAVAILABLE, scope=Scope.MODEL, message="away")
+
+
+def project(name: str, model: str = "m", account: str = "acc") -> Candidate:
+    """One project of an account."""
+    return candidate(f"{account}::{name}", model, part_of=account)
+
+
+def with_previews(original: Candidate, *names: str) -> Candidate:
+    return evolve(original, stand_ins=tuple(evolve(original, model=name) for name in names))
+
+
+def order(turns: Turns, failure: Failure) -> list[str]:
+    """Let every turn fail in the same way; return who had one."""
+    seen = []
+    while isinstance(choice := turns.next(0.0), Candidate):
+        seen.append(f"{choice.credential.id}/{choice.model}")
+        turns.failed(choice, failure)
+    return seen
+
+
+def test_what_is_a_failure_of_the_whole_account() -> None:
+    assert is_of_account(REFUSED, ON)
+    assert not is_of_account(LIMITED, ON)
+    assert is_of_account(LIMITED, OFF)
+    assert is_of_account(evolve(LIMITED, kind=Kind.QUOTA), OFF)
+    assert not is_of_account(AWAY, OFF)
+    assert not is_of_account(evolve(LIMITED, kind=Kind.OVERLOADED), OFF)
+
+
+def test_the_next_project_goes_on() -> None:
+    parts = [project("a"), project("b")]
+    assert order(Turns(parts, RuntimeTable(), ON), LIMITED) == ["acc::a/m", "acc::b/m"]
+
+
+def test_unless_the_owner_does_not_want_it() -> None:
+    everybody = [project("a"), project("b"), project("a", account="other"), candidate("single")]
+    turns = Turns(everybody, RuntimeTable(), OFF)
+    assert order(turns, LIMITED) == ["acc::a/m", "other::a/m", "single/m"]
+
+
+def test_another_model_of_the_account_has_a_quota_of_its_own() -> None:
+    pool = [project("a"), project("a", "n"), project("b", "n")]
+    assert order(Turns(pool, RuntimeTable(), OFF), LIMITED) == ["acc::a/m", "acc::a/n"]
+    used_up = evolve(LIMITED, scope=Scope.CREDENTIAL)
+    assert order(Turns(pool, RuntimeTable(), OFF), used_up) == ["acc::a/m"]
+
+
+def test_a_refused_login_is_not_tried_with_every_project() -> None:
+    assert order(Turns([project("a"), project("b")], RuntimeTable(), ON), REFUSED) == ["acc::a/m"]
+
+
+def test_an_outage_is_no_reason_to_spare_the_other_projects() -> None:
+    assert len(order(Turns([project("a"), project("b")], RuntimeTable(), OFF), AWAY)) == 2
+
+
+def test_previews_stand_in_when_everybody_is_out_of_quota() -> None:
+    everybody = [with_previews(project("a"), "p1", "p2"), with_previews(project("b"), "p1")]
+    turns = Turns(everybody, RuntimeTable(), ON)
+    wanted = ["acc::a/m", "acc::b/m", "acc::b/p1", "acc::a/p1", "acc::a/p2"]
+    assert order(turns, LIMITED) == wanted
+
+
+def test_previews_stand_in_for_models_that_cool_down_already() -> None:
+    original = with_previews(candidate("a"), "p1")
+    table = RuntimeTable()
+    table.put(model_place(original), RuntimeState(until=9.0, failures=1, kind=Kind.QUOTA))
+    assert order(Turns([original], table, ON), AWAY) == ["a/p1"]
+    assert isinstance(Turns([original], table, OFF).next(0.0), Earliest)
+
+
+def test_previews_do_not_stand_in_for_an_outage() -> None:
+    original = with_previews(candidate("a"), "p1")
+    assert order(Turns([original], RuntimeTable(), ON), AWAY) == ["a/m"]
+
+
+def test_a_preview_that_cools_down_itself_does_not_stand_in() -> None:
+    original = with_previews(candidate("a"), "p1")
+    table = RuntimeTable()
+    table.put(credential_place(original.credential.id), RuntimeState(until=9.0, failures=1, kind=Kind.QUOTA))
+    assert isinstance(Turns([original], table, ON).next(0.0), Earliest)
+
+
+def test_when_everybody_had_a_turn_there_is_none() -> None:
+    turns = Turns([candidate("a")], RuntimeTable(), ON)
+    order(turns, AWAY)
+    assert turns.next(0.0) is None
