@@ -30,7 +30,7 @@ from cliproxy.service.clients import finder
 from cliproxy.service.logins import Callback, World, after_a_while, asker, run_login, sender, tunnel_hint
 from cliproxy.service.run import proxy_of
 from cliproxy.stores.base import Store
-from cliproxy.wire.jsontext import JsonError, loads_object
+from cliproxy.wire.jsontext import JsonError, JsonObject, loads_object
 
 CODES: Final = {"port_in_use": PORT_IN_USE}
 COLUMN: Final = 22
@@ -92,6 +92,7 @@ async def _log_in(login: Login, arguments: Arguments) -> int:
         random_token=lambda: secrets.token_urlsafe(32),
         now=time.time,
         oauth_clients=clients,
+        files={file.name: _object_of(file.content) for file in (await store.list_credentials()).files},
     )
     find = finder(os.environ, loaded.config.oauth_clients)
     async with Upstreams(proxy_url=proxy_of(loaded.config)) as upstreams, trio.open_nursery() as nursery:
@@ -199,10 +200,14 @@ async def save(store: Store, result: LoginResult) -> None:
     """Write the credential file; settings the owner made in an existing one stay."""
 
     def merged(present: bytes | None) -> bytes:
-        try:
-            known = loads_object(present) if present else {}
-        except JsonError:
-            known = {}
-        return to_bytes(merge_tokens(known, result.data))
+        return to_bytes(merge_tokens(_object_of(present or b""), result.data))
 
     await store.update_credential(result.file_name, merged)
+
+
+def _object_of(content: bytes) -> JsonObject:
+    """Return what is in a credential file; nothing for one that cannot be read."""
+    try:
+        return loads_object(content)
+    except JsonError:
+        return {}

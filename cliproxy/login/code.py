@@ -75,6 +75,8 @@ class CodeLogin:
     """Further query parameters of the authorization URL."""
     redirect_url: str = ""
     """The only one the vendor accepts, even if the listener was moved to another port; empty: where it is."""
+    response_type: str = "code"
+    """Empty: the vendor does not want to be told."""
     redirect_name: str = "redirect_uri"
     """Name of that parameter in the authorization URL."""
     uses_pkce: bool = True
@@ -109,7 +111,7 @@ def authorize(login: CodeLogin, state: str, verifier: str) -> Flow[Granted]:
     redirect = login.redirect_url or opened
     query = {
         "client_id": login.client_id,
-        "response_type": "code",
+        **({"response_type": login.response_type} if login.response_type else {}),
         login.redirect_name: redirect,
         **({"scope": login.scope} if login.scope else {}),
         "state": state,

@@ -13,6 +13,7 @@ from cliproxy.providers.demo import PROVIDER as DEMO
 from cliproxy.providers.gemini import PROVIDER as GEMINI
 from cliproxy.providers.gemini_cli import PROVIDER as GEMINI_CLI
 from cliproxy.providers.gitlab import PROVIDER as GITLAB
+from cliproxy.providers.iflow import PROVIDER as IFLOW
 from cliproxy.providers.kimi import PROVIDER as KIMI
 from cliproxy.providers.openai_compat import PROVIDER as OPENAI_COMPATIBILITY
 from cliproxy.providers.qwen import PROVIDER as QWEN
@@ -26,6 +27,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     GEMINI,
     GEMINI_CLI,
     QWEN,
+    IFLOW,
     KIMI,
     OPENAI_COMPATIBILITY,
     DEMO,

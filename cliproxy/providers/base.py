@@ -177,6 +177,8 @@ class LoginInputs:
     now: Callable[[], float]
     """Unix seconds."""
     oauth_clients: Mapping[str, Mapping[str, str]] = field(factory=dict, repr=False)
+    files: Mapping[str, Mapping[str, JsonValue]] = field(factory=dict, repr=False)
+    """The credential files there are already, by name: some logins must not be made twice."""
 
 
 @frozen(kw_only=True)

@@ -61,8 +61,25 @@ CASES = {
         model="qwen3-coder-plus",
         options=("-email", "me@example.org"),
     ),
+    "iflow": Case(
+        login="-iflow-login",
+        file="iflow-me@example.org.json",
+        model="glm-4.6",
+        environment={"IFLOW_CLIENT_SECRET": "emulated-iflow-secret"},
+        in_browser=True,
+    ),
+    "iflow-cookie": Case(
+        login="-iflow-cookie",
+        file="iflow-me@example.org-1*.json",
+        model="deepseek-v3.2",
+        environment={"IFLOW_COOKIE": "a=b; BXAuth=good-cookie"},
+    ),
     "kimi": Case(login="-kimi-login", file="kimi-1*.json", model="kimi-k2.5"),
 }
+
+
+SECRETS = ("access_token", "refresh_token", "api_key", "cookie")
+"""Members that no output may show."""
 
 
 @pytest.fixture
@@ -90,7 +107,7 @@ def test_an_account_logs_in_and_serves(world: Accounts, case: Case) -> None:
     path = world.auth_dir / name
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     data = json.loads(path.read_text())
-    secrets = [v for k, v in (data | data.get("token", {})).items() if k in ("access_token", "refresh_token")]
+    secrets = [v for k, v in (data | data.get("token", {})).items() if k in SECRETS and v]
     assert secrets
     assert not [secret for secret in secrets if secret in done.output]
     with world.server() as server:

@@ -16,6 +16,7 @@ from emulators.claude_account import ClaudeAccount
 from emulators.cli import main
 from emulators.codex_account import CodexAccount
 from emulators.google import Google
+from emulators.iflow import IFlow
 from emulators.kimi import Kimi
 from emulators.qwen import Qwen
 from emulators.values import (
@@ -40,7 +41,7 @@ class Part(Family, Protocol):
     def __init__(self, clock: Clock) -> None: ...
 
 
-PARTS: Sequence[type[Part]] = (ClaudeAccount, CodexAccount, Google, Kimi, Qwen)
+PARTS: Sequence[type[Part]] = (ClaudeAccount, CodexAccount, Google, IFlow, Kimi, Qwen)
 
 
 @define(eq=False)

@@ -1,0 +1,57 @@
+"""What happens to accounts while the server runs: keys that end, logins made twice."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import pytest
+
+from support.accounts import Accounts, vendors
+from support.server import Server
+
+COOKIE = {"IFLOW_COOKIE": "BXAuth=good-cookie"}
+APPLICATION = {"IFLOW_CLIENT_SECRET": "emulated-iflow-secret"}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[Accounts]:
+    with vendors(tmp_path) as accounts:
+        yield accounts
+
+
+def ask(server: Server, model: str) -> str:
+    """Ask something and return the answer."""
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+    done = client.chat.completions.create(model=model, messages=[{"role": "user", "content": "hello"}])
+    return done.choices[0].message.content or ""
+
+
+@pytest.mark.parametrize("by_cookie", [False, True], ids=["browser", "cookie"])
+def test_a_key_of_iflow_that_is_refused_is_asked_for_again(world: Accounts, by_cookie: bool) -> None:
+    if by_cookie:
+        done = world.login("-iflow-cookie", **COOKIE)
+    else:
+        done = world.login("-iflow-login", in_browser=True, **APPLICATION)
+    assert done.code == 0, done.output
+    [name] = world.files()
+    before = (world.auth_dir / name).read_text()
+    world.environment |= APPLICATION
+    with world.server() as server:
+        world.configure(iflow={"spend_keys": True})
+        assert ask(server, "glm-4.6") == "You said: hello"
+    assert (world.auth_dir / name).read_text() != before
+    assert [reason for reason in world.refusals() if reason != "invalid api key"] == []
+
+
+def test_a_cookie_of_iflow_makes_one_account(world: Accounts) -> None:
+    assert world.login("-iflow-cookie", **COOKIE).code == 0
+    again = world.login("-iflow-cookie", **COOKIE)
+    assert again.code == 1
+    assert "was used for a login already" in again.output
+    assert len(world.files()) == 1
+
+
+def test_iflow_says_what_is_missing_without_the_secret(world: Accounts) -> None:
+    done = world.login("-iflow-login")
+    assert done.code == 1
+    assert "IFLOW_CLIENT_SECRET" in done.output
