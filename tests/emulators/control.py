@@ -2,6 +2,7 @@
 
 GET  log                      every request so far
 POST reset                    forget log, script and state
+POST forget                   forget log and script: what was issued stays good
 POST script   [entry, …]      replace the queue (`?append=1` adds to it); faults.py has the vocabulary
 GET, POST state {…}           look at or change settings; `clock_offset` moves the emulator's clock,
                               `log_bodies: false` keeps request bodies out of the log
@@ -63,6 +64,11 @@ def _log(engine: Engine, _body: Json, _caller: Caller) -> Answer:
 
 def _reset(engine: Engine, _body: Json, _caller: Caller) -> Answer:
     engine.reset()
+    return json_answer({})
+
+
+def _forget(engine: Engine, _body: Json, _caller: Caller) -> Answer:
+    engine.forget()
     return json_answer({})
 
 
@@ -139,6 +145,7 @@ _Handler = Callable[[Engine, Json, Caller], Answer]
 _HANDLERS: dict[tuple[str, str], _Handler] = {
     ("GET", "log"): _log,
     ("POST", "reset"): _reset,
+    ("POST", "forget"): _forget,
     ("POST", "script"): _script,
     ("GET", "state"): _state,
     ("POST", "state"): _state,

@@ -118,14 +118,18 @@ class Engine:
 
     def reset(self) -> None:
         """Forget the log, the script, the clock's offset and the family's state; connections stay."""
-        self.script.clear()
-        self.records.clear()
+        self.forget()
         self.clock.offset = 0.0
         self.log_bodies = True
         self.total = 0
         while self._permits.value:
             self._permits.acquire_nowait()
         self.family.reset()
+
+    def forget(self) -> None:
+        """Forget the log and the script; tokens and settings stay."""
+        self.script.clear()
+        self.records.clear()
 
     def admit(self, request: Request, connection: int) -> Record:
         """Open the record of a request."""

@@ -124,7 +124,7 @@ def _finished(shell: JsonObject, turn: Turn, items: list[Item]) -> JsonObject:
         "output": output,
         "usage": {
             "input_tokens": tally.input,
-            "input_tokens_details": {"cached_tokens": tally.cache_read},
+            "input_tokens_details": {"cached_tokens": tally.cache_read, "cache_write_tokens": 0},
             "output_tokens": tally.output,
             "output_tokens_details": {"reasoning_tokens": tally.reasoning},
             "total_tokens": tally.input + tally.output,

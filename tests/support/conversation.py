@@ -8,10 +8,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import anthropic
+import httpx2 as httpx
 import openai
 from attrs import define, field, frozen
 from google import genai
 from google.genai import types as g
+
+from support.recording import Recorder
 
 
 @frozen(kw_only=True)
@@ -94,22 +97,27 @@ class Clients:
     openai: openai.OpenAI
     anthropic: anthropic.Anthropic
     genai: genai.Client
+    http: httpx.Client
+    recorder: Recorder
+    """What was sent to them."""
 
     @classmethod
     def of(cls, url: str) -> "Clients":
         """Make clients that neither repeat a request nor look at the environment."""
-        options = g.HttpOptions(base_url=url, timeout=20_000)
+        recorder = Recorder()
+        http = httpx.Client(transport=recorder, timeout=20, headers={"Accept-Encoding": "identity"})
+        options = g.HttpOptions(base_url=url, timeout=20_000, httpx_client=http)
         return cls(
-            openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0, timeout=20),
-            anthropic.Anthropic(base_url=url, api_key="unused", max_retries=0, timeout=20),
+            openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0, http_client=http),
+            anthropic.Anthropic(base_url=url, api_key="unused", max_retries=0, http_client=http),
             genai.Client(api_key="unused", vertexai=False, http_options=options),
+            http,
+            recorder,
         )
 
     def close(self) -> None:
         """Close their connections."""
-        self.openai.close()
-        self.anthropic.close()
-        self.genai.close()
+        self.http.close()
 
 
 @define
@@ -121,7 +129,7 @@ class Talk(ABC):
     history: list[Any] = field(factory=list)
 
     @abstractmethod
-    def say(self, text: str, *, png: bytes | None = None) -> None:
+    def say(self, text: str, *, png: bytes | None = None, pdf: bytes | None = None) -> None:
         """Add a user message."""
 
     @abstractmethod
@@ -129,10 +137,16 @@ class Talk(ABC):
         """Add the results of calls."""
 
     @abstractmethod
+    def call_in_pieces(self) -> tuple[str, list[str]]:
+        """Ask for an answer that is one call; return its name, and its arguments as they came."""
+
+    @abstractmethod
     def answer(self, *, stream: bool = False) -> Said:
         """Ask, and keep the answer in the history."""
 
-    def ask(self, text: str, *, stream: bool = False, png: bytes | None = None) -> Said:
+    def ask(
+        self, text: str, *, stream: bool = False, png: bytes | None = None, pdf: bytes | None = None
+    ) -> Said:
         """Say something and return the answer."""
-        self.say(text, png=png)
+        self.say(text, png=png, pdf=pdf)
         return self.answer(stream=stream)

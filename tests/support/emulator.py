@@ -124,6 +124,10 @@ class Emulator:
         """Forget log, script and settings made since the start."""
         await self._control("POST", "reset")
 
+    async def forget(self) -> None:
+        """Forget log and script; whoever was logged in stays so."""
+        await self._control("POST", "forget")
+
     async def _control(
         self, method: str, name: str, value: Any = None, *, limit: float = CONTROL_LIMIT_S
     ) -> Any:

@@ -64,6 +64,7 @@ COUNTS = {
     "cachedContentTokenCount",
     "totalTokenCount",
 }
+DETAILS = {"promptTokensDetails", "candidatesTokensDetails", "cacheTokensDetails"}
 REQUEST_MEMBERS = {
     "contents",
     "systemInstruction",
@@ -90,9 +91,17 @@ STATUSES = {
 }
 
 
-def check_stream(data: Sequence[bytes]) -> None:
-    """Check the data of all events of a stream that ended as it should."""
+def check_stream(data: Sequence[bytes], *, is_ours: bool = True) -> None:
+    """Check the data of all events of a stream, which may end in an error.
+
+    ``is_ours``: only the last chunk has counts, which the service itself sends as it goes.
+    """
     chunks = [_object(loads(each)) for each in data]
+    if chunks and "error" in chunks[-1]:
+        check_error(chunks.pop())
+        for chunk in chunks:
+            check_answer(chunk, is_chunk=True)
+        return
     assert chunks, "a stream without a chunk"
     identities = {
         (chunk.get("responseId"), chunk.get("modelVersion"), chunk.get("createTime")) for chunk in chunks
@@ -112,16 +121,17 @@ def check_stream(data: Sequence[bytes]) -> None:
                 reasons[index] = candidate["finishReason"]
         if number < len(chunks) - 1:
             assert not reasons, "a finish reason before the last chunk"
-            assert "usageMetadata" not in chunk, "counts before the last chunk"
+            assert not is_ours or "usageMetadata" not in chunk, "counts before the last chunk"
     assert set(reasons) == seen, "a candidate without a finish reason"
 
 
 def check_answer(body: JsonObject, *, is_chunk: bool = False) -> None:
     """Check a whole answer or a chunk."""
     assert set(body) <= ANSWER_MEMBERS, f"unknown members {set(body) - ANSWER_MEMBERS}"
-    for member in ("responseId", "modelVersion", "createTime"):
+    for member in ("responseId", "modelVersion"):
         assert isinstance(body[member], str), member
         assert body[member], member
+    assert isinstance(body.get("createTime", ""), str)
     if "usageMetadata" in body:
         _check_counts(_object(body["usageMetadata"]))
     candidates = body.get("candidates")
@@ -142,8 +152,9 @@ def _check_candidate(candidate: JsonObject, *, is_chunk: bool) -> None:
         assert candidate["finishReason"] in FINISH_REASONS
     content = _object(candidate["content"])
     assert content["role"] == "model"
-    assert content["parts"], "a content without parts"
-    for part in content["parts"]:
+    parts = content.get("parts")
+    assert parts or candidate.get("finishReason") not in {None, "STOP"}, "a content without parts"
+    for part in parts or ():
         check_part(_object(part))
 
 
@@ -188,8 +199,10 @@ def _check_base64(value: JsonValue) -> None:
 
 
 def _check_counts(counts: JsonObject) -> None:
-    assert set(counts) <= COUNTS
-    assert all(isinstance(count, int) and count >= 0 for count in counts.values())
+    assert set(counts) <= COUNTS | DETAILS
+    assert all(isinstance(counts[name], int) and counts[name] >= 0 for name in COUNTS & set(counts))
+    for name in DETAILS & set(counts):
+        assert all(set(detail) == {"modality", "tokenCount"} for detail in counts[name])
     told = (
         counts.get(name, 0) for name in ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount")
     )

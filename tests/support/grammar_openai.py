@@ -121,7 +121,7 @@ def _check_entry(entry: dict, seen: SeenStream) -> None:
     if is_new:
         assert delta["role"] == "assistant"
     for member, value in delta.items():
-        if member != "role":
+        if member != "role" and value is not None:
             _add(choice, member, value)
     choice.finish_reason = entry["finish_reason"]
     assert choice.finish_reason in FINISH_REASONS | {None}

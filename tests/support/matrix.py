@@ -5,7 +5,7 @@ want to be asked differently. Each is an account in the configuration of one ser
 own, and an emulator that refuses whatever the vendor would refuse.
 
 A *cell* is one test with one client on one upstream. ``IMPOSSIBLE`` names the cells that cannot be, with the
-reason; ``docs/compatibility.md`` tells the same to users.
+reason; ``docs/translation.md`` tells the same to users.
 """
 
 import base64
@@ -18,12 +18,15 @@ import trio
 from attrs import frozen
 
 from emulators.scenario import PIXEL
-from support.conversation import Clients, Talk, ToolSpec, Wish
+from support.conversation import Clients, Said, Talk, ToolSpec, Wish
 from support.emulator import Emulator, Seen, running_emulator
+from support.received import Received, is_question, read
+from support.recording import check
 from support.server import Server, running
 from support.talks import TALKS
 
 CLIENTS: Final = tuple(TALKS)
+PDF: Final = b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 PNG: Final = base64.b64decode(PIXEL)
 
 
@@ -56,12 +59,24 @@ UPSTREAMS: Final[dict[str, Upstream]] = {
         emulator="gemini", dialect="gemini", model="gemini-3-flash-preview", wish={"leveled": True}
     ),
     "responses": Upstream(emulator="openai", dialect="responses", model="gpt-5.2"),
+    "duo-claude": Upstream(
+        emulator="gitlab", dialect="claude", model="duo-claude", full_model="claude-sonnet-4-5-20250929"
+    ),
+    "duo-chat": Upstream(emulator="gitlab", dialect="chat", model="duo-chat", full_model="gpt-5"),
+    "duo-responses": Upstream(
+        emulator="gitlab", dialect="responses", model="duo-responses", full_model="gpt-5-codex"
+    ),
+    "duo-text": Upstream(
+        emulator="gitlab_text", dialect="gitlab", model="duo-text", full_model="claude-sonnet-4-5-20250929"
+    ),
 }
 EMULATORS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "compatible": ("openai", {"vendor": "compatible", "models": ["some-model"]}),
     "openai": ("openai", {}),
     "claude": ("claude", {}),
     "gemini": ("gemini", {}),
+    "gitlab": ("gitlab", {}),
+    "gitlab_text": ("gitlab", {"agent_platform": 404, "direct_connections": False}),
 }
 
 CONFIG: Final = """\
@@ -86,7 +101,29 @@ codex-api-key:
   - api-key: sk-responses
     base-url: http://127.0.0.1:{openai}/v1
     models: [{{name: gpt-5.2}}]
+gitlab-api-key:
+  - api-key: glpat-good
+    base-url: http://127.0.0.1:{gitlab}
+    ai-gateway-url: http://127.0.0.1:{gitlab}/ai
+    models:
+      - {{name: claude-sonnet-4-5-20250929, alias: duo-claude}}
+      - {{name: gpt-5, alias: duo-chat}}
+      - {{name: gpt-5-codex, alias: duo-responses}}
+  - api-key: glpat-good
+    base-url: http://127.0.0.1:{gitlab_text}
+    models: [{{name: claude-sonnet-4-5-20250929, alias: duo-text}}]
 """
+
+TOOL_CELLS: Final = (
+    "tool_round_trip",
+    "streamed_tool_call",
+    "parallel_tools",
+    "parallel_calls_of_one_tool",
+    "tool_error",
+    "forced_tool",
+    "text_before_a_call",
+    "thinking_and_a_tool",
+)
 
 WEATHER: Final = ToolSpec(
     name="get_weather",
@@ -111,6 +148,19 @@ ANSWER_SCHEMA: Final[dict[str, Any]] = {
     "required": ["title", "tags", "stars"],
     "additionalProperties": False,
 }
+
+
+STOPS: Final[Mapping[str, Mapping[str, str]]] = {
+    "chat": {"stop": "stop", "length": "length", "tool_calls": "tool_calls"},
+    "responses": {
+        "stop": "completed",
+        "length": "incomplete: max_output_tokens",
+        "tool_calls": "completed",
+    },
+    "claude": {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"},
+    "gemini": {"stop": "STOP", "length": "MAX_TOKENS", "tool_calls": "STOP"},
+}
+"""Client → why an answer ended → its word for it."""
 
 
 @frozen
@@ -158,6 +208,11 @@ class Cell:
         return self.world.emulators[self.upstream.emulator]
 
     @property
+    def asked_model(self) -> str:
+        """What the upstream must be asked for."""
+        return self.upstream.full_model or self.upstream.model
+
+    @property
     def is_native(self) -> bool:
         """Whether client and upstream speak the same dialect."""
         return self.client == self.upstream.dialect
@@ -176,31 +231,87 @@ class Cell:
         self.script({"turn": turn})
 
     def log(self) -> list[Seen]:
-        """What the upstream saw in this cell."""
-        return trio.run(self.emulator.log)
+        """The questions that the upstream saw in this cell; renewals of tokens are none."""
+        return [seen for seen in trio.run(self.emulator.log) if is_question(seen.path)]
 
-    def body(self) -> dict[str, Any]:
+    def requests(self) -> list[Received]:
+        """What the upstream was asked in this cell, in order."""
+        return [read(seen.path, seen.body) for seen in self.log()]
+
+    def request(self) -> Received:
         """The one request the upstream saw."""
-        (seen,) = self.log()
-        return seen.body
+        (only,) = self.requests()
+        return only
+
+    def ended(self, said: Said, reason: str) -> bool:
+        """Whether an answer ended for a reason, in the client's word for it."""
+        return said.stop == STOPS[self.client][reason]
 
     def close(self) -> None:
         """Check that the upstream took whatever it was sent, and forget the cell."""
-        refused = trio.run(self.emulator.refusals)
-        trio.run(self.emulator.reset)
+        refused = [seen.refused for seen in self.log() if seen.refused is not None]
+        trio.run(self.emulator.forget)
+        recorded = self.world.clients.recorder.take()
         assert refused == []
+        for record in recorded:
+            check(record, is_ours=not self.is_native)
 
 
-IMPOSSIBLE: Final[dict[tuple[str, str, str], str]] = {
-    ("thinking", "*", "openai"): "OpenAI's chat API counts reasoning and never shows it",
-    ("stop_sequence", "responses", "*"): "the Responses API has no stop sequences",
-    ("stop_sequence", "*", "responses"): "the Responses API has no stop sequences",
-    ("stop_sequence", "*", "openai"): "OpenAI's reasoning models take no stop sequences",
-}
-"""(cell, client, upstream) → reason; ``*`` stands for all."""
+@frozen(kw_only=True)
+class Impossible:
+    """Cells that cannot be; ``*`` stands for all."""
+
+    reason: str
+    cells: tuple[str, ...]
+    clients: tuple[str, ...] = ("*",)
+    upstreams: tuple[str, ...] = ("*",)
+
+    def covers(self, cell: str, client: str, upstream: str) -> bool:
+        """Whether this is about a cell."""
+        asked = ((cell, self.cells), (client, self.clients), (upstream, self.upstreams))
+        return all(name in names or "*" in names for name, names in asked)
 
 
-def is_possible(cell: str, client: str, upstream: str) -> bool:
-    """Whether a cell can be."""
-    keys = ((cell, c, u) for c in (client, "*") for u in (upstream, "*"))
-    return not any(key in IMPOSSIBLE for key in keys)
+_STOPLESS: Final = ("stop_sequence",)
+IMPOSSIBLE: Final = (
+    Impossible(
+        reason="the Responses API has no stop sequences",
+        cells=_STOPLESS,
+        clients=("responses",),
+    ),
+    Impossible(
+        reason="the Responses API has no stop sequences",
+        cells=_STOPLESS,
+        upstreams=("responses", "duo-responses"),
+    ),
+    Impossible(
+        reason="OpenAI's reasoning models take no stop sequences",
+        cells=_STOPLESS,
+        upstreams=("openai", "duo-chat"),
+    ),
+    Impossible(
+        reason="OpenAI's chat API counts reasoning and never shows it",
+        cells=("thinking",),
+        upstreams=("openai", "duo-chat"),
+    ),
+    Impossible(
+        reason="GitLab's text endpoints carry text only",
+        cells=("image", "pdf", "json_schema", *TOOL_CELLS),
+        upstreams=("duo-text",),
+    ),
+    Impossible(
+        reason="GitLab's text endpoints tell the text alone: no thoughts, no counts, no reason for the end",
+        cells=("thinking", "usage", "max_tokens", "stop_sequence", "refusal"),
+        upstreams=("duo-text",),
+    ),
+    Impossible(
+        reason="what one of GitLab's text endpoints fails at, the other one is asked",
+        cells=("empty_answer", "rate_limit", "bad_request"),
+        upstreams=("duo-text",),
+    ),
+)
+
+
+def why_not(cell: str, client: str, upstream: str) -> str:
+    """Why a cell cannot be; empty if it can."""
+    return next((each.reason for each in IMPOSSIBLE if each.covers(cell, client, upstream)), "")

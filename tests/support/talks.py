@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+import httpx2 as httpx
 import openai
 from google.genai import types as g
 
@@ -24,15 +25,15 @@ MAX_TOKENS: Final = 4000
 class ChatTalk(Talk):
     """OpenAI's chat completions."""
 
-    def say(self, text: str, *, png: bytes | None = None) -> None:
-        if png is None:
-            self.history.append({"role": "user", "content": text})
-            return
-        parts = [
-            {"type": "text", "text": text},
-            {"type": "image_url", "image_url": {"url": data_url(png)}},
-        ]
-        self.history.append({"role": "user", "content": parts})
+    def say(self, text: str, *, png: bytes | None = None, pdf: bytes | None = None) -> None:
+        parts: list[dict[str, Any]] = []
+        if png is not None:
+            parts.append({"type": "image_url", "image_url": {"url": data_url(png)}})
+        if pdf is not None:
+            file = {"filename": "paper.pdf", "file_data": data_url(pdf, "application/pdf")}
+            parts.append({"type": "file", "file": file})
+        content = [{"type": "text", "text": text}, *parts] if parts else text
+        self.history.append({"role": "user", "content": content})
 
     def give(self, results: Iterable[Given]) -> None:
         for result in results:
@@ -40,10 +41,8 @@ class ChatTalk(Talk):
             self.history.append(answer)
 
     def answer(self, *, stream: bool = False) -> Said:
-        create = self.clients.openai.chat.completions
-        system = [{"role": "system", "content": self.wish.system}] if self.wish.system else []
-        wanted = {"model": self.wish.model, "messages": [*system, *self.history], **self._settings()}
-        done = self._streamed(wanted) if stream else create.create(**wanted)
+        wanted = self._wanted()
+        done = self._streamed(wanted) if stream else self.clients.openai.chat.completions.create(**wanted)
         (choice,) = done.choices
         message = choice.message
         self.history.append(_chat_turn(message.model_dump(exclude_none=True)))
@@ -60,6 +59,19 @@ class ChatTalk(Talk):
             model=done.model,
             id=done.id,
         )
+
+    def call_in_pieces(self) -> tuple[str, list[str]]:
+        name, pieces = "", []
+        with self.clients.openai.chat.completions.stream(**self._wanted()) as events:
+            for event in events:
+                if event.type == "tool_calls.function.arguments.delta":
+                    name = event.name
+                    pieces.append(event.arguments_delta)
+        return name, pieces
+
+    def _wanted(self) -> dict[str, Any]:
+        system = [{"role": "system", "content": self.wish.system}] if self.wish.system else []
+        return {"model": self.wish.model, "messages": [*system, *self.history], **self._settings()}
 
     def _streamed(self, wanted: dict[str, Any]) -> Any:
         """Return what the package's helper put together; it raises for the two unusual endings."""
@@ -119,11 +131,14 @@ def _chat_counts(usage: Any) -> Counts | None:
 class ResponsesTalk(Talk):
     """OpenAI's responses, without the service's memory: every turn sends the whole history."""
 
-    def say(self, text: str, *, png: bytes | None = None) -> None:
+    def say(self, text: str, *, png: bytes | None = None, pdf: bytes | None = None) -> None:
         parts: list[dict[str, Any]] = [{"type": "input_text", "text": text}]
         if png is not None:
             parts.append({"type": "input_image", "image_url": data_url(png), "detail": "auto"})
-        self.history.append({"role": "user", "content": parts if png is not None else text})
+        if pdf is not None:
+            data = data_url(pdf, "application/pdf")
+            parts.append({"type": "input_file", "filename": "paper.pdf", "file_data": data})
+        self.history.append({"role": "user", "content": parts if len(parts) > 1 else text})
 
     def give(self, results: Iterable[Given]) -> None:
         for result in results:
@@ -131,7 +146,7 @@ class ResponsesTalk(Talk):
             self.history.append(answer)
 
     def answer(self, *, stream: bool = False) -> Said:
-        wanted = {"model": self.wish.model, "input": self.history, "store": False, **self._settings()}
+        wanted = self._wanted()
         done = self._streamed(wanted) if stream else self.clients.openai.responses.create(**wanted)
         self.history += [item.model_dump(exclude_none=True) for item in done.output]
         messages = [item for item in done.output if item.type == "message"]
@@ -153,12 +168,29 @@ class ResponsesTalk(Talk):
             id=done.id,
         )
 
+    def call_in_pieces(self) -> tuple[str, list[str]]:
+        name, pieces = "", []
+        with self.clients.openai.responses.stream(**self._wanted()) as events:
+            for event in events:
+                if event.type == "response.output_item.added" and event.item.type == "function_call":
+                    name = event.item.name
+                if event.type == "response.function_call_arguments.delta":
+                    pieces.append(event.delta)
+        return name, pieces
+
+    def _wanted(self) -> dict[str, Any]:
+        return {"model": self.wish.model, "input": self.history, "store": False, **self._settings()}
+
     def _streamed(self, wanted: dict[str, Any]) -> Any:
         """Return the response of the terminal event, whichever of the three it is."""
         ends = {"response.completed", "response.incomplete", "response.failed"}
+        last = None
         with self.clients.openai.responses.stream(**wanted) as events:
-            (last,) = [event for event in events if event.type in ends]
-        return last.response
+            for event in events:
+                if event.type == "error":
+                    raise openai.APIError(event.message, httpx.Request("POST", "/v1/responses"), body=None)
+                last = event.response if event.type in ends else last
+        return last
 
     def _settings(self) -> dict[str, Any]:
         wish = self.wish
@@ -205,13 +237,14 @@ def _responses_counts(usage: Any) -> Counts | None:
 class ClaudeTalk(Talk):
     """Claude's messages."""
 
-    def say(self, text: str, *, png: bytes | None = None) -> None:
-        if png is None:
-            self.history.append({"role": "user", "content": text})
-            return
-        source = {"type": "base64", "media_type": "image/png", "data": base64.b64encode(png).decode()}
-        parts = [{"type": "image", "source": source}, {"type": "text", "text": text}]
-        self.history.append({"role": "user", "content": parts})
+    def say(self, text: str, *, png: bytes | None = None, pdf: bytes | None = None) -> None:
+        parts = [
+            {"type": kind, "source": _claude_source(mime, data)}
+            for kind, mime, data in (("image", "image/png", png), ("document", "application/pdf", pdf))
+            if data is not None
+        ]
+        content = [*parts, {"type": "text", "text": text}] if parts else text
+        self.history.append({"role": "user", "content": content})
 
     def give(self, results: Iterable[Given]) -> None:
         blocks = [
@@ -226,13 +259,12 @@ class ClaudeTalk(Talk):
         self.history.append({"role": "user", "content": blocks})
 
     def answer(self, *, stream: bool = False) -> Said:
-        create = self.clients.anthropic.messages
-        wanted = {"model": self.wish.model, "messages": self.history, **self._settings()}
+        messages = self.clients.anthropic.messages
         if stream:
-            with create.stream(**wanted) as events:
+            with messages.stream(**self._wanted()) as events:
                 done = events.get_final_message()
         else:
-            done = create.create(**wanted)
+            done = messages.create(**self._wanted())
         self.history.append({"role": "assistant", "content": done.content})
         details = done.stop_details
         return Said(
@@ -250,6 +282,19 @@ class ClaudeTalk(Talk):
             model=done.model,
             id=done.id,
         )
+
+    def call_in_pieces(self) -> tuple[str, list[str]]:
+        name, pieces = "", []
+        with self.clients.anthropic.messages.stream(**self._wanted()) as events:
+            for event in events:
+                if event.type == "content_block_start" and event.content_block.type == "tool_use":
+                    name = event.content_block.name
+                if event.type == "input_json":
+                    pieces.append(event.partial_json)
+        return name, pieces
+
+    def _wanted(self) -> dict[str, Any]:
+        return {"model": self.wish.model, "messages": self.history, **self._settings()}
 
     def _settings(self) -> dict[str, Any]:
         wish = self.wish
@@ -277,6 +322,10 @@ class ClaudeTalk(Talk):
         return settings
 
 
+def _claude_source(mime: str, data: bytes) -> dict[str, str]:
+    return {"type": "base64", "media_type": mime, "data": base64.b64encode(data).decode()}
+
+
 def _claude_counts(usage: Any) -> Counts:
     details = usage.output_tokens_details
     return Counts(
@@ -291,10 +340,12 @@ def _claude_counts(usage: Any) -> Counts:
 class GeminiTalk(Talk):
     """Gemini's generateContent."""
 
-    def say(self, text: str, *, png: bytes | None = None) -> None:
+    def say(self, text: str, *, png: bytes | None = None, pdf: bytes | None = None) -> None:
         parts = [g.Part(text=text)]
         if png is not None:
             parts.append(g.Part.from_bytes(data=png, mime_type="image/png"))
+        if pdf is not None:
+            parts.append(g.Part.from_bytes(data=pdf, mime_type="application/pdf"))
         self.history.append(g.Content(role="user", parts=parts))
 
     def give(self, results: Iterable[Given]) -> None:
@@ -312,7 +363,7 @@ class GeminiTalk(Talk):
 
     def answer(self, *, stream: bool = False) -> Said:
         models = self.clients.genai.models
-        wanted = {"model": self.wish.model, "contents": self.history, "config": self._settings()}
+        wanted = self._wanted()
         chunks = list(models.generate_content_stream(**wanted)) if stream else []
         done = _joined(chunks) if stream else models.generate_content(**wanted)
         (candidate,) = done.candidates
@@ -333,6 +384,14 @@ class GeminiTalk(Talk):
             model=done.model_version or "",
             id=done.response_id or "",
         )
+
+    def call_in_pieces(self) -> tuple[str, list[str]]:
+        done = _joined(list(self.clients.genai.models.generate_content_stream(**self._wanted())))
+        (call,) = [part.function_call for part in done.candidates[0].content.parts if part.function_call]
+        return call.name, [json.dumps(call.args)]
+
+    def _wanted(self) -> dict[str, Any]:
+        return {"model": self.wish.model, "contents": self.history, "config": self._settings()}
 
     def _settings(self) -> g.GenerateContentConfig:
         wish = self.wish
@@ -385,9 +444,9 @@ def _gemini_counts(usage: Any) -> Counts | None:
     )
 
 
-def data_url(png: bytes) -> str:
-    """Write a picture as a data URL."""
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+def data_url(data: bytes, mime: str = "image/png") -> str:
+    """Write a picture or a file as a data URL."""
+    return f"data:{mime};base64,{base64.b64encode(data).decode()}"
 
 
 TALKS: Final[dict[str, type[Talk]]] = {
