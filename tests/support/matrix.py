@@ -41,6 +41,8 @@ class Upstream:
     model: str
     full_model: str = ""
     """What the vendor calls the model, where it is asked for by a shorter name."""
+    questions: str = ""
+    """What the paths of questions have in common, where the upstream is asked for other things as well."""
     wish: Mapping[str, Any] = {}
     """What clients of the upstream's own dialect must write for this model."""
 
@@ -59,15 +61,22 @@ UPSTREAMS: Final[dict[str, Upstream]] = {
         emulator="gemini", dialect="gemini", model="gemini-3-flash-preview", wish={"leveled": True}
     ),
     "responses": Upstream(emulator="openai", dialect="responses", model="gpt-5.2"),
-    "duo-claude": Upstream(
-        emulator="gitlab", dialect="claude", model="duo-claude", full_model="claude-sonnet-4-5-20250929"
-    ),
-    "duo-chat": Upstream(emulator="gitlab", dialect="chat", model="duo-chat", full_model="gpt-5"),
-    "duo-responses": Upstream(
-        emulator="gitlab", dialect="responses", model="duo-responses", full_model="gpt-5-codex"
-    ),
+    **{
+        name: Upstream(
+            emulator="gitlab", dialect=dialect, model=name, full_model=full_model, questions="/v1/proxy/"
+        )
+        for name, dialect, full_model in (
+            ("duo-claude", "claude", "claude-sonnet-4-5-20250929"),
+            ("duo-chat", "chat", "gpt-5"),
+            ("duo-responses", "responses", "gpt-5-codex"),
+        )
+    },
     "duo-text": Upstream(
-        emulator="gitlab_text", dialect="gitlab", model="duo-text", full_model="claude-sonnet-4-5-20250929"
+        emulator="gitlab_text",
+        dialect="gitlab",
+        model="duo-text",
+        full_model="claude-sonnet-4-5-20250929",
+        questions="/completions",
     ),
 }
 EMULATORS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
@@ -223,8 +232,9 @@ class Cell:
         return TALKS[self.client](self.world.clients, Wish(model=self.upstream.model, **{**own, **wish}))
 
     def script(self, *entries: dict[str, Any]) -> None:
-        """Say what the next requests get."""
-        trio.run(self.emulator.script, entries)
+        """Say what the next questions get; a renewal of a token that comes between is none."""
+        when = {"when": {"path": self.upstream.questions}} if self.upstream.questions else {}
+        trio.run(self.emulator.script, [{**when, **entry} for entry in entries])
 
     def turn(self, **turn: Any) -> None:
         """Say what the model says next."""
