@@ -21,7 +21,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.catalog.static import refused
+from cliproxy.catalog.static import efforts, refused
 from cliproxy.credentials.model import Credential, CredentialId, ModelEntry
 
 PROVIDER_MARK: Final = "://"
@@ -160,7 +160,11 @@ def _served(offer: Offer) -> list[Candidate]:
 
 def _info(name: str, known: Mapping[str, ModelInfo], credential: Credential) -> ModelInfo:
     info = known.get(name) or ModelInfo(id=name, owned_by=credential.provider)
-    return evolve(info, refuses=info.refuses or refused(name))
+    return evolve(
+        info,
+        refuses=info.refuses or refused(name),
+        thinking=info.thinking or efforts(name),
+    )
 
 
 def _offered(models: Iterable[ModelInfo]) -> list[ModelEntry]:

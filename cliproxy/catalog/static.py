@@ -38,6 +38,11 @@ from cliproxy.wire.jsontext import (
 
 _DATA: Final = "models.json"
 
+_OPENAI: Final = "codex"
+"""The section with OpenAI's models."""
+_REASONING: Final = "max_tokens"
+"""The setting that OpenAI's reasoning models refuse and no others."""
+
 _RELEASE: Final = re.compile(r"(?:[@-](?:\d{8}|\d{4}-\d{2}-\d{2}|latest|default))+$")
 """What may follow a model's name without making another model of it."""
 
@@ -93,6 +98,15 @@ def refused(name: str) -> frozenset[str]:
         if any(fnmatchcase(spelling, pattern) for pattern in patterns):
             return settings
     return frozenset()
+
+
+def efforts(name: str) -> ThinkingSupport | None:
+    """Return the efforts that one of OpenAI's reasoning models takes, whoever serves it; ``None`` for all
+    other models, of which the same name may mean other limits elsewhere."""
+    if _REASONING not in refused(name):
+        return None
+    known = find(name, _OPENAI)
+    return known.thinking if known is not None else None
 
 
 def models_of(credential: Credential, section: str, plan: str = "") -> tuple[ModelInfo, ...]:

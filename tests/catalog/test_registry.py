@@ -102,7 +102,10 @@ def test_what_a_model_refuses_is_known_by_its_name_whoever_serves_it() -> None:
     )
     (mine,), (alpha,) = registry.candidates("mine"), registry.candidates("alpha")
     assert "max_tokens" in mine.info.refuses
+    assert mine.info.thinking is not None
+    assert mine.info.thinking.levels == ("minimal", "low", "medium", "high")
     assert not alpha.info.refuses
+    assert alpha.info.thinking is None
 
 
 PREVIEWED = (

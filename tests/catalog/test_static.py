@@ -177,6 +177,15 @@ def test_models_refuse_settings_under_any_spelling_of_their_name(name, refused):
     assert static.refused(name) <= ABILITIES | {field.name for field in attrs.fields(Sampling)}
 
 
+def test_the_efforts_of_openais_reasoning_models_are_the_same_everywhere():
+    for name in ("gpt-5", "openai/gpt-5", "gpt-5-2025-08-07"):
+        known = static.efforts(name)
+        assert known is not None, name
+        assert known.levels == ("minimal", "low", "medium", "high")
+    for name in ("gpt-5-chat-latest", "claude-opus-4-8", "gpt-6-nobody-knows", "qwen3-coder-plus"):
+        assert static.efforts(name) is None, name
+
+
 def test_the_vendors_short_name_of_a_dated_model_is_an_alias():
     dated = next(model for model in static.models("claude") if model.id == "claude-sonnet-4-5-20250929")
     assert dated.aliases == ("claude-sonnet-4-5",)

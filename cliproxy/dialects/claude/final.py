@@ -114,7 +114,7 @@ def settle_sampling(body: JsonObject) -> JsonObject:
     if _is_thinking(body):
         if temperature is not None and temperature != 1:
             gone.append("temperature")
-        if top_p is not None and top_p < _LEAST_TOP_P_WITH_THINKING:
+        if temperature == 1 or (top_p is not None and top_p < _LEAST_TOP_P_WITH_THINKING):
             gone.append("top_p")
         gone.append("top_k")
     elif temperature is not None:

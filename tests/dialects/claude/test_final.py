@@ -81,6 +81,10 @@ def test_forced_tool_beats_thinking(body: JsonObject, expected: JsonObject) -> N
         ({"top_p": 0.9, "thinking": ON}, {"thinking": ON}),
         ({"top_p": 0.95, "thinking": ON}, {"top_p": 0.95, "thinking": ON}),
         (
+            {"temperature": 1, "top_p": 0.95, "top_k": 64, "thinking": ON},
+            {"temperature": 1, "thinking": ON},
+        ),
+        (
             {"temperature": 0.5, "thinking": {"type": "disabled"}},
             {"temperature": 0.5, "thinking": {"type": "disabled"}},
         ),
