@@ -158,6 +158,18 @@ async def test_the_log_shows_the_request_as_it_came_and_reset_forgets_it(emulato
     assert await emulator.log() == []
 
 
+async def test_to_forget_the_log_keeps_the_settings(emulator):
+    await emulator.configure(refuse_keys={"sk-bad": 401})
+    await emulator.script([{"status": 503}])
+    await read_all(emulator)
+    await emulator.script([{"status": 503}])
+    await emulator.forget()
+    assert await emulator.log() == []
+    assert (await emulator.state())["refuse_keys"] == {"sk-bad": 401}
+    good, _ = await read_all(emulator)
+    assert good.startswith(b"HTTP/1.1 200")
+
+
 async def test_a_refused_request_leaves_the_script_alone(emulator):
     await emulator.script([{"status": 503}])
     bad, _ = await read_all(emulator, raw_request({**BODY, "unknown": 1}, connection="close"))

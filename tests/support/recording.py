@@ -62,9 +62,9 @@ class _Tee(httpx.SyncByteStream):
 class Recorder(httpx.BaseTransport):
     """A transport that keeps what passes."""
 
-    def __init__(self) -> None:
+    def __init__(self, inner: httpx.BaseTransport | None = None) -> None:
         self.records: list[Recorded] = []
-        self._inner = httpx.HTTPTransport()
+        self._inner = inner or httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and record its answer as it is read."""
