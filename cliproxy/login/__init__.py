@@ -1,3 +1,3 @@
 """Logins and renewals as conversations: flows say what they need next; decisions about tokens are pure."""
 
-__all__ = ["account", "clients", "code", "device", "freshness", "pkce", "rates", "steps"]
+__all__ = ["account", "agenda", "clients", "code", "device", "freshness", "pkce", "rates", "steps"]

@@ -65,12 +65,15 @@ def advise(span: Span, lead_s: float, now: float) -> Advice:
     return Advice.USE_AND_RENEW if now >= due_at(span, lead_s) else Advice.USE
 
 
-def due_at(span: Span, lead_s: float) -> float:
+def due_at(span: Span, lead_s: float, early: float = 0.0) -> float:
     """Return when renewal is due. The lead never exceeds half the life, or short-lived tokens would always be
-    due."""
+    due.
+
+    ``early`` is the part of the lead by which it comes before that, so that accounts do not renew in step.
+    """
     if span.end is None:
         return inf
-    return span.end - min(lead_s, max(span.end - span.begin, 0.0) / 2)
+    return span.end - min(lead_s, max(span.end - span.begin, 0.0) / 2) * (1 + early)
 
 
 def pause_after(failures: int, asked: float | None, chance: float) -> float:

@@ -8,12 +8,20 @@ the renewal goes on, because the vendor may already have taken back the old refr
 made fresh first. If the vendor refuses it all the same, it is renewed once and the exchange repeated once;
 what is refused then is not available to this account.
 
-**Not lost.** New refresh tokens are in the file before the new access token is used. While the file cannot
-be written they stay in memory and are written as soon as that works again. Stopping the server waits a
-moment for a renewal of an account's own token.
+**Not lost.** New refresh tokens are in the file before the new access token is used, and no time limit cuts
+into writing them. While the file cannot be written they stay in memory and are written as soon as that works
+again. Stopping the server waits a moment for a renewal of an account's own token. What remains is the time
+between the vendor's decision and our disk: a process that is killed then, or whose connection breaks, has
+lost the login, and the vendor's next refusal says so.
 
 **Several processes** may share the files: such a renewal happens under an exclusive lock, after reading the
-file again, and takes over what another process has renewed meanwhile.
+file again, and takes over what another process has renewed meanwhile. A file that is gone or says that the
+account is switched off ends it before the vendor hears of it. Whoever ignores the lock and puts another login
+into the file while a renewal is under way wins: the file is compared once more before it is written.
+
+**In the background** what is due is renewed without anybody asking, in the order of the times (an
+:class:`~cliproxy.login.agenda.Agenda`, so that one event among thousands of accounts costs little) and with
+a few places left free for renewals that somebody waits for.
 
 **Failures are remembered**: a renewal that failed is not tried again before its pause is over, or, where
 only the owner can help, before the credential has changed. Status displays show them.
@@ -23,6 +31,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
+from math import inf
 from typing import Final
 
 import trio
@@ -30,29 +39,36 @@ from attrs import define, field
 
 from cliproxy.credentials.model import Credential, CredentialId, CredentialKind, Token, TokenSlot
 from cliproxy.errors import CredentialError, LoginError, StoreError
+from cliproxy.login.agenda import Agenda
 from cliproxy.login.freshness import JITTER, Advice
 from cliproxy.providers.base import Provider
 from cliproxy.service.logins import Fetcher, FindClient, World, published_client, run_flow, sender
-from cliproxy.service.tokens import Account, AccountStatus, Flight, SlotState, account_of, earliest_renewal
+from cliproxy.service.tokens import Account, AccountStatus, Flight, SlotState, account_of
 from cliproxy.wire.jsontext import JsonValue
 
 logger = logging.getLogger(__name__)
 
 CONCURRENT_RENEWALS: Final = 16
-RENEWAL_LIMIT_S: Final = 20.0
+BACKGROUND_RENEWALS: Final = 12
+"""How many of them nobody waits for."""
+RENEWAL_LIMIT_S: Final = 30.0
 """Time for one renewal; also the longest that stopping the server waits for one."""
+SAVE_LIMIT_S: Final = 10.0
 SAVE_AGAIN_S: Final = 60.0
 UNAVAILABLE_S: Final = 1500.0
 """How long a slot is left alone that a good account token could not open."""
+
+REPLACED: Final = "replaced"
+"""Code of the error for tokens of a login whose file holds another one by now."""
 
 Persist = Callable[[Credential, Mapping[str, JsonValue]], Awaitable[None]]
 Reread = Callable[[Credential], Awaitable[Credential | None]]
 Exclusive = Callable[[Credential], AbstractAsyncContextManager[None]]
 
 
-async def _not_reread(_credential: Credential) -> Credential | None:
+async def _not_reread(credential: Credential) -> Credential | None:
     await trio.lowlevel.checkpoint()
-    return None
+    return credential
 
 
 def _not_shared(_credential: Credential) -> AbstractAsyncContextManager[None]:
@@ -80,7 +96,10 @@ class TokenTable:
     rng: random.Random
     _accounts: dict[CredentialId, Account] = field(factory=dict, init=False)
     _limiter: trio.CapacityLimiter = field(init=False)
+    _agenda: Agenda[CredentialId] = field(factory=Agenda, init=False)
     _changed: trio.Event = field(factory=trio.Event, init=False)
+    _background: int = field(default=0, init=False)
+    """Renewals under way that nobody has asked for."""
 
     def __attrs_post_init__(self) -> None:
         self._limiter = trio.CapacityLimiter(CONCURRENT_RENEWALS)
@@ -117,7 +136,10 @@ class TokenTable:
                 known.adopt(credential, wall, now)
             alive[credential.id] = known
         self._accounts = alive
-        self._wake()
+        self._agenda = Agenda()
+        for account in alive.values():
+            self._plan(account)
+        self._changed.set()
 
     def status(self, credential: CredentialId) -> AccountStatus | None:
         """Describe the tokens of a credential; ``None`` for one that is not known."""
@@ -130,21 +152,19 @@ class TokenTable:
         if account is not None:
             for state in account.slots.values():
                 state.trouble = None
-            self._wake()
+            self._plan(account)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Renew in the background what is due, for ever."""
         task_status.started()
         while True:
             self._changed = trio.Event()
-            with trio.move_on_after(max(self._next_wake() - self.monotonic(), 0.0)):
+            wake_at = self._agenda.first() if self._has_room else inf
+            with trio.move_on_after(max(wake_at - self.monotonic(), 0.0)):
                 await self._changed.wait()
             now = self.monotonic()
-            for account in self._accounts.values():
-                if account.unsaved:
-                    await self._save(account, dict(account.unsaved), self._locked(account))
-                if not account.credential.disabled:
-                    self._start_due(account, now)
+            while self._has_room and (due := self._agenda.take(now)) is not None:
+                self._attend(self._accounts[due], now)
 
     # --- decisions -------------------------------------------------------------------------------------
 
@@ -155,22 +175,35 @@ class TokenTable:
         policies = self.providers[credential.provider].slots
         account = account_of(credential, policies, self.wall(), self.monotonic())
         for state in account.slots.values():
-            state.spread = state.policy.lead_s * JITTER * self.rng.uniform(0.0, 1.0)
+            state.early = JITTER * self.rng.uniform(0.0, 1.0)
         self._accounts[credential.account] = account
+        self._plan(account)
         return account
 
-    def _next_wake(self) -> float:
-        again = self.monotonic() + SAVE_AGAIN_S
-        unsaved = again if any(account.unsaved for account in self._accounts.values()) else float("inf")
-        return min(earliest_renewal(self._accounts.values()), unsaved)
+    @property
+    def _has_room(self) -> bool:
+        return self._background < BACKGROUND_RENEWALS
 
-    def _start_due(self, account: Account, now: float) -> None:
-        for state in account.slots.values():
-            if state.renewal_at() <= now:
-                self._take_off(account, state)
+    def _plan(self, account: Account) -> None:
+        """Note when an account needs attention next; to be called whenever that may have changed."""
+        key = account.credential.account
+        if self._accounts.get(key) is not account:
+            return
+        before = self._agenda.first()
+        self._agenda.put(key, account.attention_at())
+        if self._agenda.first() < before:
+            self._changed.set()
 
-    def _wake(self) -> None:
-        self._changed.set()
+    def _attend(self, account: Account, now: float) -> None:
+        """Start whatever is due for an account."""
+        if account.unsaved and account.save_at <= now:
+            account.save_at = inf
+            self.nursery.start_soon(self._save_again, account, name=f"save {account.credential.id}")
+        if not account.credential.disabled:
+            for state in account.slots.values():
+                if state.renewal_at() <= now:
+                    self._take_off(account, state, is_background=True)
+        self._plan(account)
 
     async def _usable(self, account: Account, state: SlotState) -> Token:
         now = self.monotonic()
@@ -207,10 +240,13 @@ class TokenTable:
         assert state.token is not None
         return state.token
 
-    def _take_off(self, account: Account, state: SlotState) -> Flight:
+    def _take_off(self, account: Account, state: SlotState, *, is_background: bool = False) -> Flight:
         # Replaced by the outcome; what waiters see when the service ends first.
-        flight = Flight(error=LoginError("the server is stopping", code="stopping"))
+        stopping = LoginError("the server is stopping", code="stopping")
+        flight = Flight(error=stopping, is_background=is_background)
+        self._background += is_background
         state.flight = flight
+        self._plan(account)
         name = f"refresh {account.credential.id} {state.slot}"
         self.nursery.start_soon(self._fly, account, state, flight, name=name)
         return flight
@@ -231,7 +267,10 @@ class TokenTable:
         finally:
             state.flight = None
             flight.done.set()
-            self._wake()
+            if flight.is_background:
+                self._background -= 1
+                self._changed.set()
+            self._plan(account)
         await trio.lowlevel.checkpoint()
 
     async def _obtain(self, account: Account, state: SlotState) -> None:
@@ -242,7 +281,7 @@ class TokenTable:
         parent = account.slots[parent_slot]
         token = await self._usable(account, parent)
         try:
-            await self._exchange(account, state, {parent_slot: token})
+            await self._obtain_for(account, state, {parent_slot: token})
         except LoginError as exc:
             if exc.code != "token_rejected":
                 raise
@@ -250,7 +289,7 @@ class TokenTable:
             return
         token = await self._newer(account, parent, token.version)
         try:
-            await self._exchange(account, state, {parent_slot: token})
+            await self._obtain_for(account, state, {parent_slot: token})
         except LoginError as exc:
             if exc.code != "token_rejected":
                 raise
@@ -258,20 +297,54 @@ class TokenTable:
             self._remember(account, state, error)
             raise error from exc
 
+    async def _obtain_for(
+        self, account: Account, state: SlotState, tokens: Mapping[TokenSlot, Token]
+    ) -> None:
+        """Get a token for another one, which is good."""
+        async with self._limiter:
+            with trio.move_on_after(RENEWAL_LIMIT_S):
+                await self._exchange(account, state, tokens)
+                return
+        raise self._timeout(state, "the renewal took longer than")
+
     async def _obtain_own(self, account: Account, state: SlotState) -> None:
         """Renew a token that comes from the vendor's login, which may be shared with other processes."""
+        async with self._limiter:
+            with trio.move_on_after(RENEWAL_LIMIT_S) as patience:
+                async with self._locked(account):
+                    patience.deadline = inf
+                    await self._renew_own(account, state)
+                    return
+        raise self._timeout(state, "another process has been renewing it for")
+
+    async def _renew_own(self, account: Account, state: SlotState) -> None:
+        """Renew under the lock, from the file as it is now. Not to be cancelled: the vendor may have taken
+        back the old refresh token before its answer is here."""
         with trio.move_on_after(RENEWAL_LIMIT_S, shield=True):
-            async with self._locked(account):
-                read = await self.reread(account.credential)
-                if read is not None and account.adopt(read, self.wall(), self.monotonic()):
-                    logger.info(
-                        "taken over what another process renewed credential=%s", account.credential.id
-                    )
-                    if state.usable(self.monotonic()) is not Advice.RENEW:
-                        return
-                await self._exchange(account, state, {})
+            if await self._take_over(account, state) and state.usable(self.monotonic()) is not Advice.RENEW:
                 return
-        raise self._timeout(state)
+            try:
+                await self._exchange(account, state, {})
+            except LoginError as exc:
+                if exc.code != REPLACED or state.usable(self.monotonic()) is Advice.RENEW:
+                    raise
+            return
+        raise self._timeout(state, "the renewal took longer than")
+
+    async def _take_over(self, account: Account, state: SlotState) -> bool:
+        """Read the account's file again; tell whether somebody else had changed its tokens. Raises
+        :class:`~cliproxy.errors.LoginError` when the account is not to be used any more."""
+        read = await self.reread(account.credential)
+        if read is None and account.credential.kind is CredentialKind.ACCOUNT:
+            error = LoginError("the credential file is gone", code="gone", hint="Log in again.")
+            self._remember(account, state, error)
+            raise error
+        is_changed = read is not None and account.adopt(read, self.wall(), self.monotonic())
+        if is_changed:
+            logger.info("taken over what another process renewed credential=%s", account.credential.id)
+        if account.credential.disabled:
+            raise LoginError("the account is switched off in its file", code="disabled")
+        return is_changed
 
     async def _exchange(self, account: Account, state: SlotState, tokens: Mapping[TokenSlot, Token]) -> None:
         """Run the slot's own flow once and take its token; remember a failure."""
@@ -287,17 +360,13 @@ class TokenTable:
                     code="rate_limited",
                     retry_after=wait,
                 )
-            with trio.move_on_after(RENEWAL_LIMIT_S):
-                async with self._limiter:
-                    token = await run_flow(renew(account.credential, tokens), self._world(account, state))
-                account.replaced(state, token, self.wall(), self.monotonic())
-                logger.debug("renewed credential=%s slot=%s", account.credential.id, state.slot)
-                return
+            token = await run_flow(renew(account.credential, tokens), self._world(account, state))
         except LoginError as exc:
-            if exc.code != "token_rejected":
+            if exc.code not in {"token_rejected", REPLACED}:
                 self._remember(account, state, exc)
             raise
-        raise self._timeout(state)
+        account.replaced(state, token, self.wall(), self.monotonic())
+        logger.debug("renewed credential=%s slot=%s", account.credential.id, state.slot)
 
     def _remember(self, account: Account, state: SlotState, error: LoginError) -> None:
         state.fail(error, self.monotonic(), self.rng.random())
@@ -309,8 +378,8 @@ class TokenTable:
             error.message,
         )
 
-    def _timeout(self, state: SlotState) -> LoginError:
-        error = LoginError(f"the renewal took longer than {RENEWAL_LIMIT_S:.0f} s", code="timeout")
+    def _timeout(self, state: SlotState, what: str) -> LoginError:
+        error = LoginError(f"{what} {RENEWAL_LIMIT_S:.0f} s", code="timeout")
         state.fail(error, self.monotonic(), self.rng.random())
         return error
 
@@ -318,8 +387,7 @@ class TokenTable:
         async def persist(patch: Mapping[str, JsonValue]) -> None:
             account.written(patch)
             # The renewal of an account's own token holds the lock from beginning to end.
-            lock = nullcontext() if state.policy.depends_on is None else self._locked(account)
-            await self._save(account, {**account.unsaved, **patch}, lock)
+            await self._save(account, nullcontext() if state.policy.depends_on is None else None)
 
         return World(
             send=sender(self.fetcher, account.credential.proxy_url),
@@ -335,20 +403,37 @@ class TokenTable:
             return nullcontext()
         return self.exclusive(account.credential)
 
-    async def _save(
-        self, account: Account, patch: dict[str, JsonValue], lock: AbstractAsyncContextManager[None]
-    ) -> None:
-        """Write members to the file. What cannot be written is kept, and is written later by :meth:`run`."""
-        await trio.lowlevel.checkpoint()
+    async def _save_again(self, account: Account) -> None:
         try:
-            async with lock:
-                await self.persist(account.credential, patch)
-        except (StoreError, CredentialError) as exc:
-            account.unsaved |= patch
-            logger.error("new tokens could not be saved credential=%s cause=%s", account.credential.id, exc)
-            self._wake()
-        else:
-            account.unsaved = {}
+            await self._save(account)
+        except LoginError as exc:
+            logger.info("new tokens are not needed credential=%s cause=%s", account.credential.id, exc)
+        finally:
+            self._plan(account)
+
+    async def _save(self, account: Account, lock: AbstractAsyncContextManager[None] | None = None) -> None:
+        """Write to the file what is not there yet. What cannot be written is kept, and is written later by
+        :meth:`run`.
+
+        Raises :class:`~cliproxy.errors.LoginError` when another login has taken the file's place: the tokens
+        belong to none any more.
+        """
+        account.save_at = inf
+        patch, cause = dict(account.unsaved), "it took too long"
+        with trio.move_on_after(SAVE_LIMIT_S, shield=True):
+            try:
+                async with lock or self._locked(account):
+                    read = await self.reread(account.credential)
+                    if read is not None and account.adopt(read, self.wall(), self.monotonic()):
+                        raise LoginError("another login has taken the place of this one", code=REPLACED)
+                    await self.persist(account.credential, patch)
+            except (StoreError, CredentialError) as exc:
+                cause = str(exc)
+            else:
+                account.saved(patch)
+                return
+        account.save_at = self.monotonic() + SAVE_AGAIN_S
+        logger.error("new tokens could not be saved credential=%s cause=%s", account.credential.id, cause)
 
 
 def _slot_of(account: Account, slot: TokenSlot) -> SlotState:

@@ -15,8 +15,9 @@ Members that were written but may not have been read back yet are kept in ``patc
 uses a refresh token that a late reading brought back.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
+from math import inf
 from typing import Final
 
 import trio
@@ -102,6 +103,8 @@ class Flight:
 
     done: trio.Event = Factory(trio.Event)
     error: LoginError | None = None
+    is_background: bool = False
+    """Nobody has asked for it."""
 
 
 @define(eq=False)
@@ -120,8 +123,8 @@ class SlotState:
     flight: Flight | None = None
     sent: list[float] = field(factory=list)
     """Monotonic times of recent requests for a token, as far as a rate rule counts them."""
-    spread: float = 0.0
-    """Seconds by which background renewal comes early, so that accounts do not renew in step."""
+    early: float = 0.0
+    """Part of the lead by which background renewal comes early, so that accounts do not renew in step."""
 
     def usable(self, now: float) -> Advice:
         """Say what to do about the token."""
@@ -157,14 +160,14 @@ class SlotState:
     def renewal_at(self) -> float:
         """Return when background renewal is due; never for slots without it, or while it is pointless."""
         if not self.policy.background or self.policy.renew is None or self.flight is not None:
-            return float("inf")
+            return inf
         if self.token is None or self.span is None:
-            return float("inf")
+            return inf
         if self.trouble is not None:
-            return float("inf") if self.trouble.is_final else self.trouble.until
+            return inf if self.trouble.is_final else self.trouble.until
         if self.token.version <= self.refused_version:
             return self.span.begin
-        return due_at(self.span, self.policy.lead_s) - self.spread
+        return due_at(self.span, self.policy.lead_s, self.early)
 
     def status(self, now: float) -> SlotStatus:
         """Describe the slot."""
@@ -203,13 +206,25 @@ class Account:
     patch: dict[str, JsonValue] = field(factory=dict)
     """Members written by renewals, as long as the file may still be read without them."""
     unsaved: dict[str, JsonValue] = field(factory=dict)
-    """Members that could not be written."""
+    """Members that are not on disk yet."""
+    save_at: float = inf
+    """When writing them is tried again; infinity while it is being tried."""
     superseded: list[Secret] = field(factory=list)
+
+    def attention_at(self) -> float:
+        """Return when there is something to be done for the account that nobody will ask for."""
+        renewals = () if self.credential.disabled else (slot.renewal_at() for slot in self.slots.values())
+        return min(*renewals, self.save_at if self.unsaved else inf, inf)
 
     def written(self, patch: Mapping[str, JsonValue]) -> None:
         """Take over members that are about to be written to the file."""
+        self.unsaved |= patch
         self.patch |= patch
         self.credential = evolve(self.credential, data={**self.credential.data, **patch})
+
+    def saved(self, patch: Mapping[str, JsonValue]) -> None:
+        """Note that members are on disk; what has changed meanwhile is not."""
+        self.unsaved = {k: v for k, v in self.unsaved.items() if k not in patch or patch[k] != v}
 
     def replaced(self, state: SlotState, token: Token, wall: float, now: float) -> Token:
         """Take over a token a renewal brought."""
@@ -270,16 +285,3 @@ def account_of(
             state.seen = token.value
             state.take(token, wall, now, is_new=False)
     return Account(credential, slots)
-
-
-def earliest_renewal(accounts: Iterable[Account]) -> float:
-    """Return the monotonic time at which the next background renewal is due."""
-    return min(
-        (
-            state.renewal_at()
-            for account in accounts
-            if not account.credential.disabled
-            for state in account.slots.values()
-        ),
-        default=float("inf"),
-    )

@@ -6,7 +6,7 @@ from cliproxy.errors import LoginError
 from cliproxy.login.freshness import Advice
 from cliproxy.login.rates import RateRule
 from cliproxy.providers.base import SlotPolicy
-from cliproxy.service.tokens import Account, Condition, SlotState, account_of, earliest_renewal
+from cliproxy.service.tokens import Account, Condition, SlotState, account_of
 from cliproxy.wire.jsontext import text
 from cliproxy.wire.secret import Secret
 
@@ -122,12 +122,25 @@ def test_requests_for_tokens_are_counted_when_they_are_allowed() -> None:
     assert state.sent == [300.0]
 
 
-def test_the_earliest_renewal_is_that_of_an_enabled_account() -> None:
-    made, off = account(access="A1"), account(access="A1")
-    off.credential = evolve(off.credential, disabled=True)
-    assert earliest_renewal([made, off]) == 3300.0
-    assert earliest_renewal([off]) == float("inf")
-    assert earliest_renewal([]) == float("inf")
+def test_an_account_needs_attention_when_a_token_is_due_or_something_is_not_saved() -> None:
+    made = account(access="A1")
+    assert made.attention_at() == 3300.0
+    made.written({"access": "A2"})
+    assert made.attention_at() == 3300.0, "it is being written"
+    made.save_at = 60.0
+    assert made.attention_at() == 60.0
+    made.credential = evolve(made.credential, disabled=True)
+    assert made.attention_at() == 60.0
+    made.saved({"access": "A2"})
+    assert made.attention_at() == float("inf")
+
+
+def test_what_changed_while_it_was_written_is_not_saved_yet() -> None:
+    made = account(access="A1")
+    made.written({"access": "A2", "refresh": "R2"})
+    made.written({"refresh": "R3"})
+    made.saved({"access": "A2", "refresh": "R2"})
+    assert made.unsaved == {"refresh": "R3"}
 
 
 @pytest.mark.parametrize(
