@@ -17,8 +17,10 @@ from cliproxy.cli.usage import help_text, version_text
 __all__ = [
     "COMMAND_MODULES",
     "check",
+    "desk",
     "exits",
     "flags",
+    "imports",
     "init",
     "login",
     "main",

@@ -1,4 +1,4 @@
-"""``login``: run a provider's login on the terminal and write its credential file."""
+"""``login``: run a provider's login on the terminal, or take over that of the vendor's program."""
 
 import os
 import secrets
@@ -6,39 +6,44 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import trio
 from attrs import define, evolve, field
 
-from cliproxy.cli import prompts
+from cliproxy.cli import imports, prompts
+from cliproxy.cli.desk import Desk, object_of
 from cliproxy.cli.exits import FAILURE, OK, PORT_IN_USE
 from cliproxy.cli.flags import LOGINS, Arguments, LoginFlag
 from cliproxy.cli.output import complain, complain_about, leaves, say, write_now
 from cliproxy.cli.waiting import Countdown, picture
 from cliproxy.cli.world import config_of, log_quietly
-from cliproxy.credentials.files import merge_tokens, to_bytes
 from cliproxy.errors import ConfigError, CredentialError, LoginError, StoreError
 from cliproxy.login.steps import Ask, OpenCallback, Show
 from cliproxy.net.browser import open_browser
 from cliproxy.net.callback import LOOPBACK, open_listener
 from cliproxy.net.http import Upstreams
 from cliproxy.providers import PROVIDERS
-from cliproxy.providers.base import Login, LoginInputs, LoginResult
+from cliproxy.providers.base import Login, LoginInputs
 from cliproxy.service.clients import finder
-from cliproxy.service.logins import Callback, World, after_a_while, asker, run_login, sender, tunnel_hint
+from cliproxy.service.logins import Callback, World, after_a_while, asker, sender, tunnel_hint
 from cliproxy.service.run import proxy_of
-from cliproxy.stores.base import Store
-from cliproxy.wire.jsontext import JsonError, JsonObject, loads_object
 
 CODES: Final = {"port_in_use": PORT_IN_USE}
 COLUMN: Final = 22
 """Width of a provider's name with its method."""
 
+Work = Callable[[Desk], Awaitable[int]]
+"""Returns the exit code."""
+
 
 def run(arguments: Arguments) -> int:
-    """Log in, or list the providers; 1 when the login failed, 13 when the callback port is taken."""
+    """Log in, take over logins, or list the providers; 1 when the login failed, 13 when the callback port is
+    taken."""
+    if "import" in arguments.switches:
+        return _import(arguments)
     if arguments.login is None:
         _list_logins()
         return OK
@@ -46,10 +51,23 @@ def run(arguments: Arguments) -> int:
     if login is None:
         complain(f"the login -{arguments.login.name} is not available in this version")
         return FAILURE
+    return _at_desk(partial(_log_in, login), arguments)
+
+
+def _import(arguments: Arguments) -> int:
+    wanted = arguments.login.provider if arguments.login is not None else ""
+    candidates = imports.places(PROVIDERS, wanted)
+    if not candidates:
+        return imports.nothing_to_take_over(PROVIDERS, wanted)
+    return _at_desk(partial(imports.take_over, candidates=candidates), arguments)
+
+
+def _at_desk(work: Work, arguments: Arguments) -> int:
+    """Do something that needs the configuration, the network and the owner; return the exit code."""
     log_quietly(arguments)
     code = FAILURE
     try:
-        code = trio.run(_log_in, login, arguments)
+        code = trio.run(_opened, work, arguments)
     except* LoginError as group:
         code = _explained(group)
     except* (ConfigError, CredentialError, StoreError) as group:
@@ -79,7 +97,16 @@ def _login_of(flag: LoginFlag) -> Login | None:
     return next((login for p in PROVIDERS for login in p.logins if login.flag == flag.name), None)
 
 
-async def _log_in(login: Login, arguments: Arguments) -> int:
+async def _log_in(login: Login, desk: Desk) -> int:
+    result = await desk.log_in(login.flow(desk.inputs))
+    desk.tell(f"Logged in as {result.label}. Saved to {await desk.keep(result)}")
+    for note in result.notes:
+        desk.tell(note)
+    desk.tell("Next: start the server with `cliproxy server`. One that is running already must be restarted.")
+    return OK
+
+
+async def _opened(work: Work, arguments: Arguments) -> int:
     source = await config_of(arguments)
     loaded, store = source.loaded, source.store
     if loaded.errors:
@@ -92,23 +119,18 @@ async def _log_in(login: Login, arguments: Arguments) -> int:
         random_token=lambda: secrets.token_urlsafe(32),
         now=time.time,
         oauth_clients=clients,
-        files={file.name: _object_of(file.content) for file in (await store.list_credentials()).files},
+        files={file.name: object_of(file.content) for file in (await store.list_credentials()).files},
     )
     find = finder(os.environ, loaded.config.oauth_clients)
     async with Upstreams(proxy_url=proxy_of(loaded.config)) as upstreams, trio.open_nursery() as nursery:
         terminal = Countdown(nursery, write_now) if prompts.is_terminal(sys.stdout) else None
         world = evolve(_world(arguments, upstreams, terminal), client=find)
         try:
-            result = await run_login(login.flow(inputs), world)
+            code = await work(Desk(store=store, directory=Path(store.auth_dir), inputs=inputs, world=world))
         finally:
             if terminal is not None:
                 terminal.stop()
-    await save(store, result)
-    say(f"Logged in as {result.label}. Saved to {Path(store.auth_dir) / result.file_name}")
-    for note in result.notes:
-        say(note)
-    say("Next: start the server with `cliproxy server`. One that is running already must be restarted.")
-    return OK
+    return code
 
 
 def _client(client: object) -> Mapping[str, str]:
@@ -194,20 +216,3 @@ class _Person:
     def _quiet(self) -> None:
         if self.terminal is not None:
             self.terminal.stop()
-
-
-async def save(store: Store, result: LoginResult) -> None:
-    """Write the credential file; settings the owner made in an existing one stay."""
-
-    def merged(present: bytes | None) -> bytes:
-        return to_bytes(merge_tokens(_object_of(present or b""), result.data))
-
-    await store.update_credential(result.file_name, merged)
-
-
-def _object_of(content: bytes) -> JsonObject:
-    """Return what is in a credential file; nothing for one that cannot be read."""
-    try:
-        return loads_object(content)
-    except JsonError:
-        return {}

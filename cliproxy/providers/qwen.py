@@ -25,8 +25,9 @@ from cliproxy.catalog.model import ModelInfo
 from cliproxy.credentials.files import CredentialCodec
 from cliproxy.credentials.model import Credential, Token, TokenSlot
 from cliproxy.credentials.naming import file_name
+from cliproxy.credentials.times import rfc3339, unix_time
 from cliproxy.dialects.base import Action
-from cliproxy.errors import Failure, Kind, Scope
+from cliproxy.errors import Failure, Kind, LoginError, Scope
 from cliproxy.login import account
 from cliproxy.login.code import CodeLogin
 from cliproxy.login.device import DeviceLogin, log_in
@@ -36,6 +37,7 @@ from cliproxy.providers.base import (
     Call,
     CallLimit,
     Contract,
+    Import,
     Login,
     LoginInputs,
     LoginResult,
@@ -44,7 +46,7 @@ from cliproxy.providers.base import (
 )
 from cliproxy.providers.chat import ChatContract
 from cliproxy.wire.http import Headers, http_date
-from cliproxy.wire.jsontext import JsonError, JsonValue, child, loads_object, text
+from cliproxy.wire.jsontext import JsonError, JsonObject, JsonValue, child, loads_object, text
 
 KEY: Final = "qwen"
 HOST: Final = "https://chat.qwen.ai"
@@ -86,6 +88,27 @@ def device_login(inputs: LoginInputs) -> Flow[LoginResult]:
         "email": name,
     }
     return LoginResult(file_name=file_name(KEY, name), data=data, label=name)
+
+
+def take_over(document: JsonObject, _inputs: LoginInputs) -> Flow[LoginResult]:
+    """Make a credential file of the command line's ``oauth_creds.json``, which does not say whose it is."""
+    if not text(document, "access_token") and not text(document, "refresh_token"):
+        raise LoginError(
+            "the file holds no account", code="nothing_to_import", hint="Log in with -qwen-login."
+        )
+    end = unix_time(document.get("expiry_date"))
+    name = yield evolve(NAME, default="qwen-code")
+    kept = ("access_token", "refresh_token", "token_type", "resource_url")
+    data: dict[str, JsonValue] = {
+        "type": KEY,
+        **{member: text(document, member) for member in kept},
+        "expired": rfc3339(end) if end is not None else "",
+        "email": name,
+    }
+    return LoginResult(file_name=file_name(KEY, name), data=data, label=name)
+
+
+IMPORT: Final = Import(program="Qwen Code", directory=".qwen", file="oauth_creds.json", flow=take_over)
 
 
 def renew(credential: Credential, _tokens: Mapping[TokenSlot, Token]) -> Flow[Token]:
@@ -173,6 +196,7 @@ PROVIDER: Final = Provider(
     slots={TokenSlot.ACCOUNT: SlotPolicy(initial=initial, renew=renew, lead_s=LEAD_S, background=True)},
     limits={CHAT.id: LIMIT},
     logins=(Login(flag="qwen-login", summary="Qwen account.", flow=device_login),),
+    imports=(IMPORT,),
     codec=CredentialCodec(type=KEY, provider=KEY, tokens=("access_token", "refresh_token")),
     api_hosts=("chat.qwen.ai", "portal.qwen.ai"),
     summary="Qwen's free tier, with a device login",

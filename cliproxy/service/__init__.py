@@ -5,6 +5,7 @@ __all__ = [
     "clients",
     "connection",
     "discovery",
+    "imports",
     "listen",
     "logins",
     "refresh",

@@ -9,9 +9,6 @@ import pytest
 
 from cliproxy.cli import main
 from cliproxy.cli.flags import LOGINS
-from cliproxy.cli.login import save
-from cliproxy.providers.base import LoginResult
-from cliproxy.stores.file import FileStore
 from support.vendor import SECRET, VENDOR
 
 Capture = pytest.CaptureFixture[str]
@@ -136,12 +133,3 @@ def test_logins_are_listed(capsys: Capture) -> None:
 def test_a_login_that_is_not_there_yet(capsys: Capture) -> None:
     assert main(["login", "kilo"]) == 1
     assert "-kilo-login is not available in this version" in capsys.readouterr().err
-
-
-async def test_a_result_is_saved_over_what_is_there(tmp_path: Path) -> None:
-    store = FileStore(tmp_path / "c.yaml", tmp_path / "auth")
-    await save(store, LoginResult(file_name="x.json", data={"type": "v", "token": "1", "email": "a@b"}))
-    await save(store, LoginResult(file_name="x.json", data={"type": "v", "token": "2", "email": ""}))
-    stored = await store.read_credential("x.json")
-    assert stored is not None
-    assert json.loads(stored.content) == {"type": "v", "token": "2", "email": "a@b"}

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from attrs import evolve
 
 from cliproxy.credentials.model import Credential, CredentialId, CredentialKind, TokenSlot
 from cliproxy.errors import Kind, LoginError, Scope
@@ -10,7 +11,16 @@ from cliproxy.login.device import GRANT_TYPE
 from cliproxy.login.pkce import from_random
 from cliproxy.login.steps import Now, Pause, Persist, Show
 from cliproxy.providers.base import LoginInputs
-from cliproxy.providers.qwen import CLIENT_ID, NAME, PROVIDER, base_from, initial, read_failure, renew
+from cliproxy.providers.qwen import (
+    CLIENT_ID,
+    NAME,
+    PROVIDER,
+    base_from,
+    initial,
+    read_failure,
+    renew,
+    take_over,
+)
 from cliproxy.wire.http import Headers
 from cliproxy.wire.jsontext import JsonObject
 from support.playbook import Beat, Sends, answer, play
@@ -187,3 +197,30 @@ def test_the_service_knows_such_tokens_by_a_header() -> None:
 
 def test_models_are_the_bundled_ones() -> None:
     assert "qwen3-coder-plus" in {model.id for model in PROVIDER.static_models(credential())}
+
+
+def test_the_command_lines_login_becomes_a_file() -> None:
+    document = {
+        "access_token": "a",
+        "refresh_token": "r",
+        "token_type": "Bearer",
+        "resource_url": "portal.qwen.ai",
+        "expiry_date": 1_790_021_600_000,
+    }
+    result = play(take_over(document, inputs()), [Beat(evolve(NAME, default="qwen-code"), "me")])
+    assert result.file_name == "qwen-me.json"
+    assert result.data == {
+        "type": "qwen",
+        "access_token": "a",
+        "refresh_token": "r",
+        "token_type": "Bearer",
+        "resource_url": "portal.qwen.ai",
+        "expired": "2026-09-21T20:13:20Z",
+        "email": "me",
+    }
+
+
+def test_a_file_of_the_command_line_without_an_account() -> None:
+    with pytest.raises(LoginError) as caught:
+        play(take_over({"expiry_date": 1}, inputs()), [])
+    assert caught.value.code == "nothing_to_import"
