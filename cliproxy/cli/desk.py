@@ -49,6 +49,6 @@ class Desk:
 def object_of(raw: bytes) -> JsonObject:
     """Return what is in a credential file; nothing for one that cannot be read."""
     try:
-        return loadsobject_of(raw) if raw else {}
+        return loads_object(raw)
     except JsonError:
         return {}
