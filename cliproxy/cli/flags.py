@@ -72,7 +72,7 @@ LOGINS: Final = (
     LoginFlag("antigravity-login", "antigravity", "Antigravity account.", is_available=False),
     LoginFlag("kimi-login", "kimi", "Kimi account."),
     LoginFlag("github-copilot-login", "github-copilot", "GitHub Copilot account.", is_available=False),
-    LoginFlag("xai-login", "xai", "xAI account.", is_available=False),
+    LoginFlag("xai-login", "xai", "xAI account."),
     LoginFlag(
         "vertex-import", "vertex", "Vertex AI, from a service account file.", kind="text", is_available=False
     ),

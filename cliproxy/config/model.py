@@ -146,7 +146,9 @@ class Config:
     interactions_api_key: tuple[KeyEntry, ...] = setting(
         (), "Keys of the Gemini Interactions API.", example={"api-key": "AIza..."}
     )
-    xai_api_key: tuple[KeyEntry, ...] = setting((), "Keys of the xAI API.", example={"api-key": "xai-..."})
+    xai_api_key: tuple[KeyEntry, ...] = setting(
+        (), "Keys of the xAI API.", active=True, example={"api-key": "xai-..."}
+    )
     oauth_clients: Mapping[str, OAuthClient] = setting(
         {}, "OAuth applications for logins, by provider.", active=True, example={"gemini-cli": {}}
     )

@@ -17,6 +17,7 @@ from cliproxy.dialects.gitlab_rest import DIALECTS as GITLAB_REST
 from cliproxy.dialects.openai_chat import DIALECT as OPENAI
 from cliproxy.dialects.openai_images import DIALECT as OPENAI_IMAGES
 from cliproxy.dialects.openai_responses import DIALECT as OPENAI_RESPONSES
+from cliproxy.dialects.xai import DIALECT as XAI
 
 __all__ = ["DIALECTS", "Dialect", "by_id"]
 
@@ -29,6 +30,7 @@ DIALECTS: Final[tuple[Dialect, ...]] = (
     GEMINI_CLI,
     ANTIGRAVITY,
     CODEX,
+    XAI,
     OPENAI_IMAGES,
     *GITLAB_REST,
 )

@@ -17,6 +17,7 @@ from cliproxy.providers.iflow import PROVIDER as IFLOW
 from cliproxy.providers.kimi import PROVIDER as KIMI
 from cliproxy.providers.openai_compat import PROVIDER as OPENAI_COMPATIBILITY
 from cliproxy.providers.qwen import PROVIDER as QWEN
+from cliproxy.providers.xai import PROVIDER as XAI
 
 __all__ = ["PROVIDERS", "Provider"]
 
@@ -29,6 +30,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     QWEN,
     IFLOW,
     KIMI,
+    XAI,
     OPENAI_COMPATIBILITY,
     DEMO,
 )

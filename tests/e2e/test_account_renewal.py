@@ -55,3 +55,17 @@ def test_iflow_says_what_is_missing_without_the_secret(world: Accounts) -> None:
     done = world.login("-iflow-login")
     assert done.code == 1
     assert "IFLOW_CLIENT_SECRET" in done.output
+
+
+def test_a_key_of_xai_needs_no_login(world: Accounts) -> None:
+    with world.server("xai-api-key:\n  - api-key: xai-emulated\n") as server:
+        assert ask(server, "grok-4.5") == "You said: hello"
+    assert world.refusals() == []
+
+
+def test_a_refused_token_of_xai_is_renewed(world: Accounts) -> None:
+    assert world.login("-xai-login").code == 0
+    with world.server() as server:
+        world.configure(xai={"oauth": {"expire": True}})
+        assert ask(server, "grok-4.5") == "You said: hello"
+    assert [reason for reason in world.refusals() if "bad-credentials" not in reason] == []

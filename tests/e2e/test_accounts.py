@@ -3,6 +3,7 @@
 import json
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ CASES = {
         model="deepseek-v3.2",
         environment={"IFLOW_COOKIE": "a=b; BXAuth=good-cookie"},
     ),
+    "xai": Case(login="-xai-login", file="xai-me@example.org.json", model="grok-4.5"),
     "kimi": Case(login="-kimi-login", file="kimi-1*.json", model="kimi-k2.5"),
 }
 
@@ -110,9 +112,7 @@ def test_an_account_logs_in_and_serves(world: Accounts, case: Case) -> None:
     secrets = [v for k, v in (data | data.get("token", {})).items() if k in SECRETS and v]
     assert secrets
     assert not [secret for secret in secrets if secret in done.output]
-    with world.server() as server:
-        clients = Clients.of(server.url)
+    with world.server() as server, closing(Clients.of(server.url)) as clients:
         for talk in TALKS.values():
             converse(talk(clients, Wish(model=case.model, tools=(WEATHER,), max_tokens=4000)))
-        clients.close()
     assert world.refusals() == []

@@ -30,6 +30,7 @@ from emulators.values import (
     as_object,
     json_answer,
 )
+from emulators.xai import Xai
 
 
 class Part(Family, Protocol):
@@ -41,7 +42,7 @@ class Part(Family, Protocol):
     def __init__(self, clock: Clock) -> None: ...
 
 
-PARTS: Sequence[type[Part]] = (ClaudeAccount, CodexAccount, Google, IFlow, Kimi, Qwen)
+PARTS: Sequence[type[Part]] = (ClaudeAccount, CodexAccount, Google, IFlow, Kimi, Qwen, Xai)
 
 
 @define(eq=False)

@@ -52,6 +52,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 SIDEWAYS: dict[str, dict[str, frozenset[str]]] = {
     "dialects": {
         "codex": words("openai_responses"),
+        "xai": words("openai_responses"),
         "gemini_cli": words("gemini"),
         "antigravity": words("gemini"),
         "completions": words("openai_chat"),
