@@ -1,276 +1,142 @@
-"""HTTP/1.1 over connections of our own, for upstreams that are reached without a proxy.
+"""Calls that no proxy has a part in: nearly all, and therefore by the short way.
 
-Nearly all calls are of this kind, and the general client is dear: for each request it builds and merges
-objects of three layers and asks a pool that looks at all its connections, and each piece of a body climbs
-through six generators. Nothing of that is needed here. h11 knows the protocol, trio the sockets; this module
-keeps connections and moves bytes between the two, in a quarter of the time.
+The HTTP library comes in two layers. The upper one is a client for people: it builds and merges objects for
+each request. The lower one keeps connections and speaks the protocol, and takes a request as it is; using it
+alone costs half as much. Both share their kinds of error, which :mod:`cliproxy.net.faults` reads.
 
-Three things a reader may wonder about:
-
-* head and body of a request leave in one piece, and :meth:`Connection.read` returns everything that has
-  arrived, however many chunks the upstream has cut it into: an upstream that flushes every event costs one
-  step of the pump for each packet, not for each event;
-* an idle connection that has become readable was closed by the upstream, or is out of step; either way it is
-  not used again. One that is closed in the very moment it is used fails the call, as it would anywhere;
-* closing never waits, so that nothing here needs a limit for cleaning up. Over TLS this leaves out the
-  farewell, which tells the other side only what the end of the connection tells it, too.
+The library writes the head of a request and its body one after the other. That makes two packets, and the
+upstream wakes up twice; :class:`JoinedStream` lets what is written wait until somebody wants to read. It is
+put in by the library's own socket for such things, the network backend.
 """
 
 import ssl
 from collections.abc import Iterable
-from math import inf
 from typing import Final
 
-import h11
+import httpcore2
 import trio
 from attrs import frozen
 
-from cliproxy.errors import TransportError
-from cliproxy.net.faults import (
-    CONNECT_FAILED,
-    CONNECT_SLOW,
-    ILLEGAL,
-    NOT_HTTP,
-    READ_FAILED,
-    SEND_SLOW,
-    no_answer,
-    transport_error,
-)
-from cliproxy.wire.http import Headers, HttpCall
+from cliproxy.net.faults import no_answer
+from cliproxy.wire.http import HttpCall
 
-MAX_HEAD_BYTES: Final = 100 * 1024
-READ_BYTES: Final = 64 * 1024
-JOINED_BYTES: Final = 256 * 1024
-"""A longer body is not copied for being sent together with the head."""
+SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
+
 SEND_LIMIT_S: Final = 60.0
+JOINED_BYTES: Final = 256 * 1024
+"""What is longer is not copied for being sent together."""
 MAX_IDLE: Final = 20
 IDLE_S: Final = 90.0
-
-_BROKEN: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
-
-Origin = tuple[bool, str, int]
-"""What a connection can be used again for: TLS or not, host, port."""
 
 
 @frozen(kw_only=True)
 class Target:
-    """Where a URL leads, and what of it stands in a request."""
+    """Where a URL leads, as the library wants to have it."""
 
-    origin: Origin
+    url: httpcore2.URL
     authority: str
     """Value of the ``Host`` field."""
-    path: str
-    """Path and query."""
 
     @property
     def host(self) -> str:
         """The host, as errors name it."""
-        return self.origin[1]
+        return self.url.host.decode("ascii")
 
 
-class Connection:
-    """One connection and the answer it brings at present. After a cancelled or failed exchange it is of no
-    use."""
+class JoinedStream(httpcore2.AsyncNetworkStream):
+    """A stream that sends what was written when somebody reads, in as few pieces as possible."""
 
-    status: int
-    headers: Headers
-
-    def __init__(self, origin: Origin, stream: trio.abc.Stream, socket: trio.socket.SocketType) -> None:
-        self.origin = origin
-        self.idle_until = inf
-        self._host = origin[1]
+    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
         self._stream = stream
-        self._socket = socket
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
-        self._is_over = False
-        self._fault: TransportError | None = None
+        self._written = b""
+        self._limit: float | None = None
 
-    def begin(self, call: HttpCall, target: Target, fields: list[tuple[str, str]]) -> bytes:
-        """Begin an exchange; return the head of its request as it is sent, before the body."""
-        request = h11.Request(method=call.method, target=target.path, headers=fields)
-        head = self._http.send(request)
-        self._is_over = False
-        if call.body:
-            self._http.send_with_data_passthrough(h11.Data(data=call.body))
-        self._http.send(h11.EndOfMessage())
-        return head
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the library's name
+        """Take bytes to be sent."""
+        self._limit = timeout
+        if len(self._written) + len(buffer) <= JOINED_BYTES:
+            self._written += buffer
+            return  # noqa: ASYNC910 - nothing is sent yet
+        await self._send()
+        await self._stream.write(buffer, timeout)
 
-    async def send(self, head: bytes, body: bytes) -> None:
-        """Send a request.
+    async def _send(self) -> None:
+        written, self._written = self._written, b""
+        await self._stream.write(written, self._limit)
 
-        An upstream may answer, and even close, before it has read everything; therefore a broken connection
-        is noticed where the answer is read.
-        """
-        try:
-            if len(body) <= JOINED_BYTES:
-                await self._stream.send_all(head + body)
-            else:
-                await self._stream.send_all(head)
-                await self._stream.send_all(body)
-        except _BROKEN:
-            await trio.lowlevel.checkpoint()
-
-    async def receive_head(self) -> None:
-        """Receive status and headers of the answer; provisional ones are passed over."""
-        while True:
-            event = self._next_event()
-            if isinstance(event, h11.Response):
-                self.status, self.headers = event.status_code, Headers(_as_text(event.headers))
-                return  # noqa: ASYNC910 - there is nothing before the first wait
-            if event is h11.NEED_DATA:
-                if not await self._receive():
-                    raise transport_error(self._host, NOT_HTTP)
-            elif not isinstance(event, h11.InformationalResponse):
-                # Somebody switched protocols without being asked.
-                raise transport_error(self._host, NOT_HTTP)
-
-    async def read(self) -> bytes:
-        """Return what has come of the body, waiting for it if need be; empty at the end. Raises
-        :class:`~cliproxy.errors.TransportError`."""
-        pieces: list[bytes] = []
-        while not self._is_over:
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        """Send what waits, and receive."""
+        if self._written:
             try:
-                event = self._next_event()
-            except TransportError as exc:
-                if not pieces:
-                    raise
-                # What came before a fault is delivered before the fault.
-                self._fault = exc
-                break
-            if isinstance(event, h11.Data):
-                pieces.append(bytes(event.data))
-            elif event is not h11.NEED_DATA:
-                self._is_over = True
-            elif pieces:
-                break
-            else:
-                await self._receive()
-        return b"".join(pieces)  # noqa: ASYNC910 - what is there is not waited for
+                await self._send()
+            except httpcore2.WriteError:
+                # Who closes early may have answered before; that is there to be read.
+                await trio.lowlevel.checkpoint()
+        return await self._stream.read(max_bytes, timeout)
 
-    def _next_event(self) -> object:
-        if self._fault is not None:
-            raise self._fault
-        try:
-            return self._http.next_event()
-        except h11.RemoteProtocolError as exc:
-            raise transport_error(self._host, NOT_HTTP, exc) from exc
+    async def aclose(self) -> None:
+        """Close; what was not sent is of no use any more."""
+        await self._stream.aclose()
 
-    async def _receive(self) -> int:
-        try:
-            data = await self._stream.receive_some(READ_BYTES)
-        except _BROKEN as exc:
-            raise transport_error(self._host, READ_FAILED, exc) from exc
-        self._http.receive_data(bytes(data))
-        return len(data)
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> httpcore2.AsyncNetworkStream:
+        """Go on inside TLS."""
+        return JoinedStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
 
-    def recycle(self) -> bool:
-        """Make ready for another exchange; false if that is not possible, for example because the last one
-        did not come to its end."""
-        is_done = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
-        if not is_done or self._http.trailing_data != (b"", False):
-            return False
-        self._http.start_next_cycle()
-        return True
-
-    def is_usable(self, now: float) -> bool:
-        """Tell whether an idle connection can be used again."""
-        return now < self.idle_until and not self._socket.is_readable()
-
-    def close(self) -> None:
-        """Close at once."""
-        self._socket.close()
+    def get_extra_info(self, info: str) -> object:
+        """Return facts about the stream below."""
+        return self._stream.get_extra_info(info)
 
 
-def _as_text(fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    """Decode header fields: nearly always ASCII, else what servers commonly mean."""
-    try:
-        return [(name.decode(), value.decode()) for name, value in fields]
-    except UnicodeDecodeError:
-        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
+class JoiningBackend(httpcore2.TrioBackend):
+    """Makes connections whose writes are joined."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109
+        local_address: str | None = None,
+        socket_options: Iterable[SocketOption] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """Connect, as the parent does."""
+        return JoinedStream(await super().connect_tcp(host, port, timeout, local_address, socket_options))
 
 
 class DirectConnections:
-    """Makes connections and keeps those that can be used again, a few for all hosts together."""
+    """The library's pool of connections, for calls that need no client around it."""
 
     def __init__(self, tls: ssl.SSLContext) -> None:
-        self._tls = tls
-        self._idle: list[Connection] = []
-        """In the order in which they became idle."""
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=tls,
+            max_connections=None,
+            max_keepalive_connections=MAX_IDLE,
+            keepalive_expiry=IDLE_S,
+            network_backend=JoiningBackend(),
+        )
 
-    async def ask(self, call: HttpCall, target: Target, fields: list[tuple[str, str]]) -> Connection:
-        """Send a call and return the connection when the head of the answer has come; it is to be given to
-        :meth:`release`. Raises :class:`~cliproxy.errors.TransportError`.
+    async def ask(
+        self, call: HttpCall, target: Target, fields: list[tuple[bytes, bytes]]
+    ) -> httpcore2.Response:
+        """Send a call and return its answer when the head has come; it has to be closed.
 
-        One cancel scope serves all limits: its deadline is moved from one phase to the next.
+        Raises the library's errors, and :class:`~cliproxy.errors.TransportError` when the first byte is late.
         """
-        limits = call.limits
-        begin = trio.current_time()
-        answer_at = inf if limits.first_byte is None else begin + limits.first_byte
-        slow = CONNECT_SLOW
-        with trio.CancelScope(deadline=min(begin + limits.connect, answer_at)) as scope:
-            connection = self._take(target.origin) or await self._connect(target)
-            try:
-                head = connection.begin(call, target, fields)
-                slow = SEND_SLOW
-                scope.deadline = min(trio.current_time() + SEND_LIMIT_S, answer_at)
-                await connection.send(head, call.body)
-                scope.deadline = answer_at
-                await connection.receive_head()
-                return connection
-            except (h11.LocalProtocolError, UnicodeEncodeError):
-                connection.close()
-                # What is illegal would be quoted, and that may be a key.
-                raise transport_error(target.host, ILLEGAL) from None
-            except BaseException:
-                connection.close()
-                raise
-        if limits.first_byte is not None and trio.current_time() >= answer_at:
-            raise no_answer(target.host, limits.first_byte)
-        raise transport_error(target.host, slow)
+        limits = {"connect": call.limits.connect, "read": None, "write": SEND_LIMIT_S, "pool": None}
+        request = httpcore2.Request(
+            call.method, target.url, headers=fields, content=call.body, extensions={"timeout": limits}
+        )
+        first_byte = call.limits.first_byte
+        if first_byte is None:
+            return await self._pool.handle_async_request(request)
+        with trio.move_on_after(first_byte):
+            return await self._pool.handle_async_request(request)
+        raise no_answer(target.host, first_byte)
 
-    def _take(self, origin: Origin) -> Connection | None:
-        """Return the connection to an origin that was used last, and close those that nobody can use."""
-        now = trio.current_time()
-        for index in range(len(self._idle) - 1, -1, -1):
-            connection = self._idle[index]
-            if connection.origin == origin:
-                del self._idle[index]
-                if connection.is_usable(now):
-                    return connection
-                connection.close()
-        return None
-
-    async def _connect(self, target: Target) -> Connection:
-        is_tls, host, port = target.origin
-        try:
-            transport = await trio.open_tcp_stream(host, port)
-        except OSError as exc:
-            raise transport_error(host, CONNECT_FAILED, exc) from exc
-        if not is_tls:
-            return Connection(target.origin, transport, transport.socket)
-        stream = trio.SSLStream(transport, self._tls, server_hostname=host, https_compatible=True)
-        try:
-            await stream.do_handshake()
-        except _BROKEN as exc:
-            transport.socket.close()
-            raise transport_error(host, CONNECT_FAILED, exc.__cause__ or exc) from exc
-        except BaseException:
-            transport.socket.close()
-            raise
-        return Connection(target.origin, stream, transport.socket)
-
-    def release(self, connection: Connection) -> None:
-        """Keep a connection, or close it if its exchange was not carried to the end."""
-        if not connection.recycle():
-            connection.close()
-            return
-        connection.idle_until = trio.current_time() + IDLE_S
-        self._idle.append(connection)
-        if len(self._idle) > MAX_IDLE:
-            self._idle.pop(0).close()
-
-    def close(self) -> None:
-        """Close all idle connections."""
-        for connection in self._idle:
-            connection.close()
-        self._idle.clear()
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._pool.aclose()

@@ -29,11 +29,36 @@ READ_FAILED: Final = Fault(Kind.UNAVAILABLE, "body", "the connection broke while
 NOT_HTTP: Final = Fault(Kind.UPSTREAM, "body", "the upstream broke the HTTP protocol or closed early")
 
 
+BY_NAME: Final = (
+    ("ConnectTimeout", CONNECT_SLOW),
+    ("PoolTimeout", Fault(Kind.TIMEOUT, "connect", "no connection became free")),
+    ("WriteTimeout", SEND_SLOW),
+    ("ReadTimeout", Fault(Kind.TIMEOUT, "body", "reading took too long")),
+    ("ProxyError", Fault(Kind.UNAVAILABLE, "connect", "the proxy refused or failed")),
+    ("ConnectError", CONNECT_FAILED),
+    ("WriteError", SEND_FAILED),
+    ("ReadError", READ_FAILED),
+    ("RemoteProtocolError", NOT_HTTP),
+    ("LocalProtocolError", ILLEGAL),
+    ("UnsupportedProtocol", Fault(Kind.INVALID_REQUEST, "connect", "the URL's scheme is not supported")),
+)
+"""What the errors of the HTTP library mean, by the names that both of its layers give them."""
+
+
 def transport_error(host: str, fault: Fault, exc: BaseException | None = None) -> TransportError:
     """Describe a failure of a host. Of the cause only what is short and names no address is quoted."""
-    reason = str(exc).split("\n", 1)[0] if exc is not None else ""
+    reason = _reason(exc).split("\n", 1)[0]
     detail = f" ({reason})" if reason and "://" not in reason else ""
     return TransportError(f"{host}: {fault.text}{detail}", kind=fault.kind, phase=fault.phase)
+
+
+def _reason(exc: BaseException | None) -> str:
+    """Return what the error says, or the one below it: some only pass on what another has said."""
+    while exc is not None:
+        if said := str(exc):
+            return said
+        exc = exc.__cause__
+    return ""
 
 
 def no_answer(host: str, seconds: float) -> TransportError:

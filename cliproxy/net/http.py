@@ -1,11 +1,11 @@
-"""HTTP towards upstreams: the only module that names the HTTP library.
+"""HTTP towards upstreams.
 
-A call that no proxy has a part in takes connections of our own (:mod:`cliproxy.net.direct`); everything else
-is the library's. :class:`Upstreams` owns one client for each proxy setting, because a client's pool and proxy
-go together. All connections share one TLS context (the system's trust store, and ``SSL_CERT_FILE`` where it
-is set). Four decisions deserve their reasons:
+A call that no proxy has a part in goes straight to the HTTP library's connections
+(:mod:`cliproxy.net.direct`), every other through the library's client. :class:`Upstreams` owns one client for
+each proxy setting, because a client's pool and proxy go together. All connections share one TLS context (the
+system's trust store, and ``SSL_CERT_FILE`` where it is set). Four decisions deserve their reasons:
 
-* a client's pool is unlimited and keeps few idle connections. Concurrency is limited in front of the pool, by
+* a pool is unlimited and keeps few idle connections. Concurrency is limited in front of the pool, by
   the credential; a bounded pool would queue requests invisibly, and every idle connection makes each later
   request a little slower;
 * time limits other than connecting and writing are not the library's: it measures per read. First byte, idle
@@ -17,7 +17,7 @@ is set). Four decisions deserve their reasons:
 Library exceptions leave this module as :class:`~cliproxy.errors.TransportError`, by the table below.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import lru_cache
 from http import HTTPStatus
@@ -25,6 +25,7 @@ from math import inf
 from typing import Final, Protocol
 from urllib.request import getproxies
 
+import httpcore2
 import httpx2 as httpx
 import trio
 
@@ -70,20 +71,12 @@ _STREAM_HEADERS: Final = tuple(
 )
 
 _FAULTS: Final[tuple[tuple[type[Exception], Fault], ...]] = (
-    (httpx.ConnectTimeout, faults.CONNECT_SLOW),
-    (httpx.PoolTimeout, Fault(Kind.TIMEOUT, "connect", "no connection became free")),
-    (httpx.WriteTimeout, faults.SEND_SLOW),
-    (httpx.ReadTimeout, Fault(Kind.TIMEOUT, "body", "reading took too long")),
-    (httpx.ProxyError, Fault(Kind.UNAVAILABLE, "connect", "the proxy refused or failed")),
-    (httpx.ConnectError, faults.CONNECT_FAILED),
-    (httpx.WriteError, Fault(Kind.UNAVAILABLE, "send", "the connection broke while sending")),
-    (httpx.ReadError, faults.READ_FAILED),
-    (httpx.RemoteProtocolError, faults.NOT_HTTP),
-    (httpx.LocalProtocolError, faults.ILLEGAL),
-    (httpx.UnsupportedProtocol, Fault(Kind.INVALID_REQUEST, "connect", "the URL's scheme is not supported")),
+    *((getattr(layer, name), fault) for layer in (httpx, httpcore2) for name, fault in faults.BY_NAME),
     (httpx.InvalidURL, Fault(Kind.INVALID_REQUEST, "connect", "the URL is not valid")),
     (httpx.HTTPError, Fault(Kind.UNAVAILABLE, "body", "the HTTP exchange failed")),
+    (httpx.StreamError, Fault(Kind.UNAVAILABLE, "body", "the HTTP exchange failed")),
 )
+_ERRORS: Final = tuple(error for error, _ in _FAULTS)
 
 
 class UpstreamStream(Protocol):
@@ -114,12 +107,12 @@ def _fault(exc: Exception, host: str) -> TransportError:
     raise exc
 
 
-class ClientAnswer:
+class Body:
     """The body of a response of the HTTP library, read as it arrives."""
 
-    def __init__(self, response: httpx.Response, host: str) -> None:
+    def __init__(self, body: AsyncIterator[bytes], host: str) -> None:
         self._host = host
-        self._body: AsyncGenerator[bytes, None] = response.aiter_raw()
+        self._body = body
         self._is_at_end = False
 
     async def read(self) -> bytes:
@@ -128,7 +121,7 @@ class ClientAnswer:
             async for data in self._body:
                 if data:
                     return data
-        except (httpx.HTTPError, httpx.StreamError) as exc:
+        except _ERRORS as exc:
             self._is_at_end = True
             raise _fault(exc, self._host) from exc
         self._is_at_end = True
@@ -143,7 +136,7 @@ class ClientAnswer:
         if not self._is_at_end:
             with trio.CancelScope() as scope:
                 scope.cancel(reason="the answer is not wanted any more")
-                with suppress(httpx.HTTPError, httpx.StreamError):
+                with suppress(*_ERRORS):
                     async for _ in self._body:
                         pass
         await trio.lowlevel.checkpoint()
@@ -190,6 +183,32 @@ class HttpStream:
         return await read_rest(self.read, limit, f"{self._host}: the answer")
 
 
+@asynccontextmanager
+async def _answering(
+    status: int,
+    headers: Headers,
+    body: AsyncIterator[bytes],
+    host: str,
+    aclose: Callable[[], Awaitable[None]],
+) -> AsyncIterator[UpstreamStream]:
+    """Offer an answer for reading, and close it."""
+    pieces = Body(body, host)
+    try:
+        yield HttpStream(status, headers, pieces.read, host)
+    finally:
+        with trio.move_on_after(CLOSE_LIMIT_S, shield=True):
+            await pieces.aclose()
+            await aclose()
+
+
+def _as_text(fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    """Decode header fields: nearly always ASCII, else what servers commonly mean."""
+    try:
+        return [(name.decode(), value.decode()) for name, value in fields]
+    except UnicodeDecodeError:
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
+
+
 class Upstreams:
     """Opens calls of every kind. Use as an async context manager; leaving it closes all connections."""
 
@@ -209,8 +228,8 @@ class Upstreams:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self._direct.close()
         with trio.move_on_after(CLOSE_LIMIT_S, shield=True):
+            await self._direct.aclose()
             for client in self._clients.values():
                 await client.aclose()
             await trio.lowlevel.checkpoint()
@@ -241,24 +260,22 @@ class Upstreams:
 
     @asynccontextmanager
     async def _open_direct(self, call: HttpCall, target: Target) -> AsyncIterator[UpstreamStream]:
-        connection = await self._direct.ask(call, target, direct_fields(call, target))
         try:
-            yield HttpStream(connection.status, connection.headers, connection.read, target.host)
-        finally:
-            self._direct.release(connection)
+            response = await self._direct.ask(call, target, direct_fields(call, target))
+        except _ERRORS as exc:
+            raise _fault(exc, target.host) from exc
+        head = response.status, Headers(_as_text(response.headers))
+        async with _answering(*head, response.aiter_stream(), target.host, response.aclose) as stream:
+            yield stream
 
     @asynccontextmanager
     async def _open_by_client(self, call: HttpCall, proxy: str | None) -> AsyncIterator[UpstreamStream]:
         request = build_request(call)
         host = request.url.host
         response = await self._send(self._client(proxy), request, call.limits.first_byte)
-        answer = ClientAnswer(response, host)
-        try:
-            yield HttpStream(response.status_code, Headers(response.headers.multi_items()), answer.read, host)
-        finally:
-            with trio.move_on_after(CLOSE_LIMIT_S, shield=True):
-                await answer.aclose()
-                await response.aclose()
+        head = response.status_code, Headers(response.headers.multi_items())
+        async with _answering(*head, response.aiter_raw(), host, response.aclose) as stream:
+            yield stream
 
     async def _send(
         self, client: httpx.AsyncClient, request: httpx.Request, first_byte: float | None
@@ -267,7 +284,7 @@ class Upstreams:
         try:
             with trio.move_on_after(inf if first_byte is None else first_byte):
                 return await client.send(request, stream=True, follow_redirects=False)
-        except httpx.HTTPError as exc:
+        except _ERRORS as exc:
             raise _fault(exc, host) from exc
         raise no_answer(host, first_byte or 0.0)
 
@@ -321,21 +338,26 @@ def target_of(address: str) -> Target | None:
         return None
     if url.scheme not in _PORTS or not url.host or url.userinfo:
         return None
-    return Target(
-        origin=(url.scheme == "https", url.raw_host.decode(), url.port or _PORTS[url.scheme]),
-        authority=url.netloc.decode(),
-        path=url.raw_path.decode(),
+    origin = httpcore2.URL(
+        scheme=url.raw_scheme, host=url.raw_host, port=url.port or _PORTS[url.scheme], target=url.raw_path
     )
+    return Target(url=origin, authority=url.netloc.decode())
 
 
-def direct_fields(call: HttpCall, target: Target) -> list[tuple[str, str]]:
-    """Return all header fields of a call, in the order in which the library would send them."""
+def direct_fields(call: HttpCall, target: Target) -> list[tuple[bytes, bytes]]:
+    """Return all header fields of a call, in the order in which the client would send them.
+
+    Raises :class:`~cliproxy.errors.TransportError`.
+    """
     fields, named = _fields_of(call)
     if "host" not in named:
         fields.insert(0, ("Host", target.authority))
     if "content-length" not in named and (call.body or call.method in _WITH_BODY):
         fields.append(("Content-Length", str(len(call.body))))
-    return fields
+    try:
+        return [(name.encode("ascii"), value.encode("ascii")) for name, value in fields]
+    except UnicodeEncodeError:
+        raise transport_error(target.host, faults.ILLEGAL) from None
 
 
 def build_request(call: HttpCall) -> httpx.Request:

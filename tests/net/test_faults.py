@@ -23,5 +23,11 @@ def test_of_a_cause_only_what_is_short_and_names_no_address_is_quoted(
     assert (error.message, error.kind, error.phase) == (message, Kind.UNAVAILABLE, "connect")
 
 
+def test_an_error_that_only_passes_on_another_is_quoted_by_it() -> None:
+    outer = OSError()
+    outer.__cause__ = ValueError("certificate verify failed")
+    assert "(certificate verify failed)" in transport_error("h", CONNECT_FAILED, outer).message
+
+
 def test_a_head_that_does_not_come_names_the_limit() -> None:
     assert no_answer("h", 2.0).message == "h: no answer within 2 s"

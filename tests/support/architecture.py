@@ -68,8 +68,9 @@ LIBRARIES: dict[str, frozenset[str]] = {
     library: places
     for libraries, places in {
         "asyncio anyio sniffio requests httpx aiohttp": frozenset[str](),
-        "httpx2 httpcore2": words("net/http.py net/websocket.py"),
-        "h11": words("net service/connection.py"),
+        "httpx2": words("net/http.py net/websocket.py"),
+        "httpcore2": words("net/http.py net/direct.py"),
+        "h11": words("net/callback.py service/connection.py"),
         "trio": IMPURE - {"observe"},
         "quart quart_trio flask werkzeug": words("server"),
         "hypercorn": words("service server"),
