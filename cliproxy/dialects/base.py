@@ -168,6 +168,22 @@ class Endpoint:
     read_form: Callable[[FormData, PathFacts], ClientRequest] | None = None
     """The same for a body that is a form with files; ``None``: only JSON is taken."""
     method: str = "POST"
+    is_local: bool = False
+    """Only for programs on the same machine, which need no client key: in its place they send a token of
+    their vendor's, which is not ours to check."""
+
+
+@frozen(kw_only=True)
+class SideCall:
+    """A call that a dialect's clients make besides those for a model, and that is answered without asking
+    anybody."""
+
+    path: str
+    answer: Callable[[JsonObject], JsonObject]
+    """Body → answer; the body of a call that has none is empty."""
+    method: str = "POST"
+    is_local: bool = False
+    """See :attr:`Endpoint.is_local`."""
 
 
 @frozen(kw_only=True)
@@ -241,6 +257,7 @@ class Dialect:
 
     id: str
     endpoints: tuple[Endpoint, ...] = ()
+    side_calls: tuple[SideCall, ...] = ()
     decode_request: Callable[[JsonObject, ExchangeContext], IRRequest]
     encode_request: Callable[[IRRequest, ExchangeContext], JsonObject]
     decode_response: Callable[[JsonObject, ExchangeContext], IRResponse]

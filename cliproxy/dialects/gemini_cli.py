@@ -14,14 +14,20 @@ What the envelope says and what it does not:
 * errors are those of every Google API, without an envelope, in the middle of a stream too;
 * our answers have no ``traceId``. It is the handle by which the CLI reports on an answer to Google's service,
   which knows nothing of it.
+
+The CLI itself (``CODE_ASSIST_ENDPOINT``) sends its own Google token and no client key, so it is served on the
+same machine only. Before it asks a model it wants to know who its user is there: a user who was set up long
+ago, with a project and no further rules, is what it is told, whatever its own account may be. The project is
+the one it names, or a name that stands for this server; none is ever used.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from attrs import evolve
 
 from cliproxy.dialects import gemini
-from cliproxy.dialects.base import Action, ClientRequest, Endpoint, Framing, PathFacts
+from cliproxy.dialects.base import Action, ClientRequest, Endpoint, Framing, PathFacts, SideCall
 from cliproxy.dialects.gemini.encoder import GeminiStreamEncoder
 from cliproxy.dialects.gemini.endpoints import STREAM, action_of, framing_of
 from cliproxy.dialects.gemini.request import API_STYLE, encode_body
@@ -163,10 +169,57 @@ def read(document: Document, facts: PathFacts) -> ClientRequest:
     )
 
 
+# --- what the CLI asks besides ---
+
+
+def _project(body: JsonObject) -> str:
+    return text(body, "cloudaicompanionProject") or _OWN_PROJECT
+
+
+def load_code_assist(body: JsonObject) -> JsonObject:
+    """Say that the user was set up before."""
+    return {
+        "currentTier": {**_TIER, "hasOnboardedPreviously": True},
+        "allowedTiers": [{**_TIER, "isDefault": True}],
+        "cloudaicompanionProject": _project(body),
+        "gcpManaged": False,
+    }
+
+
+def onboard_user(body: JsonObject) -> JsonObject:
+    """Say that setting up the user is done."""
+    project = _project(body)
+    return {"done": True, "response": {"cloudaicompanionProject": {"id": project, "name": project}}}
+
+
+def _says(answer: JsonObject) -> Callable[[JsonObject], JsonObject]:
+    return lambda _body: answer
+
+
+_OWN_PROJECT: Final = "cliproxy"
+_TIER: Final[JsonObject] = {"id": "standard-tier", "name": "cliproxy"}
+_SETTING: Final[JsonObject] = {"cloudaicompanionProject": _OWN_PROJECT, "freeTierDataCollectionOptin": False}
+_ANSWERS: Final[Mapping[str, Callable[[JsonObject], JsonObject]]] = {
+    "loadCodeAssist": load_code_assist,
+    "onboardUser": onboard_user,
+    "retrieveUserQuota": _says({"buckets": []}),
+    "listExperiments": _says({"experimentIds": [], "flags": []}),
+    "fetchAdminControls": _says({"adminControlsApplicable": False}),
+    "recordCodeAssistMetrics": _says({}),
+    "setCodeAssistGlobalUserSetting": _says(_SETTING),
+}
+_USER_SETTING: Final = "/v1internal:getCodeAssistGlobalUserSetting"
+
+SIDE_CALLS: Final = (
+    *(SideCall(path=f"/v1internal:{name}", answer=say, is_local=True) for name, say in _ANSWERS.items()),
+    SideCall(path=_USER_SETTING, answer=_says(_SETTING), method="GET", is_local=True),
+)
+
 DIALECT = evolve(
     gemini.DIALECT,
     id=DIALECT_ID,
-    endpoints=(Endpoint(path="/v1internal:{action}", read=read),),
+    endpoints=(Endpoint(path="/v1internal:{action}", read=read, is_local=True),),
+    side_calls=SIDE_CALLS,
     decode_request=decode_request,
     encode_request=encode_request,
     encode_response=encode_response,

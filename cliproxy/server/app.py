@@ -32,6 +32,7 @@ from cliproxy.server.asgi import HttpConnection
 from cliproxy.server.generate import Generate
 from cliproxy.server.listing import ShowModels
 from cliproxy.server.render import error_response, json_response
+from cliproxy.server.sidecalls import AnswerHere
 from cliproxy.server.world import Gate, World
 from cliproxy.service.service import Service
 
@@ -114,6 +115,10 @@ def _add_generation(app: App, world: World) -> None:
         for number, endpoint in enumerate(dialect.endpoints):
             handler = Generate(world, dialect, endpoint)
             app.add_short_way(rule_of(endpoint.path), f"{dialect.id}-{number}", endpoint.method, handler)
+        for call in dialect.side_calls:
+            app.add_short_way(
+                call.path, f"{dialect.id}-{call.path}", call.method, AnswerHere(world, dialect, call)
+            )
 
 
 def _add_lists(app: App, world: World) -> None:

@@ -21,6 +21,7 @@ from cliproxy.server.access import CREDENTIAL_HEADERS, KEY_QUERY
 from cliproxy.server.asgi import nursery_of
 from cliproxy.server.blanks import with_blanks
 from cliproxy.server.body import ChannelBody, read_form, read_json
+from cliproxy.server.local import admit
 from cliproxy.server.render import JSON_TYPE, SSE_TYPE, error_response, forwarded, json_response
 from cliproxy.server.rules import request_id_of
 from cliproxy.server.world import World, headers_of, query_of
@@ -39,7 +40,7 @@ class Generate:
         """Handle a request."""
         headers, query = headers_of(request), query_of(request)
         try:
-            client = self.world.keys().admit(headers, query)
+            client = admit(self.world, request, headers, query, is_local=self.endpoint.is_local)
             facts = PathFacts(args=path_arguments, query=without(KEY_QUERY, query), headers=headers)
             wanted = await self._read(request, facts, client)
             if wanted.stream and wanted.action is not Action.COUNT:

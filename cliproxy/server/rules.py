@@ -25,7 +25,7 @@ from cliproxy.server.world import World, new_request_id
 
 logger = logging.getLogger(__name__)
 
-API_PREFIXES: Final = ("/v1/", "/v1beta/")
+API_PREFIXES: Final = ("/v1/", "/v1beta/", "/v1internal:")
 ALLOWED_METHODS: Final = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 _REQUEST_ID: Final = "cliproxy.request_id"
 _STARTED: Final = "cliproxy.started"

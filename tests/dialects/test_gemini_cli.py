@@ -4,7 +4,7 @@ import pytest
 
 from cliproxy.dialects import DIALECTS, by_id
 from cliproxy.dialects.base import Action, Framing, PathFacts
-from cliproxy.dialects.gemini_cli import DIALECT
+from cliproxy.dialects.gemini_cli import DIALECT, load_code_assist, onboard_user
 from cliproxy.errors import BadRequest, DialectError, NativeBody, NotFound, ProxyError
 from cliproxy.ir.events import BlockKind, BlockStart, BlockStop, End, Finish, Start, TextDelta
 from cliproxy.ir.repair import normalise
@@ -371,3 +371,30 @@ def test_other_clients_do_not_hear_of_it(client):
     events = decode(DIALECT.stream_decoder(ctx), json_frames([{"response": {"candidates": [candidate]}}]))
     text = b"".join(frame.raw for frame in encode(by_id(client).stream_encoder(ctx), events))
     assert b"HARM" not in text
+
+
+# --- what the CLI asks besides ---
+
+
+def test_a_user_was_set_up_with_the_project_he_names():
+    loaded = load_code_assist({"cloudaicompanionProject": "mine", "metadata": {}})
+    assert loaded["cloudaicompanionProject"] == "mine"
+    assert loaded["currentTier"] == {
+        "id": "standard-tier",
+        "name": "cliproxy",
+        "hasOnboardedPreviously": True,
+    }
+    [tier] = loaded["allowedTiers"]
+    assert tier["isDefault"] is True
+
+
+def test_a_user_without_a_project_gets_a_name_for_one():
+    assert load_code_assist({})["cloudaicompanionProject"] == "cliproxy"
+    named = {"id": "cliproxy", "name": "cliproxy"}
+    assert onboard_user({}) == {"done": True, "response": {"cloudaicompanionProject": named}}
+
+
+def test_everything_of_the_cli_is_served_to_this_machine_only():
+    assert all(endpoint.is_local for endpoint in DIALECT.endpoints)
+    assert all(call.is_local for call in DIALECT.side_calls)
+    assert len({(call.method, call.path) for call in DIALECT.side_calls}) == 8

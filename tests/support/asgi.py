@@ -45,6 +45,8 @@ class Client:
 
     app: ASGIFramework
     nursery: trio.Nursery
+    peer: str = "127.0.0.1"
+    """The address the connection comes from."""
     _answers: list[trio.MemoryReceiveChannel[bytes]] = field(factory=list, init=False)
 
     def hang_up(self) -> None:
@@ -114,7 +116,7 @@ class Client:
             "query_string": query.encode(),
             "root_path": "",
             "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-            "client": ("127.0.0.1", 1234),
+            "client": (self.peer, 1234),
             "server": ("test", 80),
             "extensions": {},
             "state": {},
@@ -124,10 +126,10 @@ class Client:
 
 
 @asynccontextmanager
-async def client_of(app: ASGIFramework) -> AsyncIterator[Client]:
+async def client_of(app: ASGIFramework, peer: str = "127.0.0.1") -> AsyncIterator[Client]:
     """Offer a client; whatever is still running at the end is cancelled."""
     async with trio.open_nursery() as nursery:
-        client = Client(app, nursery)
+        client = Client(app, nursery, peer)
         try:
             yield client
         finally:

@@ -1,0 +1,50 @@
+"""Who may use a route: everybody with a client key, or programs on the same machine only.
+
+The second kind of route is for programs that send a token of their vendor's where a client key would be.
+What counts is the address of the connection's other end, which nobody can forge. Two things are behind such
+an address without being on this machine: a reverse proxy here, which tells that it is one, and a page in a
+browser here, which the browser tells. Neither is let in.
+"""
+
+from collections.abc import Mapping
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+from quart import Request
+
+from cliproxy.errors import Forbidden
+from cliproxy.server.world import World
+
+_NOT_ALONE: Final = ("forwarded", "via", "x-forwarded-for", "x-real-ip", "origin", "sec-fetch-site")
+"""Headers that a reverse proxy or a browser adds."""
+
+
+def admit(
+    world: World, request: Request, headers: Mapping[str, str], query: Mapping[str, str], *, is_local: bool
+) -> str:
+    """Return the masked name of the client key, which is empty for local programs.
+
+    Raises :class:`~cliproxy.errors.Unauthorized` and :class:`~cliproxy.errors.Forbidden`.
+    """
+    if not is_local:
+        return world.keys().admit(headers, query)
+    peer = request.scope.get("client")
+    if peer is None or not is_loopback(str(peer[0])):
+        raise Forbidden("This address is served to programs on the same machine only.", code="local_only")
+    if any(name in headers for name in _NOT_ALONE):
+        raise Forbidden(
+            "This address is served to programs on the same machine only, not through a proxy or a web page.",
+            code="local_only",
+        )
+    return ""
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether an address is one of this machine's loopback interface, in any of its spellings."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        return parsed.ipv4_mapped.is_loopback
+    return parsed.is_loopback
