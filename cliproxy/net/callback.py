@@ -2,7 +2,8 @@
 
 It serves one path, takes the first answer that has a ``code`` or an ``error``, and holds the browser's
 request open until the login has come to its end, so that the page tells the truth: signed in, or failed and
-why. Whether the answer belongs to this login is not decided here: the flow compares the state.
+why. A login that goes on in the terminal lets the browser go (:meth:`CallbackListener.release`).
+Whether the answer belongs to this login is not decided here: the flow compares the state.
 
 The listener binds ``127.0.0.1`` and, where there is one, ``::1`` on the same port, because browsers disagree
 on what ``localhost`` means. Containers publish ports from another address; they name it explicitly.
@@ -103,6 +104,11 @@ class CallbackListener:
         await self._arrived.wait()
         assert self._parameters is not None
         return self._parameters
+
+    async def release(self) -> None:
+        """Let the waiting browser go before it is known how the login ends; the page says that it goes on."""
+        await trio.lowlevel.checkpoint()
+        self._decided.set()
 
     async def conclude(self, error: str | None) -> None:
         """Tell the waiting browser how the login ended, and give it a moment to take that."""

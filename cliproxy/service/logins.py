@@ -6,7 +6,8 @@ world they hand in; what a world does not offer fails with :class:`~cliproxy.err
 the flow like any other failed step.
 
 **Coming back.** The wait for the browser is a race between the listener and whatever the owner pastes; the
-loser is cancelled. The browser's request stays open until the flow has ended, so that its page can say how.
+loser is cancelled. The browser's request stays open until the flow has ended, so that its page can say how;
+a flow that has questions or waits after that lets the browser go, as nobody looks at two places at once.
 
 **Time.** Every step has its own limit; :func:`run_login` adds one for the whole. Cancelling closes the flow,
 the listener and a waiting prompt; nothing is left behind.
@@ -55,6 +56,8 @@ class Callback(Protocol):
     url: str
 
     async def wait(self) -> Mapping[str, str]: ...
+
+    async def release(self) -> None: ...
 
     async def conclude(self, error: str | None) -> None: ...
 
@@ -158,11 +161,14 @@ class _Steps:
     world: World
     stack: AsyncExitStack
     callback: Callback | None = field(default=None, init=False)
+    has_come_back: bool = field(default=False, init=False)
 
     async def carry_out(self, step: LoginStep) -> object:  # noqa: C901 - an arm for each step
         """Return the result of a step; see :mod:`cliproxy.login.steps` for what each gives."""
         await trio.lowlevel.checkpoint()
         world = self.world
+        if self.has_come_back and self.callback is not None and isinstance(step, Ask | Pause):
+            await self.callback.release()
         match step:
             case Send():
                 return await self._send(step.call)
@@ -212,6 +218,7 @@ class _Steps:
                 code="timeout",
                 hint="Start the login again, or paste the address the browser ends at.",
             )
+        self.has_come_back = True
         return found[0]
 
     async def _pasted(self) -> Mapping[str, str]:

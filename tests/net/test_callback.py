@@ -40,6 +40,22 @@ async def test_the_answer_reaches_the_login_and_the_browser_learns_the_end() -> 
     assert "Signed in" in pages[0]
 
 
+async def test_a_browser_is_let_go_while_the_login_goes_on() -> None:
+    pages: list[str] = []
+    async with open_listener(0, PATH) as listener, trio.open_nursery() as nursery:
+
+        async def browse() -> None:
+            pages.append(await talk(listener, get(f"{PATH}?code=c&state=s")))
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(browse)
+        await listener.wait()
+        await listener.release()
+        await trio.sleep_forever()
+    assert pages[0].startswith("HTTP/1.1 202")
+    assert "The login goes on" in pages[0]
+
+
 async def test_a_failed_login_gets_an_error_page_with_the_reason_escaped() -> None:
     pages: list[str] = []
     async with open_listener(0, PATH) as listener, trio.open_nursery() as nursery:

@@ -38,6 +38,9 @@ class Browser:
             await trio.sleep_forever()
         return self.brought
 
+    async def release(self) -> None:
+        self.verdicts.append("go on")
+
     async def conclude(self, error: str | None) -> None:
         assert self.is_open, "the verdict comes before the listener closes"
         self.verdicts.append(error)
@@ -163,6 +166,36 @@ async def test_the_browser_learns_why_the_login_failed() -> None:
     with pytest.raises(LoginError):
         await run_flow(flow(), world(open_callback=browser.open))
     assert browser.verdicts == ["the state differs."]
+
+
+@pytest.mark.parametrize("step", [Ask(key="k", prompt="?"), Pause(5.0)])
+async def test_the_browser_does_not_wait_for_what_happens_in_the_terminal(
+    step: Ask | Pause, autojump_clock: trio.testing.MockClock
+) -> None:
+    def flow() -> Flow[None]:
+        yield from browser_flow()
+        yield Note("nothing to wait for")
+        yield step
+
+    async def ask(_step: Ask) -> str:
+        return "answer"
+
+    browser = Browser(brought={"code": "c", "state": ""})
+    await run_flow(flow(), world(open_callback=browser.open, ask=ask))
+    assert browser.verdicts == ["go on", None]
+
+
+async def test_questions_before_the_browser_comes_back_do_not_concern_it() -> None:
+    def flow() -> Flow[str]:
+        yield Ask(key="k", prompt="?")
+        return (yield from browser_flow())
+
+    async def ask(_step: Ask) -> str:
+        return "answer"
+
+    browser = Browser(brought={"code": "c", "state": ""})
+    await run_flow(flow(), world(open_callback=browser.open, ask=ask))
+    assert browser.verdicts == [None]
 
 
 async def test_nobody_comes_back(autojump_clock: trio.testing.MockClock) -> None:
