@@ -73,9 +73,7 @@ LOGINS: Final = (
     LoginFlag("kimi-login", "kimi", "Kimi account."),
     LoginFlag("github-copilot-login", "github-copilot", "GitHub Copilot account.", is_available=False),
     LoginFlag("xai-login", "xai", "xAI account."),
-    LoginFlag(
-        "vertex-import", "vertex", "Vertex AI, from a service account file.", kind="text", is_available=False
-    ),
+    LoginFlag("vertex-import", "vertex", "Vertex AI, from a service account file.", kind="text"),
     LoginFlag("kilo-login", "kilo", "Kilo account.", is_available=False),
     LoginFlag("kiro-login", "kiro", "Kiro account.", is_available=False),
 )
@@ -102,6 +100,13 @@ FLAGS: Final = (
         "Google Cloud project, several with commas, or ALL (Gemini CLI).",
         _ONLY_LOGIN,
         "PROJECT",
+    ),
+    Flag(
+        "location",
+        "text",
+        "Region to use Vertex AI in, or global; default: us-central1.",
+        _ONLY_LOGIN,
+        "REGION",
     ),
     Flag("email", "text", "Name for an account whose vendor does not say whose it is.", _ONLY_LOGIN, "NAME"),
     Flag("import", "bool", "Take over the login of the vendor's own program.", _ONLY_LOGIN),

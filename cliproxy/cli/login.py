@@ -28,7 +28,15 @@ from cliproxy.net.http import Upstreams
 from cliproxy.providers import PROVIDERS
 from cliproxy.providers.base import Login, LoginInputs
 from cliproxy.service.clients import finder
-from cliproxy.service.logins import Callback, World, after_a_while, asker, sender, tunnel_hint
+from cliproxy.service.logins import (
+    Callback,
+    World,
+    after_a_while,
+    asker,
+    file_reader,
+    sender,
+    tunnel_hint,
+)
 from cliproxy.service.run import proxy_of
 
 CODES: Final = {"port_in_use": PORT_IN_USE}
@@ -144,11 +152,13 @@ def _client(client: object) -> Mapping[str, str]:
 
 def _world(arguments: Arguments, upstreams: Upstreams, terminal: Countdown | None) -> World:
     person = _Person(arguments, terminal)
+    ask = asker(arguments.values, os.environ, person.ask if person.is_there else None)
     return World(
         send=sender(upstreams),
         now=time.time,
         note=person.note,
-        ask=asker(arguments.values, os.environ, person.ask if person.is_there else None),
+        ask=ask,
+        ask_file=file_reader(ask),
         show=person.show,
         open_callback=person.open_callback,
         paste=person.paste if person.is_there else None,

@@ -141,7 +141,7 @@ class Config:
     )
 
     vertex_api_key: tuple[KeyEntry, ...] = setting(
-        (), "Keys of Vertex AI and upstreams like it.", example={"api-key": "..."}
+        (), "Keys of Vertex AI and upstreams like it.", active=True, example={"api-key": "..."}
     )
     interactions_api_key: tuple[KeyEntry, ...] = setting(
         (), "Keys of the Gemini Interactions API.", example={"api-key": "AIza..."}

@@ -17,6 +17,7 @@ from attrs import field, frozen
 from cliproxy.login.clients import ClientSource
 from cliproxy.wire.http import HttpCall
 from cliproxy.wire.jsontext import JsonValue
+from cliproxy.wire.secret import Secret
 
 
 @frozen
@@ -86,6 +87,18 @@ class Ask:
 
 
 @frozen(kw_only=True)
+class AskFile:
+    """Ask the owner for a file. Result: its content, as bytes.
+
+    The runner takes its path from the flag named ``key``, a prompt if there is a terminal, or the content
+    itself from an upload.
+    """
+
+    key: str
+    prompt: str
+
+
+@frozen(kw_only=True)
 class Persist:
     """Write members into the credential file before the next step. Result: ``None`` once they are on disk.
 
@@ -106,6 +119,16 @@ class UseClient:
     source: ClientSource
 
 
+@frozen(kw_only=True)
+class Sign:
+    """Sign a message with a private RSA key, as JSON web tokens want it (RS256). Result: the signature, as
+    bytes; see :func:`cliproxy.login.keys.sign`."""
+
+    key: Secret
+    """In PEM form."""
+    message: bytes
+
+
 @frozen
 class Note:
     """Tell the owner something. Result: ``None``."""
@@ -118,7 +141,20 @@ class Now:
     """Ask for the time, to turn a lifetime an issuer names into an end. Result: Unix seconds."""
 
 
-Step: TypeAlias = Send | Show | OpenCallback | AwaitCallback | Pause | Ask | Persist | UseClient | Note | Now
+Step: TypeAlias = (
+    Send
+    | Show
+    | OpenCallback
+    | AwaitCallback
+    | Pause
+    | Ask
+    | AskFile
+    | Persist
+    | UseClient
+    | Sign
+    | Note
+    | Now
+)
 
 T = TypeVar("T")
 

@@ -17,6 +17,7 @@ from cliproxy.providers.iflow import PROVIDER as IFLOW
 from cliproxy.providers.kimi import PROVIDER as KIMI
 from cliproxy.providers.openai_compat import PROVIDER as OPENAI_COMPATIBILITY
 from cliproxy.providers.qwen import PROVIDER as QWEN
+from cliproxy.providers.vertex import PROVIDER as VERTEX
 from cliproxy.providers.xai import PROVIDER as XAI
 
 __all__ = ["PROVIDERS", "Provider"]
@@ -26,6 +27,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     CLAUDE,
     CODEX,
     GEMINI,
+    VERTEX,
     GEMINI_CLI,
     QWEN,
     IFLOW,

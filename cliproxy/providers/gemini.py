@@ -43,7 +43,8 @@ BASE_URL: Final = f"https://{HOST}"
 VERSION: Final = "v1beta"
 _VERSIONS: Final = frozenset({"v1", "v1beta", "v1alpha"})
 
-_STREAM: Final = "streamGenerateContent?alt=sse"
+GENERATE: Final = "generateContent"
+STREAM: Final = "streamGenerateContent?alt=sse"
 
 _KEY_REASONS: Final = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED", "ACCESS_TOKEN_EXPIRED"})
 _ACCOUNT_REASONS: Final = frozenset(
@@ -95,25 +96,30 @@ class GeminiContract:
 
     def read_failure(self, status: int, _headers: Headers, body: bytes) -> Failure | None:
         """Tell the key, the account and the quota apart; the rest is judged by the general rules."""
-        try:
-            error = read_error(read_refusal(body))
-        except JsonError:
-            return None
-        verdict = _verdict(status, error)
-        if verdict is None:
-            return None
-        kind, scope = verdict
-        delay = error.retry_after
-        if kind is Kind.QUOTA and (delay or 0.0) < _LONG_DELAY_S:
-            delay = None
-        return Failure(
-            kind=kind,
-            scope=scope,
-            message=error.message or f"the upstream answered with status {status}",
-            status=status,
-            code=error.reason or error.status or None,
-            retry_after=delay,
-        )
+        return failure_of(status, body)
+
+
+def failure_of(status: int, body: bytes) -> Failure | None:
+    """Read a refusal that is about the key, the account or a long quota; ``None`` for any other."""
+    try:
+        error = read_error(read_refusal(body))
+    except JsonError:
+        return None
+    verdict = _verdict(status, error)
+    if verdict is None:
+        return None
+    kind, scope = verdict
+    delay = error.retry_after
+    if kind is Kind.QUOTA and (delay or 0.0) < _LONG_DELAY_S:
+        delay = None
+    return Failure(
+        kind=kind,
+        scope=scope,
+        message=error.message or f"the upstream answered with status {status}",
+        status=status,
+        code=error.reason or error.status or None,
+        retry_after=delay,
+    )
 
 
 def _verdict(status: int, error: GoogleError) -> tuple[Kind, Scope] | None:
@@ -139,13 +145,16 @@ def address_of(base_url: str, model: str) -> str:
 
 
 def _generated(call: Call) -> tuple[str, bytes]:
+    return (STREAM if call.stream else GENERATE), without_strays(call.body)
+
+
+def without_strays(body: bytes) -> bytes:
     """Leave out what some clients put into a body and the API refuses."""
-    method = _STREAM if call.stream else "generateContent"
-    if _STRAY.search(call.body) is None:
-        return method, call.body
-    document = Document.parse(call.body)
+    if _STRAY.search(body) is None:
+        return body
+    document = Document.parse(body)
     strays: dict[str, Change] = {name: DELETE for name in ("session_id", "model") if name in document.value}
-    return method, document.patch(strays)
+    return document.patch(strays)
 
 
 def _embedded(call: Call) -> tuple[str, bytes]:
@@ -169,15 +178,20 @@ _BODIES: Final[Mapping[Action, Callable[[Call], tuple[str, bytes]]]] = {
 
 def _count_body(call: Call) -> bytes:
     """Return what is to be counted."""
-    body = Document.parse(call.body).value
     is_google = urlsplit(call.credential.base_url or BASE_URL).hostname == HOST
-    inner = child(body, "generateContentRequest") or child(body, "generate_content_request")
-    wanted: JsonObject = {name: value for name, value in (inner or body).items() if name not in _NOT_COUNTED}
+    wanted = counted(call.body)
     if set(wanted) <= {"contents"}:
         return dumps(wanted)
     if is_google:
         return dumps({"generateContentRequest": {"model": f"models/{call.model}", **wanted}})
     return dumps({name: value for name, value in wanted.items() if name not in {"tools", "toolConfig"}})
+
+
+def counted(body: bytes) -> JsonObject:
+    """Return the members of a request for a count that have tokens."""
+    whole = Document.parse(body).value
+    inner = child(whole, "generateContentRequest") or child(whole, "generate_content_request")
+    return {name: value for name, value in (inner or whole).items() if name not in _NOT_COUNTED}
 
 
 _NOT_COUNTED: Final = frozenset(

@@ -23,8 +23,10 @@ from attrs import define, evolve, field, frozen
 from cliproxy.errors import Kind, LoginError, TransportError
 from cliproxy.login.clients import ClientSource, OAuthClient, resolve
 from cliproxy.login.code import parse_pasted
+from cliproxy.login.keys import sign
 from cliproxy.login.steps import (
     Ask,
+    AskFile,
     AwaitCallback,
     Flow,
     Note,
@@ -34,6 +36,7 @@ from cliproxy.login.steps import (
     Persist,
     Send,
     Show,
+    Sign,
     UseClient,
 )
 from cliproxy.login.steps import Step as LoginStep
@@ -46,6 +49,8 @@ T = TypeVar("T")
 SEND_LIMIT_S: Final = 40.0
 CALLBACK_LIMIT_S: Final = 300.0
 LOGIN_LIMIT_S: Final = 900.0
+MAX_FILE_BYTES: Final = 1024 * 1024
+"""Of a file that the owner hands in; keys take a few thousand."""
 PASTE_AFTER_S: Final = 15.0
 """How long the browser may take before the owner is offered to paste."""
 
@@ -63,6 +68,10 @@ class Callback(Protocol):
 
 
 async def _nobody_to_ask(ask: Ask) -> str:
+    raise LoginError(f"{ask.key} is needed and there is nobody to ask", code="needs_owner")
+
+
+async def _nobody_has_it(ask: AskFile) -> bytes:
     raise LoginError(f"{ask.key} is needed and there is nobody to ask", code="needs_owner")
 
 
@@ -99,6 +108,7 @@ class World:
     """Unix seconds."""
     note: Callable[[str], None]
     ask: Callable[[Ask], Awaitable[str]] = _nobody_to_ask
+    ask_file: Callable[[AskFile], Awaitable[bytes]] = _nobody_has_it
     show: Callable[[Show], Awaitable[None]] = _nobody_to_show
     open_callback: Callable[[OpenCallback], AbstractAsyncContextManager[Callback]] = _no_listener
     paste: Callable[[], Awaitable[str]] | None = None
@@ -163,7 +173,7 @@ class _Steps:
     callback: Callback | None = field(default=None, init=False)
     has_come_back: bool = field(default=False, init=False)
 
-    async def carry_out(self, step: LoginStep) -> object:  # noqa: C901 - an arm for each step
+    async def carry_out(self, step: LoginStep) -> object:  # noqa: C901, PLR0911 - an arm for each step
         """Return the result of a step; see :mod:`cliproxy.login.steps` for what each gives."""
         await trio.lowlevel.checkpoint()
         world = self.world
@@ -183,10 +193,15 @@ class _Steps:
                 await trio.sleep(step.seconds)
             case Ask():
                 return await world.ask(step)
+            case AskFile():
+                return await world.ask_file(step)
             case Persist():
                 await world.persist(step.patch)
             case UseClient():
                 return await world.client(step.source)
+            case Sign():
+                # In a thread: the first use reads a large library, each one computes for a millisecond.
+                return await trio.to_thread.run_sync(sign, step.key, step.message)
             case Note():
                 world.note(step.text)
             case Now():
@@ -294,6 +309,22 @@ def asker(
         return value
 
     return ask
+
+
+def file_reader(ask: Callable[[Ask], Awaitable[str]]) -> Callable[[AskFile], Awaitable[bytes]]:
+    """Return the ``ask_file`` of a world whose owner names paths."""
+
+    async def read(step: AskFile) -> bytes:
+        path = await trio.Path(await ask(Ask(key=step.key, prompt=step.prompt))).expanduser()
+        try:
+            if (await path.stat()).st_size > MAX_FILE_BYTES:
+                raise LoginError(f"{path} is too large to be what is asked for", code="bad_file")
+            return await path.read_bytes()
+        except OSError as exc:
+            reason = exc.strerror or type(exc).__name__
+            raise LoginError(f"{path} cannot be read: {reason}", code="bad_file") from exc
+
+    return read
 
 
 def after_a_while(

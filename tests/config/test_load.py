@@ -78,7 +78,6 @@ def test_a_complete_file_of_this_kind_of_server_loads_without_a_word_but_inactiv
     loaded = load_config(SAMPLE)
     assert (loaded.warnings, loaded.unknown, loaded.migrations) == ((), (), ())
     assert {problem.path for problem in loaded.inactive} == {
-        "vertex-api-key",
         "payload.default",
         "payload.override-raw",
         "ws-auth",

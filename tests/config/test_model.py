@@ -107,10 +107,10 @@ def test_inactive_keys_inside_groups_and_lists_are_found():
         routing=Routing(session_affinity=False),
         payload=Payload(filter=()),
         claude_api_key=(KeyEntry(api_key=Secret("k")), KeyEntry(api_key=Secret("l"), weight=3)),
-        vertex_api_key=(KeyEntry(api_key=Secret("v")),),
+        interactions_api_key=(KeyEntry(api_key=Secret("v")),),
     )
     found = {problem.path for problem in inactive_keys(config)}
-    assert found == {"routing.session-affinity", "claude-api-key[1].weight", "vertex-api-key"}
+    assert found == {"routing.session-affinity", "claude-api-key[1].weight", "interactions-api-key"}
 
 
 def test_a_strategy_that_does_not_work_yet_is_reported():

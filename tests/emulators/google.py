@@ -8,6 +8,7 @@ Hosts and who plays them::
     cloudresourcemanager.googleapis.com    GET /v1/projects                      |
     serviceusage.googleapis.com            GET and POST /v1/projects/…/services  /
     cloudcode-pa.googleapis.com            /v1internal:…                        google_code_assist.py
+    *aiplatform.googleapis.com             /v1/…/models/…                       google_vertex.py
 
 `APPS` lists the applications that may log in, `HOSTS` and `_endpoints` what is played; a further API of the
 same accounts is a method here or a module of its own, with `Google.owner` as its check of the token.
@@ -21,6 +22,7 @@ Settings:
 * `services`: project → `ENABLED`, `DISABLED` (can be enabled), `STUCK` (says off, but refuses to be
   enabled because it is on) or `REFUSED` (cannot be enabled); `ENABLED` where nothing is said
 * `code_assist`: see google_code_assist.py
+* `vertex`: see google_vertex.py
 """
 
 import re
@@ -32,6 +34,8 @@ from attrs import define, field
 from emulators.gemini_rules import error_body, refuse
 from emulators.gemini_rules import failure as google_failure
 from emulators.google_code_assist import CodeAssist
+from emulators.google_vertex import GRANT_TYPE, Vertex
+from emulators.google_vertex import HOSTS as VERTEX
 from emulators.oauth import App, Authority, Login
 from emulators.oauth import refuse as refuse_login
 from emulators.values import (
@@ -81,18 +85,20 @@ class Google:
     """The family for all hosts."""
 
     NAME: ClassVar[str] = "google"
-    HOSTS: ClassVar[tuple[str, ...]] = (ACCOUNTS, TOKENS, API, PROJECTS, SERVICES, CODE_ASSIST)
+    HOSTS: ClassVar[tuple[str, ...]] = (ACCOUNTS, TOKENS, API, PROJECTS, SERVICES, CODE_ASSIST, *VERTEX)
 
     clock: Clock
     settings: JsonObject = field(factory=lambda: dict(_DEFAULTS))
     authority: Authority = field(init=False)
     code_assist: CodeAssist = field(init=False)
+    vertex: Vertex = field(init=False)
     _endpoints: Mapping[str, Callable[[Request], Ready]] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.authority = Authority(clock=self.clock, apps=APPS, prefix="ya29.")
         self.authority.configure({"rotates": False, "reuse_kills": False})
         self.code_assist = CodeAssist(self.clock, self.owner)
+        self.vertex = Vertex(self.clock, self.authority, self.owner)
         self._endpoints = {
             ACCOUNTS: self._authorization,
             TOKENS: self._tokens,
@@ -100,6 +106,7 @@ class Google:
             PROJECTS: self._projects,
             SERVICES: self._services,
             CODE_ASSIST: self.code_assist.receive,
+            **dict.fromkeys(VERTEX, self.vertex.receive),
         }
 
     def receive(self, request: Request) -> Ready:
@@ -128,7 +135,10 @@ class Google:
     def _tokens(self, request: Request) -> Ready:
         if request.method != "POST" or request.path != "/token":
             raise _not_found(request)
-        renews = request.form().get("grant_type") == "refresh_token"
+        grant_type = request.form().get("grant_type")
+        if grant_type == GRANT_TYPE:
+            return self.vertex.token(request)
+        renews = grant_type == "refresh_token"
 
         def body(login: Login) -> JsonObject:
             usual = self.authority.body(login)
@@ -196,8 +206,11 @@ class Google:
 
     def failure(self, request: Request, status: int, details: JsonObject) -> Answer:
         """An error of the API that was asked."""
-        if (request.header("host") or "").startswith(CODE_ASSIST):
+        host = (request.header("host") or "").partition(":")[0]
+        if host == CODE_ASSIST:
             return self.code_assist.failure(request, status, details)
+        if host in VERTEX:
+            return self.vertex.models.failure(request, status, details)
         return google_failure(status, details)
 
     def configure(self, patch: JsonObject) -> None:
@@ -207,6 +220,8 @@ class Google:
                 self.authority.configure(as_object(value))
             elif key == "code_assist":
                 self.code_assist.configure(as_object(value))
+            elif key == "vertex":
+                self.vertex.configure(as_object(value))
             elif key in _DEFAULTS:
                 self.settings[key] = value
             else:
@@ -218,6 +233,7 @@ class Google:
             **self.settings,
             "oauth": self.authority.state(),
             "code_assist": self.code_assist.state(),
+            "vertex": self.vertex.state(),
         }
 
     def reset(self) -> None:

@@ -4,13 +4,29 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 from attrs import define, evolve, field
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from cliproxy.errors import Kind, LoginError, TransportError
-from cliproxy.login.steps import Ask, AwaitCallback, Flow, Note, Now, OpenCallback, Pause, Persist, Send, Show
+from cliproxy.login.steps import (
+    Ask,
+    AskFile,
+    AwaitCallback,
+    Flow,
+    Note,
+    Now,
+    OpenCallback,
+    Pause,
+    Persist,
+    Send,
+    Show,
+    Sign,
+)
 from cliproxy.service.logins import (
     World,
     after_a_while,
     asker,
+    file_reader,
     run_flow,
     run_login,
     sender,
@@ -18,6 +34,7 @@ from cliproxy.service.logins import (
 )
 from cliproxy.wire.http import HttpAnswer, HttpCall
 from cliproxy.wire.secret import Secret
+from support.keys import pem, private_key
 
 CALL = HttpCall(method="GET", url="https://example.org/user")
 
@@ -351,3 +368,48 @@ async def test_the_offer_to_paste_comes_after_a_while_and_only_once(
 
 def test_the_tunnel_hint_names_the_port() -> None:
     assert "ssh -L 17171:127.0.0.1:17171" in tunnel_hint(17171)
+
+
+# --- files and signatures ---
+
+KEY_FILE = AskFile(key="key-file", prompt="Path of the key")
+
+
+def gives(value):
+    async def ask(step: Ask) -> str:
+        assert (step.key, step.prompt) == ("key-file", "Path of the key")
+        return str(value)
+
+    return ask
+
+
+def file_flow() -> Flow[bytes]:
+    return (yield KEY_FILE)
+
+
+async def test_a_file_is_read_from_where_the_owner_says(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "key.json").write_bytes(b"{}\xff")
+    for given in (tmp_path / "key.json", "~/key.json"):
+        assert await run_flow(file_flow(), world(ask_file=file_reader(gives(given)))) == b"{}\xff"
+
+
+async def test_a_file_that_cannot_be_read(tmp_path) -> None:
+    (tmp_path / "large").write_bytes(bytes(1024 * 1024 + 1))
+    for name, reason in (("absent", "No such file"), ("large", "too large"), (".", "Is a directory")):
+        with pytest.raises(LoginError, match=reason) as caught:
+            await file_reader(gives(tmp_path / name))(KEY_FILE)
+        assert caught.value.code == "bad_file"
+
+
+async def test_without_an_owner_there_is_no_file() -> None:
+    with pytest.raises(LoginError, match="nobody to ask"):
+        await run_flow(file_flow(), world())
+
+
+async def test_a_message_is_signed() -> None:
+    def flow() -> Flow[bytes]:
+        return (yield Sign(key=Secret(pem()), message=b"message"))
+
+    signature = await run_flow(flow(), world())
+    private_key().public_key().verify(signature, b"message", PKCS1v15(), SHA256())

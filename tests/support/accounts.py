@@ -68,6 +68,10 @@ class Accounts:
         """Set what the next requests get."""
         trio.run(self.emulator.script, list(entries))
 
+    def state(self) -> dict[str, Any]:
+        """The state of the emulated vendors."""
+        return trio.run(self.emulator.state)
+
     def refusals(self) -> list[str]:
         """Why requests were turned down."""
         return trio.run(self.emulator.refusals)

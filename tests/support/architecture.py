@@ -58,7 +58,10 @@ SIDEWAYS: dict[str, dict[str, frozenset[str]]] = {
         "completions": words("openai_chat"),
         "openai_images": words("openai_chat"),
     },
-    "providers": {},
+    "providers": {
+        "vertex": words("gemini"),
+        "antigravity": words("gemini_cli"),
+    },
 }
 
 IMPURE = words("observe net stores exchange service server cli")
@@ -78,6 +81,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
         "yaml": words("config"),
         "secrets": IMPURE | {"login/pkce.py"},
         "socket ssl selectors subprocess threading multiprocessing concurrent": IMPURE,
+        "cryptography": words("login/keys.py"),
         "sqlite3 tempfile shutil time": IMPURE,
     }.items()
     for library in libraries.split()
