@@ -173,7 +173,7 @@ class _Steps:
     callback: Callback | None = field(default=None, init=False)
     has_come_back: bool = field(default=False, init=False)
 
-    async def carry_out(self, step: LoginStep) -> object:  # noqa: C901, PLR0911 - an arm for each step
+    async def carry_out(self, step: LoginStep) -> object:  # noqa: C901, PLR0911, PLR0912 - an arm each
         """Return the result of a step; see :mod:`cliproxy.login.steps` for what each gives."""
         await trio.lowlevel.checkpoint()
         world = self.world
