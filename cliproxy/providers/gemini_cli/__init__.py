@@ -14,6 +14,7 @@ as several candidates, which share its one token.
 ``tokens``     the application, the members of a credential file, renewal
 ``setup``      projects, Code Assist for a project, the API switched on
 ``login``      the login, and which projects it is for
+``imported``   taking over the login of Google's own program
 ``contracts``  prepared requests, refusals, an account as one credential for each project
 =============  ===============================================================================================
 """
@@ -23,6 +24,7 @@ from typing import Final
 from cliproxy.credentials.files import CredentialCodec
 from cliproxy.providers.base import Login, Provider
 from cliproxy.providers.gemini_cli.contracts import HOST, KEY, contracts_for, expand, static_models
+from cliproxy.providers.gemini_cli.imported import IMPORT
 from cliproxy.providers.gemini_cli.login import log_in
 from cliproxy.providers.gemini_cli.tokens import CALLBACK_PORT, FILE_TYPE, SLOTS
 
@@ -41,6 +43,7 @@ PROVIDER: Final = Provider(
             callback_port=CALLBACK_PORT,
         ),
     ),
+    imports=(IMPORT,),
     codec=CredentialCodec(
         type=FILE_TYPE,
         provider=KEY,
