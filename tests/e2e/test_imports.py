@@ -9,6 +9,7 @@ import openai
 import pytest
 import trio
 
+from emulators.google import GEMINI_CLI
 from support.accounts import Accounts, vendors
 
 
@@ -121,18 +122,15 @@ def test_there_is_nothing_to_take_over(world: Accounts) -> None:
 
 
 def test_the_gemini_clis_login(world: Accounts) -> None:
-    """Its refresh token does not rotate, and the project is found on first use."""
-    world.environment |= {"GEMINI_OAUTH_CLIENT_SECRET": "emulated-gemini-cli-secret"}
+    """Its refresh token does not rotate; the project may be named as at a login."""
+    world.environment |= {"GEMINI_OAUTH_CLIENT_SECRET": GEMINI_CLI.secret}
     token = issued(world, "-login", "-project_id", "first-project")["token"]
     kept = {name: token[name] for name in ("access_token", "refresh_token", "token_type")}
     document = {**kept, "scope": " ".join(token["scopes"]), "expiry_date": 1_999_999_999_000}
     leave(world, ".gemini/oauth_creds.json", document)
-    done = world.login("login", "gemini-cli", "-import")
+    done = world.login("login", "gemini-cli", "-import", "-project_id", "first-project")
     assert done.code == 0, done.output
     assert "now share one login" not in done.output
-    assert world.files() == ["gemini-me@example.org.json"]
-    with world.server() as server:
-        client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
-        messages = [{"role": "user", "content": "hello"}]
-        said = client.chat.completions.create(model="gemini-2.5-pro", messages=messages)
-        assert said.choices[0].message.content == "You said: hello"
+    assert world.files() == ["gemini-me@example.org-first-project.json"]
+    speaks(world, "gemini-2.5-pro")
+    assert world.refusals() == []
