@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from attrs import field, frozen
 
 from emulators.google import GEMINI_CLI
@@ -102,17 +103,41 @@ def converse(talk: Talk) -> None:
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_an_account_logs_in_and_serves(world: Accounts, case: Case) -> None:
     world.configure(**case.settings)
-    done = world.login(case.login, *case.options, in_browser=case.in_browser, **case.environment)
+    world.environment |= case.environment
+    done = world.login(case.login, *case.options, in_browser=case.in_browser)
     assert done.code == 0, done.output
     [name] = world.files()
     assert fnmatch(name, case.file)
     path = world.auth_dir / name
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     data = json.loads(path.read_text())
-    secrets = [v for k, v in (data | data.get("token", {})).items() if k in SECRETS and v]
+    secrets = secrets_of(data).values()
     assert secrets
     assert not [secret for secret in secrets if secret in done.output]
     with world.server() as server, closing(Clients.of(server.url)) as clients:
         for talk in TALKS.values():
             converse(talk(clients, Wish(model=case.model, tools=(WEATHER,), max_tokens=4000)))
-    assert world.refusals() == []
+        assert world.refusals() == []
+        is_refused_once(world, path, TALKS["chat"](clients, Wish(model=case.model, max_tokens=4000)))
+
+
+def is_refused_once(world: Accounts, path: Path, talk: Talk) -> None:
+    """A token that is refused is renewed, saved, and the same request sent again."""
+    before = json.loads(path.read_text())
+    known = len(trio.run(world.emulator.log))
+    world.script({"status": 401})
+    talk.say("hello")
+    assert talk.answer(stream=True).text == "You said: hello"
+    refused, *renewal, again = trio.run(world.emulator.log)[known:]
+    assert (refused.status, again.status) == (401, 200)
+    assert (refused.path, refused.body) == (again.path, again.body)
+    assert renewal
+    assert all(seen.status == 200 and seen.path != refused.path for seen in renewal)
+    after = json.loads(path.read_text())
+    assert secrets_of(after) != secrets_of(before)
+    assert after.keys() >= before.keys()
+
+
+def secrets_of(data: dict[str, Any]) -> dict[str, Any]:
+    """The members of a credential file that no output may show."""
+    return {k: v for k, v in (data | data.get("token", {})).items() if k in SECRETS and v}
