@@ -200,6 +200,7 @@ def _read_section(section: JsonObject) -> Iterator[_Entry]:
                 previews=tuple(strings(model, "previews")),
                 input_modalities=tuple(strings(merged, "input")),
                 output_modalities=tuple(strings(merged, "output")),
+                contracts=tuple(strings(model, "contracts")),
             ),
             plans=frozenset(strings(model, "plans")),
         )

@@ -71,7 +71,7 @@ LOGINS: Final = (
     LoginFlag("iflow-cookie", "iflow", "iFlow, with a browser cookie.", method="cookie"),
     LoginFlag("antigravity-login", "antigravity", "Antigravity account.", is_available=False),
     LoginFlag("kimi-login", "kimi", "Kimi account."),
-    LoginFlag("github-copilot-login", "github-copilot", "GitHub Copilot account.", is_available=False),
+    LoginFlag("github-copilot-login", "github-copilot", "GitHub Copilot account."),
     LoginFlag("xai-login", "xai", "xAI account."),
     LoginFlag("vertex-import", "vertex", "Vertex AI, from a service account file.", kind="text"),
     LoginFlag("kilo-login", "kilo", "Kilo account.", is_available=False),

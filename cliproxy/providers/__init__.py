@@ -9,6 +9,7 @@ from typing import Final
 from cliproxy.providers.base import Provider
 from cliproxy.providers.claude import PROVIDER as CLAUDE
 from cliproxy.providers.codex import PROVIDER as CODEX
+from cliproxy.providers.copilot import PROVIDER as COPILOT
 from cliproxy.providers.demo import PROVIDER as DEMO
 from cliproxy.providers.gemini import PROVIDER as GEMINI
 from cliproxy.providers.gemini_cli import PROVIDER as GEMINI_CLI
@@ -33,6 +34,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     IFLOW,
     KIMI,
     XAI,
+    COPILOT,
     OPENAI_COMPATIBILITY,
     DEMO,
 )

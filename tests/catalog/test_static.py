@@ -23,7 +23,7 @@ def credential(*entries: ModelEntry) -> Credential:
 
 
 def test_every_provider_with_known_models_has_a_section():
-    expected = "claude gemini vertex gemini-cli aistudio codex kimi qwen iflow xai antigravity"
+    expected = "claude gemini vertex gemini-cli aistudio codex kimi qwen iflow xai antigravity github-copilot"
     assert set(static.sections()) == set(expected.split())
 
 

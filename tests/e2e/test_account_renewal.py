@@ -69,3 +69,33 @@ def test_a_refused_token_of_xai_is_renewed(world: Accounts) -> None:
         world.configure(xai={"oauth": {"expire": True}})
         assert ask(server, "grok-4.5") == "You said: hello"
     assert [reason for reason in world.refusals() if "bad-credentials" not in reason] == []
+
+
+COPILOT = ("-github-copilot-login",)
+
+
+def test_copilots_models_are_reached_as_it_says(world: Accounts) -> None:
+    """A chat client asks a model that the Responses endpoint alone serves, one that is served by chat alone,
+    and one whose entry says nothing."""
+    assert world.login(*COPILOT).code == 0
+    with world.server() as server:
+        for model in ("gpt-5.1-codex", "claude-sonnet-4.5", "gpt-4o"):
+            assert ask(server, model) == "You said: hello"
+    assert world.refusals() == []
+
+
+def test_a_refused_token_of_copilot_is_exchanged_anew(world: Accounts) -> None:
+    assert world.login(*COPILOT).code == 0
+    with world.server() as server:
+        assert ask(server, "gpt-5-mini") == "You said: hello"
+        world.configure(copilot={"spend_tokens": True})
+        assert ask(server, "gpt-5-mini") == "You said: hello"
+    assert set(world.refusals()) == {"token expired"}
+
+
+def test_without_a_seat_there_is_no_login(world: Accounts) -> None:
+    world.configure(copilot={"has_seat": False})
+    done = world.login(*COPILOT)
+    assert done.code == 1
+    assert "No access to GitHub Copilot found" in done.output
+    assert world.files() == []

@@ -77,6 +77,9 @@ CASES = {
         environment={"IFLOW_COOKIE": "a=b; BXAuth=good-cookie"},
     ),
     "xai": Case(login="-xai-login", file="xai-me@example.org.json", model="grok-4.5"),
+    "github-copilot": Case(
+        login="-github-copilot-login", file="github-copilot-octocat.json", model="gpt-5-mini"
+    ),
     "kimi": Case(login="-kimi-login", file="kimi-1*.json", model="kimi-k2.5"),
 }
 

@@ -15,6 +15,7 @@ from attrs import define, field
 from emulators.claude_account import ClaudeAccount
 from emulators.cli import main
 from emulators.codex_account import CodexAccount
+from emulators.copilot import Copilot
 from emulators.google import Google
 from emulators.iflow import IFlow
 from emulators.kimi import Kimi
@@ -42,7 +43,7 @@ class Part(Family, Protocol):
     def __init__(self, clock: Clock) -> None: ...
 
 
-PARTS: Sequence[type[Part]] = (ClaudeAccount, CodexAccount, Google, IFlow, Kimi, Qwen, Xai)
+PARTS: Sequence[type[Part]] = (ClaudeAccount, CodexAccount, Copilot, Google, IFlow, Kimi, Qwen, Xai)
 
 
 @define(eq=False)
