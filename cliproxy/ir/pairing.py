@@ -19,7 +19,7 @@ them. Every step takes constant time for each part, whatever a hostile client re
 import hashlib
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Final
 
@@ -33,6 +33,7 @@ NO_RESULT: Final = "[no result]"
 _MADE_UP_DIGITS: Final = 24
 _SHORTENED_DIGITS: Final = 16
 _NOWHERE: Final = (-1, -1)
+_PAIRED: Final = frozenset({ToolCall, ToolResult})
 
 
 def pair_calls(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) -> IRRequest:
@@ -50,6 +51,8 @@ class _Call:
     part: ToolCall
     """With its final id."""
     turn: int
+    has_id: bool
+    """From the client."""
     result: ToolResult | None = None
     home: tuple[int, int] = _NOWHERE
     """Message and position in which the first result came."""
@@ -66,6 +69,11 @@ class _Draft:
     """The slots without the results."""
     calls: list[_Call] = field(factory=list)
 
+    @classmethod
+    def unpaired(cls, message: Message) -> "_Draft":
+        """Return the draft of a message without calls and results: it stays as it is."""
+        return cls(message, [*message.parts], message.parts)
+
     def put(self, part: Part) -> None:
         """Keep a part in its place."""
         self.slots.append(part)
@@ -80,6 +88,10 @@ class _Ids:
     ctx: ExchangeContext
     used: set[str] = field(factory=set)
     repeats: dict[str, int] = field(factory=dict)
+    _is_legal: Callable[[str], object] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._is_legal = re.compile(f"{self.rules.call_id_charset or '.'}*", re.DOTALL).fullmatch
 
     def final(self, call: ToolCall, turn: int, position: int) -> str:
         """Return an id for a call that no other call has."""
@@ -93,7 +105,7 @@ class _Ids:
         """Return the id in the target's characters and length."""
         charset, limit = self.rules.call_id_charset, self.rules.max_call_id
         legal = call_id
-        if charset and not re.fullmatch(f"{charset}*", call_id):
+        if not self._is_legal(call_id):
             allowed = re.compile(charset)
             legal = "".join(char if allowed.fullmatch(char) else "_" for char in call_id)
         if limit is not None and len(legal) > limit:
@@ -135,13 +147,16 @@ class _Turn:
     """The calls just before: what a result without a usable id can belong to."""
 
     calls: deque[_Call] = field(factory=deque)
-    by_name: dict[tuple[str, bool], deque[_Call]] = field(factory=dict)
-    """By function name, and whether the client gave the call an id."""
+    _by_name: dict[tuple[str, bool], deque[_Call]] | None = field(default=None, init=False)
 
-    def add(self, call: _Call, *, has_id: bool) -> None:
-        """Enter a call."""
-        self.calls.append(call)
-        self.by_name.setdefault((call.part.name, has_id), deque()).append(call)
+    @property
+    def by_name(self) -> dict[tuple[str, bool], deque[_Call]]:
+        """The calls by function name, and whether the client gave them an id; few turns are ever asked."""
+        if self._by_name is None:
+            self._by_name = {}
+            for call in self.calls:
+                self._by_name.setdefault((call.part.name, call.has_id), deque()).append(call)
+        return self._by_name
 
     def match(self, result: ToolResult) -> _Call | None:
         """Find the call of a result whose id names none. An unknown id can only mean a call without one."""
@@ -164,14 +179,16 @@ class _Ledger:
 
     def read(self, index: int, message: Message) -> _Draft:
         """Enter the calls and results of the next message."""
+        if _PAIRED.isdisjoint(map(type, message.parts)):
+            if message.role != "system":
+                self.turn = _Turn()
+            return _Draft.unpaired(message)
         draft = _Draft(message)
-        turn = _Turn()
         has_results = False
         for position, part in enumerate(message.parts):
             match part:
                 case ToolCall():
                     call = self._open(part, (index, position))
-                    turn.add(call, has_id=bool(part.id))
                     draft.calls.append(call)
                     draft.put(call.part)
                 case ToolResult():
@@ -181,13 +198,13 @@ class _Ledger:
                     draft.put(part)
         # A result that names no call belongs to the turn before it, and not beyond the next words.
         if draft.calls or not (has_results or message.role == "system"):
-            self.turn = turn
+            self.turn = _Turn(deque(draft.calls))
         return draft
 
     def _open(self, part: ToolCall, place: tuple[int, int]) -> _Call:
         turn, position = place
         final = self.ids.final(part, turn, position)
-        call = _Call(part if final == part.id else evolve(part, id=final), turn)
+        call = _Call(part if final == part.id else part.known_as(final), turn, bool(part.id))
         if part.id:
             turns = self.by_id.setdefault(part.id, [])
             if not turns or turns[-1][-1].turn != turn:
@@ -205,8 +222,7 @@ class _Ledger:
             draft.slots.append(call)
         else:
             self.ctx.note("a second result of a tool call replaced the first")
-        name = result.name or call.part.name
-        call.result = evolve(result, call_id=call.part.id, name=name, kind=call.part.kind)
+        call.result = result.answering(call.part)
 
     def _enter_orphan(self, result: ToolResult, draft: _Draft) -> None:
         if self.rules.needs_paired_results and self.rules.drops_orphan_results:
@@ -232,6 +248,8 @@ def _behind_their_calls(drafts: list[_Draft], rules: TargetRules) -> Iterator[Me
     for index, draft in enumerate(drafts):
         if draft.rest or not draft.message.parts:
             yield _with_parts(draft.message, draft.rest)
+        if not draft.calls:
+            continue
         answered = [call for call in draft.calls if call.result is not None]
         if rules.needs_paired_results and (answered or index != last):
             answered = draft.calls
@@ -241,6 +259,8 @@ def _behind_their_calls(drafts: list[_Draft], rules: TargetRules) -> Iterator[Me
 
 def _by_home(calls: list[_Call]) -> list[list[_Call]]:
     """Group calls by the message their results came in, in the results' order; open ones join the last."""
+    if len(calls) == 1:
+        return [calls]
     answered = sorted((call for call in calls if call.result is not None), key=lambda call: call.home)
     groups = [list(group) for _, group in groupby(answered, key=lambda call: call.home[0])] or [[]]
     groups[-1] += [call for call in calls if call.result is None]
@@ -267,7 +287,7 @@ def _where_they_are(drafts: list[_Draft], rules: TargetRules) -> Iterator[Messag
 
 
 def _with_parts(message: Message, parts: list[Part]) -> Message:
-    return message if parts == message.parts else evolve(message, parts=parts)
+    return message if parts == message.parts else message.saying(parts)
 
 
 def _result_of(call: _Call) -> ToolResult:

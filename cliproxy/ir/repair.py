@@ -24,9 +24,10 @@ begin_with_user      there is a user message, and it comes first
 ===================  ==================================================================================
 """
 
-from collections.abc import Callable, Iterator
-from itertools import dropwhile, groupby
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from itertools import compress, dropwhile, groupby, pairwise
+from operator import not_
+from typing import Final, TypeAlias, get_args
 
 from attrs import evolve
 
@@ -79,8 +80,23 @@ def drop_foreign(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) -
                 "model is reached by another one",
                 essential.where,
             )
-    messages = [evolve(each, parts=_spoken(each.parts, rules, ctx)) for each in request.messages]
+    messages = [
+        message.saying(_spoken(message.parts, rules, ctx)) if _has_opaque(message.parts) else message
+        for message in request.messages
+    ]
     return evolve(request, messages=messages)
+
+
+def _has_opaque(parts: list[Part]) -> bool:
+    if _MAY_BE_OPAQUE.isdisjoint(map(type, parts)):
+        return False
+    return any(
+        isinstance(part, Opaque) or (isinstance(part, ToolResult) and _has_opaque(part.parts))
+        for part in parts
+    )
+
+
+_MAY_BE_OPAQUE: Final = frozenset({Opaque, ToolResult})
 
 
 def _spoken(parts: list[Part], rules: TargetRules, ctx: ExchangeContext) -> list[Part]:
@@ -89,7 +105,7 @@ def _spoken(parts: list[Part], rules: TargetRules, ctx: ExchangeContext) -> list
         match part:
             case Opaque() if part.dialect not in rules.speaks:
                 ctx.note(f"{part.kind or 'a part'} ({part.dialect}) was dropped: only its own API knows it")
-            case ToolResult() if any(isinstance(inner, Opaque) for inner in part.parts):
+            case ToolResult() if _has_opaque(part.parts):
                 kept.append(evolve(part, parts=_spoken(part.parts, rules, ctx)))
             case _:
                 kept.append(part)
@@ -101,19 +117,29 @@ def _spoken(parts: list[Part], rules: TargetRules, ctx: ExchangeContext) -> list
 
 def settle_roles(request: IRRequest, _rules: TargetRules, ctx: ExchangeContext) -> IRRequest:
     """Split messages so that each part is said by the role it belongs to; drop what no role can say."""
-    messages = [piece for message in request.messages for piece in _by_natural_role(message, ctx)]
+    messages: list[Message] = []
+    for message in request.messages:
+        if _FITTING[message.role].issuperset(map(type, message.parts)):
+            messages.append(message)
+        else:
+            messages += _by_natural_role(message, ctx)
     return evolve(request, messages=messages)
+
+
+_FITTING: Final[Mapping[Role, frozenset[type[Part]]]] = {
+    "user": frozenset(get_args(Part)) - {ToolCall, Thinking},
+    "assistant": frozenset(get_args(Part)) - {ToolResult},
+    "system": frozenset({Text, Refusal}),
+}
+"""What may stay in a message of each role; most messages need not be looked at any closer."""
 
 
 def _by_natural_role(message: Message, ctx: ExchangeContext) -> Iterator[Message]:
     roles = ((_natural_role(part, message.role, ctx), part) for part in message.parts)
     said = [(role, part) for role, part in roles if role is not None]
-    if len(said) == len(message.parts) and all(role == message.role for role, _ in said):
-        yield message
-        return
     for role, run in groupby(said, key=lambda pair: pair[0]):
         parts = [part for _, part in run]
-        yield evolve(message, parts=parts) if role == message.role else Message(role, parts)
+        yield message.saying(parts) if role == message.role else Message(role, parts)
 
 
 def _natural_role(part: Part, role: Role, ctx: ExchangeContext) -> Role | None:
@@ -178,25 +204,38 @@ def _reminder(message: Message) -> Message:
 
 def drop_empties(request: IRRequest, rules: TargetRules, _ctx: ExchangeContext) -> IRRequest:
     """Remove text without content, thoughts without words or signature, and messages without parts."""
-    messages = (evolve(message, parts=_filled(message.parts, rules)) for message in request.messages)
-    return evolve(request, messages=[message for message in messages if message.parts])
+    messages: list[Message] = []
+    for message in request.messages:
+        parts = _filled(message.parts, rules)
+        if parts:
+            messages.append(message if parts is message.parts else message.saying(parts))
+    return evolve(request, messages=messages)
 
 
 def _filled(parts: list[Part], rules: TargetRules) -> list[Part]:
+    """Return the parts that have content; the very list if all have."""
+    if all(_is_full(part, rules) for part in parts):
+        return parts
     kept: list[Part] = []
     for part in parts:
         if isinstance(part, ToolResult):
             inner = _filled(part.parts, rules)
-            kept.append(part if len(inner) == len(part.parts) else evolve(part, parts=inner))
+            kept.append(part if inner is part.parts else evolve(part, parts=inner))
         elif _has_content(part, rules):
             kept.append(part)
     return kept
 
 
+def _is_full(part: Part, rules: TargetRules) -> bool:
+    if isinstance(part, ToolResult):
+        return all(_is_full(inner, rules) for inner in part.parts)
+    return _has_content(part, rules)
+
+
 def _has_content(part: Part, rules: TargetRules) -> bool:
     match part:
         case Text() | Refusal():
-            return bool(part.text.strip() if rules.drops_blank_text else part.text)
+            return bool(part.text) and not (rules.drops_blank_text and part.text.isspace())
         case Thinking():
             signatures = (part.signature, part.redacted)
             return bool(part.text) or any(signature and signature.value for signature in signatures)
@@ -208,7 +247,7 @@ def _has_content(part: Part, rules: TargetRules) -> bool:
 
 def merge_roles(request: IRRequest, rules: TargetRules, _ctx: ExchangeContext) -> IRRequest:
     """Join neighbours of one role."""
-    if not rules.merges_roles:
+    if not rules.merges_roles or all(one.role != next_.role for one, next_ in pairwise(request.messages)):
         return request
     voices = groupby(request.messages, key=_voice)
     return evolve(request, messages=[_joined(list(messages)) for _, messages in voices])
@@ -235,12 +274,15 @@ def order_parts(request: IRRequest, rules: TargetRules, _ctx: ExchangeContext) -
 
 def _ordered(message: Message, rules: TargetRules) -> Message:
     if message.role == "user" and rules.results_first:
-        parts = sorted(message.parts, key=lambda part: not isinstance(part, ToolResult))
+        is_late = [not isinstance(part, ToolResult) for part in message.parts]
     elif message.role == "assistant" and rules.calls_last:
-        parts = sorted(message.parts, key=lambda part: isinstance(part, ToolCall))
+        is_late = [isinstance(part, ToolCall) for part in message.parts]
     else:
         return message
-    return evolve(message, parts=parts)
+    if is_late == sorted(is_late):
+        return message
+    late = list(compress(message.parts, is_late))
+    return message.saying([*compress(message.parts, map(not_, is_late)), *late])
 
 
 def end_with_user(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) -> IRRequest:

@@ -12,7 +12,7 @@ One shape that can carry what any dialect says. Three ideas keep it lossless whe
   parse them.
 
 Nodes are plain mutable attrs classes because millions are created; by convention nobody mutates a node he did
-not create. Passes build new ones (``attrs.evolve``).
+not create. Passes build new ones (``attrs.evolve``), and hand on those that need no change.
 """
 
 from enum import StrEnum
@@ -165,6 +165,20 @@ class ToolCall:
     cache: CacheMark | None = None
     extras: Extras = field(factory=dict)
 
+    def known_as(self, call_id: str) -> "ToolCall":
+        """Return this call with another id; see :meth:`Message.saying` for the form."""
+        return ToolCall(
+            call_id,
+            self.name,
+            self.arguments,
+            self.kind,
+            self.signature,
+            self.namespace,
+            self.item_id,
+            self.cache,
+            self.extras,
+        )
+
 
 @define
 class ToolResult:
@@ -182,6 +196,21 @@ class ToolResult:
     item_id: str = ""
     cache: CacheMark | None = None
     extras: Extras = field(factory=dict)
+
+    def answering(self, call: ToolCall) -> "ToolResult":
+        """Return this result as that of a call, whose name it gets if it has none; see :meth:`Message.saying`
+        for the form."""
+        return ToolResult(
+            call.id,
+            self.parts,
+            self.value,
+            self.name or call.name,
+            self.is_error,
+            call.kind,
+            self.item_id,
+            self.cache,
+            self.extras,
+        )
 
 
 @define
@@ -233,6 +262,10 @@ class Message:
     parts: list[Part]
     system_kind: SystemKind = "system"
     extras: Extras = field(factory=dict)
+
+    def saying(self, parts: list[Part]) -> "Message":
+        """Return this message with other parts; conversations are long, and ``evolve`` is slow."""
+        return Message(self.role, parts, self.system_kind, self.extras)
 
 
 @define

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final, Literal
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from cliproxy.ir.context import ExchangeContext, plain_tool_name
 from cliproxy.ir.request import IRRequest, Message, Part, Tool, ToolCall, ToolKind, ToolResult
@@ -23,6 +23,7 @@ from cliproxy.ir.request import IRRequest, Message, Part, Tool, ToolCall, ToolKi
 _HASH_DIGITS: Final = 12
 _MCP_PREFIX: Final = "mcp__"
 _NAME_OF_NOTHING: Final = "tool"
+_NAMED: Final = frozenset({ToolCall, ToolResult})
 _CLIENT_SIDE: Final = frozenset({ToolKind.FUNCTION, ToolKind.CUSTOM})
 """Tools that the client carries out; server-side tools have names the target knows."""
 
@@ -142,10 +143,14 @@ class _Renamer:
     profile: NameProfile
     names: Mapping[str, str]
     server_side: frozenset[str]
+    _undeclared: dict[str, str] = field(factory=dict, init=False)
 
     def name(self, name: str) -> str:
         """Return the upstream name; one that was never declared only has to be allowed."""
-        return self.names.get(name) or _candidate(name, self.profile)
+        fitting = self.names.get(name) or self._undeclared.get(name)
+        if fitting is None:
+            fitting = self._undeclared[name] = _candidate(name, self.profile)
+        return fitting
 
     def chosen(self, name: str) -> str:
         """Return the upstream name of a tool in the tool choice, which may be a server-side one."""
@@ -155,15 +160,16 @@ class _Renamer:
         return evolve(tool, name=self.names[tool.name]) if tool.kind in _CLIENT_SIDE else tool
 
     def message(self, message: Message) -> Message:
-        parts = [self.part(part) for part in message.parts]
-        if all(new is old for new, old in zip(parts, message.parts, strict=True)):
+        if _NAMED.isdisjoint(map(type, message.parts)) or not any(map(self._is_misnamed, message.parts)):
             return message
-        return evolve(message, parts=parts)
+        return message.saying([self.part(part) for part in message.parts])
 
     def part(self, part: Part) -> Part:
-        if not isinstance(part, ToolCall | ToolResult):
-            return part
-        if isinstance(part, ToolResult) and not part.name:
-            return part
-        name = self.name(part.name)
-        return part if name == part.name else evolve(part, name=name)
+        if isinstance(part, ToolCall | ToolResult) and self._is_misnamed(part):
+            return evolve(part, name=self.name(part.name))
+        return part
+
+    def _is_misnamed(self, part: Part) -> bool:
+        if isinstance(part, ToolCall):
+            return self.name(part.name) != part.name
+        return isinstance(part, ToolResult) and part.name != "" and self.name(part.name) != part.name

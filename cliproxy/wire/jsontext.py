@@ -16,6 +16,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import ClassVar, Final, TypeAlias
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
@@ -57,26 +58,26 @@ def _finite(digits: str) -> float:
 
 
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
-_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-_ascii_encoder = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-_CONTAINERS: Final = (dict, list)
+_compact = partial(json.JSONEncoder, separators=(",", ":"), allow_nan=False, check_circular=False)
+"""What comes out of a parser has no circles, and looking for them takes a tenth of the time."""
+_encoder = _compact(ensure_ascii=False)
+_ascii_encoder = _compact(ensure_ascii=True)
 
 
-def _too_deep(value: JsonValue) -> bool:
+def _too_deep(root: JsonObject) -> bool:
     """Tell whether lists and objects nest deeper than allowed. Looks at containers only, level by level: the
     parser has bounded the depth far enough for this walk, and reading the text again would cost more than
     parsing it."""
-    level: list[JsonValue] = [value]
+    level: list[JsonObject | list[JsonValue]] = [root]
     for _ in range(MAX_DEPTH + 1):
-        inner: list[JsonValue] = []
-        for container in level:
-            if isinstance(container, dict):
-                inner += [member for member in container.values() if isinstance(member, _CONTAINERS)]
-            elif isinstance(container, list):
-                inner += [item for item in container if isinstance(item, _CONTAINERS)]
-        if not inner:
+        level = [
+            value
+            for container in level
+            for value in (container.values() if isinstance(container, dict) else container)
+            if isinstance(value, dict) or isinstance(value, list)  # noqa: SIM101 - twice as fast
+        ]
+        if not level:
             return False
-        level = inner
     return True
 
 
@@ -272,6 +273,14 @@ def child(obj: Mapping[str, JsonValue], key: str) -> JsonObject:
     """Read an object member; an empty object when there is none. The result is the original, not a copy."""
     value = obj.get(key)
     return value if isinstance(value, dict) else {}
+
+
+def rest(obj: JsonObject, *known: str) -> JsonObject:
+    """Return the members that are not named; mostly there are none, which is found out fast."""
+    for key in obj:
+        if key not in known:
+            return {key: value for key, value in obj.items() if key not in known}
+    return {}
 
 
 def items(obj: Mapping[str, JsonValue], key: str) -> list[JsonValue]:

@@ -143,3 +143,8 @@ def test_accessors_read_wrong_types_as_absent() -> None:
     assert jsontext.strings(obj, "s") == ["a", "b"]
     assert jsontext.strings({"s": "a"}, "s") == ["a"]
     assert list(jsontext.objects({"x": [1, {"a": 2}]}, "x")) == [{"a": 2}]
+
+
+def test_the_rest_is_what_is_not_named() -> None:
+    assert jsontext.rest({"a": 1, "b": 2}, "a") == {"b": 2}
+    assert jsontext.rest({"a": 1, "b": 2}, "b", "a") == {}

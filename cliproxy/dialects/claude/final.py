@@ -64,7 +64,7 @@ def make_legal(body: JsonObject) -> JsonObject:
 def for_counting(body: JsonObject) -> JsonObject:
     """Leave what the counting endpoint takes."""
     kept = {member: value for member, value in body.items() if member not in _NOT_COUNTED}
-    return keep_ttl_order(limit_cache_marks(kept))
+    return settle_cache_marks(kept)
 
 
 def take_betas(body: JsonObject) -> tuple[JsonObject, tuple[str, ...]]:
@@ -161,27 +161,35 @@ class _Place:
 
 def _marks(body: JsonObject) -> dict[_Place, JsonObject]:
     """Return all marks in the order the API evaluates them."""
-    return {
-        place: control
-        for place, holder in _holders(body)
-        if isinstance(control := holder.get("cache_control"), dict)
-    }
-
-
-def _holders(body: JsonObject) -> Iterator[tuple[_Place, JsonObject]]:
+    marks: dict[_Place, JsonObject] = {}
     for section in ("tools", "system"):
-        for index, holder in enumerate(items(body, section)):
-            if isinstance(holder, dict):
-                yield _Place(section, index), holder
+        for index, control in _marked_among(items(body, section)):
+            marks[_Place(section, index)] = control
     for index, message in enumerate(items(body, "messages")):
         if isinstance(message, dict):
-            for at, block in enumerate(items(message, "content")):
-                if isinstance(block, dict):
-                    # The marks inside a result come before the one on it.
-                    for inner, nested in enumerate(items(block, "content")):
-                        if isinstance(nested, dict):
-                            yield _Place("messages", index, at, inner), nested
-                    yield _Place("messages", index, at), block
+            _add_marks_of(items(message, "content"), index, marks)
+    return marks
+
+
+def _add_marks_of(blocks: list[JsonValue], index: int, marks: dict[_Place, JsonObject]) -> None:
+    for at, block in enumerate(blocks):
+        if isinstance(block, dict):
+            # The marks inside a result come before the one on it.
+            for inner, control in _marked_among(items(block, "content")):
+                marks[_Place("messages", index, at, inner)] = control
+            if isinstance(own := block.get("cache_control"), dict):
+                marks[_Place("messages", index, at)] = own
+
+
+def _marked_among(holders: list[JsonValue]) -> Iterator[tuple[int, JsonObject]]:
+    for index, holder in enumerate(holders):
+        if isinstance(holder, dict) and isinstance(control := holder.get("cache_control"), dict):
+            yield index, control
+
+
+def settle_cache_marks(body: JsonObject) -> JsonObject:
+    """Bring the marks into the number and order that the API takes; a long conversation is searched once."""
+    return keep_ttl_order(limit_cache_marks(body)) if _marks(body) else body
 
 
 def limit_cache_marks(body: JsonObject) -> JsonObject:
@@ -276,7 +284,6 @@ def _marked(holder: JsonValue, control: JsonObject | None) -> JsonValue:
 
 _LEGAL_STEPS: Final[tuple[Step, ...]] = (
     prefer_forced_tool,
-    limit_cache_marks,
-    keep_ttl_order,
+    settle_cache_marks,
     settle_sampling,
 )

@@ -36,7 +36,7 @@ from cliproxy.ir.request import (
     ToolResult,
 )
 from cliproxy.ir.signatures import Anchor, read, read_anchored
-from cliproxy.wire.jsontext import JsonObject, JsonValue, child, dumps_text, flag, items, objects, text
+from cliproxy.wire.jsontext import JsonObject, JsonValue, child, dumps_text, flag, items, objects, rest, text
 
 ID: Final = "claude"
 SEARCHED: Final = "web_search_tool_result"
@@ -48,8 +48,10 @@ Sign: TypeAlias = Callable[[str], Signature]
 
 def extras_of(obj: JsonObject, *modelled: str) -> Extras:
     """Return the members of a wire object that the hub has no place for."""
-    rest = {key: value for key, value in obj.items() if key not in modelled}
-    return {ID: rest} if rest else {}
+    for key in obj:
+        if key not in modelled:
+            return {ID: rest(obj, *modelled)}
+    return {}
 
 
 def cache_mark(obj: JsonObject) -> CacheMark | None:
@@ -90,10 +92,12 @@ def read_content(content: JsonValue, role: Role, where: str, ctx: ExchangeContex
             continue
         if not isinstance(block, dict):
             raise DialectError(f"{where}.{number}: must be a content block", f"{where}.{number}")
-        if role == "assistant" and text(block, "type") == SEARCHED:
+        kind = block.get("type")
+        if kind == SEARCHED and role == "assistant":
             parts.append(_read_search(block))
-        elif not _takes_along(block, parts, carried):
-            parts.append(_with_carried(read_block(block, client_signature), carried))
+        elif kind != "thinking" or not _takes_along(block, parts, carried):
+            part = read_block(block, client_signature)
+            parts.append(_with_carried(part, carried) if carried else part)
     if role == "user" and any(isinstance(part, Thinking) for part in parts):
         ctx.note("thinking in a user message was ignored")
         parts = [part for part in parts if not isinstance(part, Thinking)]
@@ -101,8 +105,8 @@ def read_content(content: JsonValue, role: Role, where: str, ctx: ExchangeContex
 
 
 def _takes_along(block: JsonObject, parts: list[Part], carried: dict[Anchor, Signature]) -> bool:
-    """Deal with a block that only carries the signature of another part; tell whether this was one."""
-    if text(block, "type") != "thinking" or text(block, "thinking"):
+    """Deal with a thought that only carries the signature of another part; tell whether this was one."""
+    if text(block, "thinking"):
         return False
     signature, anchor = read_anchored(text(block, "signature"), Family.CLAUDE)
     match anchor:
@@ -133,6 +137,9 @@ def _signed(part: Part, signature: Signature) -> Part:
 def read_block(block: JsonObject, sign: Sign) -> Part:
     """Read a content block of a message, a tool result or an answer."""
     kind = text(block, "type")
+    reader = _READERS.get(kind)
+    if reader is not None:
+        return reader(block)
     match kind:
         case "thinking":
             value = text(block, "signature")
@@ -142,12 +149,11 @@ def read_block(block: JsonObject, sign: Sign) -> Part:
         case "redacted_thinking":
             extras = extras_of(block, "type", "data")
             return Thinking(redacted=sign(text(block, "data")), extras=extras)
-    reader = _READERS.get(kind)
-    return reader(block) if reader is not None else Opaque(ID, kind, block)
+    return Opaque(ID, kind, block)
 
 
 def _read_text(block: JsonObject) -> Part:
-    citations = list(objects(block, "citations"))
+    citations = list(objects(block, "citations")) if "citations" in block else []
     extras = extras_of(block, "type", "text", "cache_control", "citations")
     return Text(
         text(block, "text"), citations, ID if citations else "", cache=cache_mark(block), extras=extras

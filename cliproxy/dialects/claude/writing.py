@@ -33,7 +33,7 @@ from cliproxy.ir.request import (
     ToolResult,
     Video,
 )
-from cliproxy.wire.jsontext import JsonObject, JsonValue, dumps_text
+from cliproxy.wire.jsontext import JsonObject, JsonValue, dumps_text, rest
 
 CALL_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -50,7 +50,7 @@ _TEXT_LIKE: Final = re.compile(r"text/.*|application/(?:.+\+)?(?:json|xml|yaml|j
 
 def own_extras(extras: Extras) -> JsonObject:
     """Return the members that this dialect's decoder had put aside."""
-    return {key: value for key, value in extras.get(ID, {}).items() if key != RAW}
+    return rest(extras[ID], RAW) if ID in extras else {}
 
 
 def with_cache(block: JsonObject, cache: CacheMark | None) -> JsonObject:

@@ -49,6 +49,7 @@ from cliproxy.wire.jsontext import (
     flag,
     loads,
     objects,
+    rest,
     text,
 )
 
@@ -107,10 +108,11 @@ def _sign(parts: list[Part], bare: Part) -> bool:
 
 def decode_part(node: JsonObject) -> Part:
     """Read one part whose names are in their first spelling."""
-    for kind, reader in _READERS.items():
-        data = node.get(kind)
-        if isinstance(data, dict):
-            return reader(node, camel(data))
+    if not _READERS.keys().isdisjoint(node):
+        for kind, reader in _READERS.items():
+            data = node.get(kind)
+            if isinstance(data, dict):
+                return reader(node, camel(data))
     value = text(node, "thoughtSignature")
     signature = read(value, Family.GEMINI) if value else None
     is_bare = signature is not None and not node.keys() - {"thoughtSignature", "thought", "text"}
@@ -127,7 +129,10 @@ _CALL_IDS: Final = ("id", "call_id", "callId")
 
 
 def _call_id(data: JsonObject) -> str:
-    return next((value for name in _CALL_IDS if (value := text(data, name))), "")
+    for name in _CALL_IDS:
+        if value := text(data, name):
+            return value
+    return ""
 
 
 def _read_call(node: JsonObject, data: JsonObject) -> ToolCall:
@@ -139,19 +144,19 @@ def _read_call(node: JsonObject, data: JsonObject) -> ToolCall:
         arguments,
         signature=_signature(node),
         extras=_extras(
-            node, "functionCall", "thoughtSignature", inner=_rest(data, *_CALL_IDS, "name", "args")
+            node, "functionCall", "thoughtSignature", inner=rest(data, *_CALL_IDS, "name", "args")
         ),
     )
 
 
 def _read_result(node: JsonObject, data: JsonObject) -> ToolResult:
     response = data.get("response")
-    media = [decode_part(camel(raw)) for raw in objects(data, "parts")]
+    media = [decode_part(camel(raw)) for raw in objects(data, "parts")] if "parts" in data else []
     parts, value, is_error = _understand(response)
     if media:
         said: list[Part] = list(parts) if value is None else [Text(dumps_text(value))]
         parts, value = [*said, *media], None
-    kept = _extras(node, "functionResponse", "thoughtSignature", inner=_rest(data, *_CALL_IDS, "name"))
+    kept = _extras(node, "functionResponse", "thoughtSignature", inner=rest(data, *_CALL_IDS, "name"))
     return ToolResult(_call_id(data), parts, value, text(data, "name"), is_error, extras=kept)
 
 
@@ -177,14 +182,14 @@ def _understand(response: JsonValue) -> tuple[list[Part], JsonValue, bool | None
 
 def _read_inline(node: JsonObject, data: JsonObject) -> Media:
     mime = text(data, "mimeType")
-    extras = _extras(node, "inlineData", "thoughtSignature", inner=_rest(data, "mimeType", "data"))
+    extras = _extras(node, "inlineData", "thoughtSignature", inner=rest(data, "mimeType", "data"))
     return _media(Inline(mime, standard_base64(text(data, "data"))), mime, _signature(node), extras)
 
 
 def _read_file(node: JsonObject, data: JsonObject) -> Media:
     mime = text(data, "mimeType")
     uri = text(data, "fileUri")
-    extras = _extras(node, "fileData", "thoughtSignature", inner=_rest(data, "mimeType", "fileUri"))
+    extras = _extras(node, "fileData", "thoughtSignature", inner=rest(data, "mimeType", "fileUri"))
     # Marked even when empty: this address came from a client of this dialect, which knows what it may send.
     own = extras.setdefault(DIALECT_ID, {})
     own.setdefault("fileData", {})
@@ -217,13 +222,9 @@ def _signature(node: JsonObject) -> Signature | None:
     return read(value, Family.GEMINI) if value else None
 
 
-def _rest(node: JsonObject, *known: str) -> JsonObject:
-    return {name: value for name, value in node.items() if name not in known}
-
-
 def _extras(node: JsonObject, kind: str, *known: str, inner: JsonObject | None = None) -> Extras:
     """Keep what is not modelled; members inside the data object under its own name."""
-    kept = _rest(node, kind, *known)
+    kept = rest(node, kind, *known)
     if inner:
         kept[kind] = inner
     return {DIALECT_ID: kept} if kept else {}

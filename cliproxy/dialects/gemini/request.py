@@ -54,7 +54,7 @@ from cliproxy.ir.request import (
     Video,
 )
 from cliproxy.ir.signatures import GEMINI_PLACEHOLDER, Replay, read, replay
-from cliproxy.wire.jsontext import JsonObject, JsonValue, child, items, objects, text
+from cliproxy.wire.jsontext import JsonObject, JsonValue, child, items, objects, rest, text
 
 _ROLES: Final[dict[str, Role]] = {"model": "assistant", "user": "user", "function": "user", "tool": "user"}
 _MODELLED: Final = frozenset(
@@ -105,8 +105,8 @@ def decode_request(body: JsonObject, ctx: ExchangeContext) -> IRRequest:
     settings = decode_settings(child(node, CONFIG))
     tool_config = camel(child(node, "toolConfig"))
     extras = {key: value for key, value in node.items() if key not in _MODELLED}
-    if rest := {key: value for key, value in tool_config.items() if key != "functionCallingConfig"}:
-        extras["toolConfig"] = rest
+    if unread := rest(tool_config, "functionCallingConfig"):
+        extras["toolConfig"] = unread
     if settings.rest:
         extras[CONFIG] = settings.rest
     return IRRequest(
@@ -191,7 +191,7 @@ def _decode_content(raw: JsonValue, where: str, previous: Role) -> Message:
         raise DialectError(f"`{where}.role` must be a string", f"{where}.role")
     # A role that is missing or unknown: turns alternate, and the user begins.
     role = _ROLES.get(given or "", "user" if previous == "assistant" else "assistant")
-    extras = {key: value for key, value in raw.items() if key not in {"role", "parts"}}
+    extras = rest(raw, "role", "parts")
     return Message(role, decode_parts(_parts_of(raw, where), f"{where}.parts"), extras=_own(extras))
 
 

@@ -47,7 +47,6 @@ from cliproxy.dialects.openai_chat.names import (
     MESSAGE,
     as_extras,
     is_from_chat,
-    rest,
 )
 from cliproxy.dialects.openai_chat.outcome import decode_ending, decode_usage, usage_of, weight
 from cliproxy.dialects.openai_chat.parts import decode_content
@@ -82,6 +81,7 @@ from cliproxy.wire.jsontext import (
     integer,
     loads_object,
     objects,
+    rest,
     text,
 )
 from cliproxy.wire.sse import Frame

@@ -47,7 +47,6 @@ from cliproxy.dialects.openai_chat.names import (
     MESSAGE,
     OLDER_CALL,
     own,
-    rest,
 )
 from cliproxy.dialects.openai_chat.outcome import encode_reason, encode_usage, is_known
 from cliproxy.errors import ProxyError
@@ -78,7 +77,7 @@ from cliproxy.ir.events import (
 from cliproxy.ir.media import write_data_url
 from cliproxy.ir.request import Family, Inline, Opaque, Signature
 from cliproxy.ir.response import Ending, FinishReason, Usage
-from cliproxy.wire.jsontext import JsonObject, JsonValue, child, dumps, literal, text
+from cliproxy.wire.jsontext import JsonObject, JsonValue, child, dumps, literal, rest, text
 from cliproxy.wire.sse import Frame, make_frame
 
 OBJECT: Final = "chat.completion.chunk"

@@ -27,7 +27,6 @@ from cliproxy.dialects.openai_chat.names import (
     is_from_chat,
     is_vendors_own,
     own,
-    rest,
     takes_free_text,
 )
 from cliproxy.dialects.openai_chat.parts import (
@@ -61,7 +60,7 @@ from cliproxy.ir.request import (
     ToolResult,
 )
 from cliproxy.ir.signatures import carry, read
-from cliproxy.wire.jsontext import JsonObject, JsonValue, child, dumps_text, items, objects, text
+from cliproxy.wire.jsontext import JsonObject, JsonValue, child, dumps_text, items, objects, rest, text
 
 PART: Final = "part"
 """In the extras of a system text: which part of its message it was."""
@@ -85,6 +84,7 @@ _ASSISTANT_MEMBERS: Final = (
     "function_call",
     CACHE,
 )
+_RESULT_MEMBERS: Final = ("role", "content", "tool_call_id", "call_id", "name", CACHE)
 ANNOTATIONS: Final = "annotations"
 ANSWER_MEMBERS: Final = frozenset({*_ASSISTANT_MEMBERS, ANNOTATIONS, AUDIO})
 """What is modelled of the message, or of a delta, in an answer."""
@@ -166,15 +166,15 @@ class MessageReader:
 
     def _result(self, entry: JsonObject, where: str) -> None:
         content = parts_in_text(entry.get("content"))
-        if isinstance(content, list | str | None):
-            result = ToolResult("", decode_content(content, self.ctx, f"{where}.content"))
-        else:
-            result = ToolResult("", value=content)
-        result.call_id = text(entry, "tool_call_id") or text(entry, "call_id")
-        result.name = text(entry, "name")
-        result.cache = cache_of(entry)
-        known = ("role", "content", "tool_call_id", "call_id", "name", CACHE)
-        result.extras = as_extras(rest(entry, *known))
+        is_value = isinstance(content, bool | int | float | dict)
+        result = ToolResult(
+            text(entry, "tool_call_id") or text(entry, "call_id"),
+            [] if is_value else decode_content(content, self.ctx, f"{where}.content"),
+            content if is_value else None,
+            text(entry, "name"),
+            cache=cache_of(entry),
+            extras=as_extras(rest(entry, *_RESULT_MEMBERS)),
+        )
         if self._is_after_result:
             self.messages[-1].parts.append(result)
         else:
@@ -203,9 +203,13 @@ def reasoning_of(message: JsonObject) -> str:
     """Return the readable reasoning of a message or delta, in whatever member a server puts it."""
     for key in ("reasoning_content", "reasoning"):
         value = message.get(key)
+        if value is None:
+            continue
         said = "".join(text_of(piece) for piece in value) if isinstance(value, list) else text_of(value)
         if said:
             return said
+    if "reasoning_details" not in message:
+        return ""
     return "".join(
         text_of(piece) or (text(piece, "summary") if isinstance(piece, dict) else "")
         for piece in items(message, "reasoning_details")
@@ -251,11 +255,15 @@ def arguments_of(described: JsonObject) -> str:
     return "" if value is None else dumps_text(value)
 
 
+_NOT_SIGNED: Final = frozenset({"id", "type", "index", FUNCTION})
+"""All that most calls have."""
 _SIGNED: Final = ("extra_content", "thought_signature", "thoughtSignature")
 
 
 def signature_of(entry: JsonObject) -> Signature | None:
     """Read the signature that Gemini's own endpoint of this dialect puts on a call."""
+    if _NOT_SIGNED.issuperset(entry):
+        return None
     google = child(child(entry, "extra_content"), "google")
     value = (
         text(google, "thought_signature")

@@ -41,11 +41,6 @@ def as_extras(members: JsonObject) -> Extras:
     return {DIALECT_ID: members} if members else {}
 
 
-def rest(obj: JsonObject, *known: str) -> JsonObject:
-    """Return the members that are not modelled."""
-    return {key: value for key, value in obj.items() if key not in known}
-
-
 def is_from_chat(ctx: ExchangeContext) -> bool:
     """Whether the client speaks this dialect, so that what it said may be said again word for word."""
     return ctx.client_dialect in CHAT_CLIENTS

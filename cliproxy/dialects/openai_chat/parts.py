@@ -6,6 +6,7 @@ of compatible servers are understood as well: ``video_url``, ``thinking`` parts,
 part. A part of another type stays what it is for targets of this dialect (:class:`Opaque`).
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -16,7 +17,6 @@ from cliproxy.dialects.openai_chat.names import (
     is_from_chat,
     is_vendors_own,
     own,
-    rest,
 )
 from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
@@ -44,7 +44,7 @@ from cliproxy.ir.request import (
     Thinking,
     Video,
 )
-from cliproxy.wire.jsontext import JsonError, JsonObject, JsonValue, child, items, loads, text
+from cliproxy.wire.jsontext import JsonError, JsonObject, JsonValue, child, items, loads, rest, text
 
 CACHE: Final = "cache_control"
 
@@ -100,8 +100,8 @@ def decode_part(entry: JsonObject, ctx: ExchangeContext) -> Part | None:
 
 def cache_of(node: JsonObject) -> CacheMark | None:
     """Read the wish to cache the prompt up to here."""
-    mark = child(node, CACHE)
-    return CacheMark(mark) if mark else None
+    mark = node.get(CACHE)
+    return CacheMark(mark) if mark and isinstance(mark, dict) else None
 
 
 def _read_text(entry: JsonObject) -> Part:
@@ -185,9 +185,12 @@ _READERS: Final[Mapping[str, Callable[[JsonObject], Part | None]]] = {
 }
 
 
+_LISTED: Final = re.compile(r"\s*\[\{")
+
+
 def parts_in_text(said: JsonValue) -> JsonValue:
     """Return the list of parts that some clients put into a tool result as text; else the value itself."""
-    if not isinstance(said, str) or not said.lstrip().startswith("[{"):
+    if not isinstance(said, str) or not _LISTED.match(said):
         return said
     try:
         listed = loads(said)

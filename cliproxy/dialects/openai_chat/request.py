@@ -23,7 +23,6 @@ from cliproxy.dialects.openai_chat.names import (
     is_from_chat,
     is_vendors_own,
     own,
-    rest,
 )
 from cliproxy.dialects.openai_chat.reasoning import FIELDS, decode_reasoning, encode_reasoning, leftovers
 from cliproxy.dialects.openai_chat.tools import SEARCH_OPTIONS, decode_choice, decode_tools, encode_tools
@@ -37,6 +36,7 @@ from cliproxy.wire.jsontext import (
     JsonValue,
     child,
     flag,
+    rest,
     strings,
     text,
 )

@@ -36,7 +36,6 @@ from cliproxy.dialects.openai_chat.names import (
     OLDER_CALL,
     as_extras,
     own,
-    rest,
 )
 from cliproxy.dialects.openai_chat.outcome import (
     decode_ending,
@@ -52,7 +51,7 @@ from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.media import read_url, write_url
 from cliproxy.ir.request import CallKind, Family, Image, Opaque, Part, Refusal, Text, Thinking, ToolCall
 from cliproxy.ir.response import Choice, IRResponse, Usage
-from cliproxy.wire.jsontext import JsonObject, JsonValue, child, integer, objects, text
+from cliproxy.wire.jsontext import JsonObject, JsonValue, child, integer, objects, rest, text
 
 OBJECT: Final = "chat.completion"
 

@@ -16,7 +16,6 @@ from cliproxy.dialects.openai_chat.names import (
     as_extras,
     is_from_chat,
     own,
-    rest,
     takes_free_text,
 )
 from cliproxy.dialects.openai_chat.parts import CACHE, cache_of
@@ -24,7 +23,7 @@ from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.request import IRRequest, Tool, ToolChoice, ToolKind
 from cliproxy.ir.schema import FREE_TEXT, NO_ARGUMENTS
-from cliproxy.wire.jsontext import JsonObject, JsonValue, child, flag, objects, text
+from cliproxy.wire.jsontext import JsonObject, JsonValue, child, flag, objects, rest, text
 
 SEARCH_OPTIONS: Final = "web_search_options"
 WEB_SEARCH: Final = "web_search"

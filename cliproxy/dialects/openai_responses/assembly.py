@@ -22,7 +22,7 @@ from typing import Final
 from attrs import define, field
 
 from cliproxy.dialects.openai_responses.content import CONTENT
-from cliproxy.dialects.openai_responses.names import NATIVE, native_extras, rest
+from cliproxy.dialects.openai_responses.names import NATIVE, native_extras
 from cliproxy.dialects.openai_responses.output import (
     CallItem,
     ImageItem,
@@ -54,7 +54,7 @@ from cliproxy.ir.events import (
 from cliproxy.ir.request import Signature
 from cliproxy.ir.response import FinishReason
 from cliproxy.ir.signatures import Anchor
-from cliproxy.wire.jsontext import JsonObject, JsonValue, child, text
+from cliproxy.wire.jsontext import JsonObject, JsonValue, child, rest, text
 
 MESSAGE: Final = "item"
 """In the extras of a text: what is known of the message it was part of."""

@@ -16,7 +16,6 @@ from cliproxy.dialects.openai_responses.names import (
     as_extras,
     cache_of,
     native_extras,
-    rest,
 )
 from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
@@ -41,7 +40,7 @@ from cliproxy.ir.request import (
     Stored,
     Text,
 )
-from cliproxy.wire.jsontext import JsonObject, JsonValue, child, objects, text
+from cliproxy.wire.jsontext import JsonObject, JsonValue, child, objects, rest, text
 
 CONTENT: Final = "content:"
 """Prefix of the kind of an opaque content part, as opposed to an opaque item."""

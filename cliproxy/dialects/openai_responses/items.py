@@ -30,7 +30,6 @@ from cliproxy.dialects.openai_responses.names import (
     is_usable_id,
     item_type,
     native_extras,
-    rest,
     split_name,
 )
 from cliproxy.dialects.openai_responses.tools import ADDITIONAL, decode_tools
@@ -61,7 +60,17 @@ from cliproxy.ir.request import (
     ToolResult,
 )
 from cliproxy.ir.signatures import Anchor, Replay, read_anchored, replay
-from cliproxy.wire.jsontext import JsonError, JsonObject, JsonValue, child, dumps_text, loads, objects, text
+from cliproxy.wire.jsontext import (
+    JsonError,
+    JsonObject,
+    JsonValue,
+    child,
+    dumps_text,
+    loads,
+    objects,
+    rest,
+    text,
+)
 
 ITEM: Final = "item"
 """In the extras of a system text: what was said about the message whose first part it is; in those of an

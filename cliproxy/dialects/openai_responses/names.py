@@ -70,11 +70,6 @@ def as_extras(members: JsonObject) -> Extras:
     return {DIALECT_ID: members} if members else {}
 
 
-def rest(obj: JsonObject, *known: str) -> JsonObject:
-    """Return the members that are not modelled."""
-    return {key: value for key, value in obj.items() if key not in known}
-
-
 def cache_of(node: JsonObject) -> CacheMark | None:
     """Read the wish to cache the prompt up to here."""
     mark = child(node, CACHE)

@@ -27,7 +27,6 @@ from cliproxy.dialects.openai_responses.names import (
     NATIVE,
     as_extras,
     native_extras,
-    rest,
 )
 from cliproxy.dialects.openai_responses.tools import (
     decode_tool_choice,
@@ -48,7 +47,7 @@ from cliproxy.ir.request import (
     Sampling,
     SystemText,
 )
-from cliproxy.wire.jsontext import JsonObject, JsonValue, child, flag, strings, text
+from cliproxy.wire.jsontext import JsonObject, JsonValue, child, flag, rest, strings, text
 
 ENCRYPTED_REASONING: Final = "reasoning.encrypted_content"
 

@@ -20,7 +20,6 @@ from cliproxy.dialects.openai_responses.names import (
     as_extras,
     item_type,
     native_extras,
-    rest,
 )
 from cliproxy.dialects.openai_responses.output import DeltaHead, ItemIds
 from cliproxy.errors import DialectError
@@ -31,7 +30,7 @@ from cliproxy.ir.events import Finish, Start, UsageUpdate
 from cliproxy.ir.media import mime_of_image_format
 from cliproxy.ir.request import Image, Inline, Opaque, Part, Refusal, Text, Thinking, ToolCall
 from cliproxy.ir.response import Choice, Ending, FinishReason, IRResponse, Usage
-from cliproxy.wire.jsontext import JsonObject, JsonValue, child, integer, items, objects, text
+from cliproxy.wire.jsontext import JsonObject, JsonValue, child, integer, items, objects, rest, text
 
 COMPACTION: Final = "response.compaction"
 """What the object is called that a compaction answers with."""

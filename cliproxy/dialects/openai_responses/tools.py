@@ -20,13 +20,12 @@ from cliproxy.dialects.openai_responses.names import (
     cache_of,
     flattened,
     native_extras,
-    rest,
 )
 from cliproxy.errors import DialectError
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.request import IRRequest, Tool, ToolChoice, ToolKind
 from cliproxy.ir.schema import NO_ARGUMENTS
-from cliproxy.wire.jsontext import JsonObject, JsonValue, child, flag, objects, strings, text
+from cliproxy.wire.jsontext import JsonObject, JsonValue, child, flag, objects, rest, strings, text
 
 WEB_SEARCH: Final = "web_search"
 _WEB_SEARCH_TYPES: Final = frozenset(

@@ -5,7 +5,6 @@ from cliproxy.dialects.openai_chat.names import (
     is_from_chat,
     is_vendors_own,
     own,
-    rest,
     takes_free_text,
 )
 from cliproxy.ir.request import Family
@@ -16,7 +15,6 @@ def test_extras():
     assert as_extras({}) == {}
     assert own(as_extras({"a": 1})) == {"a": 1}
     assert own({"claude": {"a": 1}}) == {}
-    assert rest({"a": 1, "b": 2}, "a") == {"b": 2}
 
 
 def test_who_asks_and_who_answers():
