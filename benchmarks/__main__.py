@@ -8,10 +8,16 @@ from typing import Final
 
 import trio
 
-from benchmarks import memory, relay, startup, translation
+from benchmarks import estimate, memory, relay, startup, translation
 from benchmarks.processes import StartFailed
 
-COMMANDS: Final = {"relay": relay, "translation": translation, "memory": memory, "startup": startup}
+COMMANDS: Final = {
+    "relay": relay,
+    "translation": translation,
+    "estimate": estimate,
+    "memory": memory,
+    "startup": startup,
+}
 TIME_LIMIT_S: Final = 3600.0
 INTERRUPTED: Final = 130
 

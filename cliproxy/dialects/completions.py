@@ -60,7 +60,7 @@ from cliproxy.ir.events import (
     UsageUpdate,
 )
 from cliproxy.ir.request import IRRequest, Part, Refusal, Text
-from cliproxy.ir.response import Choice, Ending, FinishReason, IRResponse, Usage
+from cliproxy.ir.response import Choice, Ending, FinishReason, IRResponse, Usage, numbered
 from cliproxy.wire.jsontext import (
     Document,
     JsonError,
@@ -174,7 +174,7 @@ def decode_response(body: JsonObject, _ctx: ExchangeContext) -> IRResponse:
     return IRResponse(
         id=text(body, "id"),
         model=text(body, "model"),
-        choices=choices,
+        choices=numbered(choices),
         usage=decode_usage(child(body, "usage")) or Usage(),
         created=integer(body, "created") or 0,
     )

@@ -8,7 +8,7 @@ own totals. Nothing is counted twice and nothing is lost, whatever the pair.
 
 from enum import StrEnum
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from cliproxy.ir.request import Extras, Part
 
@@ -89,6 +89,13 @@ class Choice:
     ending: Ending
     index: int = 0
     extras: Extras = field(factory=dict)
+
+
+def numbered(choices: list[Choice]) -> list[Choice]:
+    """Return alternatives in the order of their indexes; by their places, where two have the same."""
+    if len({choice.index for choice in choices}) == len(choices):
+        return sorted(choices, key=lambda choice: choice.index)
+    return [evolve(choice, index=number) for number, choice in enumerate(choices)]
 
 
 @define(kw_only=True)

@@ -263,6 +263,12 @@ def integer(obj: Mapping[str, JsonValue], key: str) -> int | None:
     return value
 
 
+def count(obj: Mapping[str, JsonValue], key: str) -> int | None:
+    """Read a number of things; less than nothing is no such number."""
+    value = integer(obj, key)
+    return value if value is None or value >= 0 else None
+
+
 def flag(obj: Mapping[str, JsonValue], key: str) -> bool | None:
     """Read a boolean member."""
     value = obj.get(key)

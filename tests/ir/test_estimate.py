@@ -1,6 +1,12 @@
-"""Estimated token counts: monotonic, never zero, close to the rule of thumb."""
+"""Estimated token counts: close to what a tokenizer counts, and never zero."""
 
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from cliproxy.ir.estimate import IMAGE_TOKENS, estimate_text, estimate_tokens
 from cliproxy.ir.request import (
@@ -23,18 +29,41 @@ from cliproxy.ir.request import (
 )
 from support.ir_strategies import requests
 
+SAMPLES = Path(__file__).parents[2] / "benchmarks" / "token_counts.json"
+
 
 def of(*parts: Part) -> int:
     return estimate_tokens(IRRequest(model="m", messages=[Message("user", list(parts))]))
 
 
-def test_four_characters_are_a_token() -> None:
-    assert estimate_text("a" * 400) == 100
+@pytest.mark.parametrize("sample", json.loads(SAMPLES.read_text("utf-8")), ids=lambda sample: sample["kind"])
+def test_close_to_what_a_tokenizer_counts(sample: dict[str, Any]) -> None:
+    counted = sample["tokens"]["o200k_base"]
+    assert abs(estimate_text(sample["text"]) - counted) <= counted * 0.12
 
 
-def test_characters_of_dense_scripts_are_a_token_each() -> None:
-    assert estimate_text("你好世界") == 4
-    assert estimate_text("é" * 8) == 2
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("", 0),
+        ("one two three", 3),
+        ("incomprehensibilities", 4),
+        ("1234567", 3),
+        ("a\n\n    b", 3),
+        ("a\nb", 3),
+        ("((((((", 2),
+        ("你好世界", 3),
+        ("éàüö" * 2, 2),
+        ("да", 1),
+    ],
+)
+def test_runs_of_characters(text: str, tokens: int) -> None:
+    assert estimate_text(text) == tokens
+
+
+@given(st.text(), st.text())
+def test_more_text_is_not_fewer_tokens(text: str, more: str) -> None:
+    assert estimate_text(f"{text} {more}") >= estimate_text(text) - 1
 
 
 @given(requests())

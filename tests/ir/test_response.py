@@ -1,9 +1,10 @@
 """Usage: disjoint counts, merged field by field."""
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cliproxy.ir.response import Usage
+from cliproxy.ir.response import Choice, Ending, FinishReason, Usage, numbered
 
 COUNTS = st.none() | st.integers(0, 1000)
 USAGES = st.builds(Usage, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS)
@@ -27,3 +28,11 @@ def test_newer_counts_replace_older_ones_where_present(older: Usage, newer: Usag
 def test_merging_with_nothing_or_itself_changes_nothing(usage: Usage) -> None:
     assert usage.merged(Usage()) == usage
     assert usage.merged(usage) == usage
+
+
+def test_alternatives_have_an_index_each() -> None:
+    """Some servers number all of them 0."""
+    same = [Choice([], Ending(FinishReason.STOP)), Choice([], Ending(FinishReason.LENGTH))]
+    assert [choice.index for choice in numbered(same)] == [0, 1]
+    others = [evolve(same[0], index=2), evolve(same[1], index=1)]
+    assert [choice.index for choice in numbered(others)] == [1, 2]

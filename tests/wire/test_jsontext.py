@@ -148,3 +148,9 @@ def test_accessors_read_wrong_types_as_absent() -> None:
 def test_the_rest_is_what_is_not_named() -> None:
     assert jsontext.rest({"a": 1, "b": 2}, "a") == {"b": 2}
     assert jsontext.rest({"a": 1, "b": 2}, "b", "a") == {}
+
+
+def test_a_count_is_not_negative() -> None:
+    assert jsontext.count({"a": 3}, "a") == 3
+    assert jsontext.count({"a": -3}, "a") is None
+    assert jsontext.count({"a": True}, "a") is None

@@ -11,7 +11,7 @@ from typing import Final
 from cliproxy.dialects.claude.reading import ID, extras_of
 from cliproxy.dialects.claude.writing import own_extras
 from cliproxy.ir.response import Ending, FinishReason, Usage
-from cliproxy.wire.jsontext import JsonObject, child, integer, text
+from cliproxy.wire.jsontext import JsonObject, child, count, text
 
 _REASONS: Final[Mapping[str, FinishReason]] = {
     "end_turn": FinishReason.STOP,
@@ -66,15 +66,15 @@ def write_ending(ending: Ending, *, has_calls: bool, has_refusal: bool = False) 
 
 def read_usage(wire: JsonObject) -> Usage:
     """Read a ``usage`` object."""
-    output = integer(wire, "output_tokens")
-    thinking = integer(wire, "thinking_tokens")
+    output = count(wire, "output_tokens")
+    thinking = count(wire, "thinking_tokens")
     if thinking is None:
-        thinking = integer(child(wire, "output_tokens_details"), "thinking_tokens")
+        thinking = count(child(wire, "output_tokens_details"), "thinking_tokens")
     if output is not None and thinking is not None:
         output = max(output - thinking, 0)
     return Usage(
-        fresh_input=integer(wire, "input_tokens"),
-        cache_read=integer(wire, "cache_read_input_tokens"),
+        fresh_input=count(wire, "input_tokens"),
+        cache_read=count(wire, "cache_read_input_tokens"),
         cache_write=_cache_write(wire),
         output=output,
         reasoning=thinking,
@@ -83,11 +83,11 @@ def read_usage(wire: JsonObject) -> Usage:
 
 
 def _cache_write(wire: JsonObject) -> int | None:
-    total = integer(wire, "cache_creation_input_tokens")
+    total = count(wire, "cache_creation_input_tokens")
     if total is not None:
         return total
     by_lifetime = child(wire, "cache_creation")
-    return sum(integer(by_lifetime, member) or 0 for member in by_lifetime) if by_lifetime else None
+    return sum(count(by_lifetime, member) or 0 for member in by_lifetime) if by_lifetime else None
 
 
 def read_later_usage(wire: JsonObject, known: Usage) -> Usage:

@@ -11,7 +11,7 @@ from typing import Final
 from cliproxy.dialects.gemini.parts import DIALECT_ID
 from cliproxy.dialects.gemini.spelling import camel
 from cliproxy.ir.response import Ending, FinishReason, Usage
-from cliproxy.wire.jsontext import JsonObject, integer
+from cliproxy.wire.jsontext import JsonObject, count
 
 _REASONS: Final[Mapping[str, FinishReason]] = {
     "STOP": FinishReason.STOP,
@@ -87,12 +87,12 @@ def encode_ending(ending: Ending) -> str:
 def decode_usage(raw: JsonObject) -> Usage:
     """Split the counts into disjoint ones."""
     node = camel(raw)
-    prompt = integer(node, "promptTokenCount")
-    for_tools = integer(node, "toolUsePromptTokenCount")
-    cached = integer(node, "cachedContentTokenCount")
-    thoughts = integer(node, "thoughtsTokenCount")
-    total = integer(node, "totalTokenCount")
-    written = integer(node, "candidatesTokenCount")
+    prompt = count(node, "promptTokenCount")
+    for_tools = count(node, "toolUsePromptTokenCount")
+    cached = count(node, "cachedContentTokenCount")
+    thoughts = count(node, "thoughtsTokenCount")
+    total = count(node, "totalTokenCount")
+    written = count(node, "candidatesTokenCount")
     if not written and total:
         # Some upstreams of this shape leave the count out and mean it in the total.
         written = max(total - (prompt or 0) - (for_tools or 0) - (thoughts or 0), 0)

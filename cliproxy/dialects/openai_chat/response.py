@@ -50,7 +50,7 @@ from cliproxy.ir.collect import grow
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.media import read_url, write_url
 from cliproxy.ir.request import CallKind, Family, Image, Opaque, Part, Refusal, Text, Thinking, ToolCall
-from cliproxy.ir.response import Choice, IRResponse, Usage
+from cliproxy.ir.response import Choice, IRResponse, Usage, numbered
 from cliproxy.wire.jsontext import JsonObject, JsonValue, child, integer, objects, rest, text
 
 OBJECT: Final = "chat.completion"
@@ -67,7 +67,7 @@ def decode_response(body: JsonObject, ctx: ExchangeContext) -> IRResponse:
     return IRResponse(
         id=text(body, "id"),
         model=text(body, "model"),
-        choices=choices,
+        choices=numbered(choices),
         usage=decode_usage(child(body, "usage")) or Usage(),
         created=integer(body, "created") or 0,
         extras=as_extras(rest(body, "id", "object", "model", "choices", "usage", "created")),

@@ -53,7 +53,7 @@ def decode_request(body: JsonObject, ctx: ExchangeContext) -> IRRequest:
     _check_number(body, is_streamed=is_streamed)
     _refuse(body)
     for name, value in body.items():
-        if name not in _KNOWN and value not in _PLAIN.get(name, {None}):
+        if name not in _KNOWN and not _is_plain(name, value):
             ctx.note(f"{name} is not carried")
     parts: list[Part] = [Text(prompt), *_pictures(body)]
     return IRRequest(
@@ -62,6 +62,11 @@ def decode_request(body: JsonObject, ctx: ExchangeContext) -> IRRequest:
         meta=Meta(user=text(body, "user") or None, modalities=["image"], image=shape_of(text(body, "size"))),
         stream=is_streamed,
     )
+
+
+def _is_plain(name: str, value: JsonValue) -> bool:
+    """Tell whether a member says what would be so without it."""
+    return value is None if isinstance(value, dict | list) else value in _PLAIN.get(name, {None})
 
 
 def _check_number(body: JsonObject, *, is_streamed: bool) -> None:
@@ -80,7 +85,7 @@ def _refuse(body: JsonObject) -> None:
     if body.get("background") == "transparent":
         raise DialectError("a transparent `background` is not supported by this model", "background")
     kind = body.get("output_format")
-    if kind is not None and kind not in _STILL:
+    if kind is not None and not (isinstance(kind, str) and kind in _STILL):
         message = f"`output_format` must be one of {', '.join(sorted(_STILL))} with this model"
         raise DialectError(message, "output_format")
 

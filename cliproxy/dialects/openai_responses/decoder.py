@@ -376,6 +376,8 @@ class ResponsesDecoder:
 
     def _on_arguments(self, event: JsonObject) -> None:
         item = self._items.of(event, "function_call")
+        if item.is_argued:
+            return
         if item.block is not None:
             self._argue(item.block, text(event, "delta"))
         else:
@@ -384,6 +386,7 @@ class ResponsesDecoder:
     def _on_arguments_done(self, event: JsonObject) -> None:
         item = self._items.of(event, "function_call")
         whole = text(event, "arguments") or text(event, "input")
+        item.is_argued = item.is_argued or bool(whole)
         if item.block is not None:
             self._argue_whole(item.block, whole)
         elif whole:

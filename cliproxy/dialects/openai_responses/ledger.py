@@ -57,6 +57,8 @@ class Item:
     paragraph: int = 0
     paragraphs: dict[int, list[str]] = field(factory=dict)
     """Paragraphs of reasoning as far as they were said."""
+    is_argued: bool = False
+    """The arguments were told in full; what an upstream says of them later is a repetition."""
     source: str = ""
     """Where the text of reasoning comes from: its summary or its content, whichever spoke first."""
 

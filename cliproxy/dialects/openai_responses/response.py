@@ -30,7 +30,7 @@ from cliproxy.ir.events import Finish, Start, UsageUpdate
 from cliproxy.ir.media import mime_of_image_format
 from cliproxy.ir.request import Image, Inline, Opaque, Part, Refusal, Text, Thinking, ToolCall
 from cliproxy.ir.response import Choice, Ending, FinishReason, IRResponse, Usage
-from cliproxy.wire.jsontext import JsonObject, JsonValue, child, integer, items, objects, rest, text
+from cliproxy.wire.jsontext import JsonObject, JsonValue, child, count, items, objects, rest, text
 
 COMPACTION: Final = "response.compaction"
 """What the object is called that a compaction answers with."""
@@ -85,17 +85,17 @@ _REASONS: Final[Mapping[str, FinishReason]] = {
 
 def decode_usage(usage: JsonObject) -> Usage:
     """Split token counts into disjoint ones."""
-    total_in, total_out = integer(usage, "input_tokens"), integer(usage, "output_tokens")
+    total_in, total_out = count(usage, "input_tokens"), count(usage, "output_tokens")
     inside = child(usage, "input_tokens_details")
-    cached, written = integer(inside, "cached_tokens"), integer(inside, "cache_write_tokens")
-    reasoning = integer(child(usage, "output_tokens_details"), "reasoning_tokens")
+    cached, written = count(inside, "cached_tokens"), count(inside, "cache_write_tokens")
+    reasoning = count(child(usage, "output_tokens_details"), "reasoning_tokens")
     return Usage(
         fresh_input=None if total_in is None else max(total_in - (cached or 0) - (written or 0), 0),
         cache_read=cached,
         cache_write=written,
         output=None if total_out is None else max(total_out - (reasoning or 0), 0),
         reasoning=reasoning,
-        reported_total=integer(usage, "total_tokens"),
+        reported_total=count(usage, "total_tokens"),
         extras=as_extras(_more_of_usage(usage)),
     )
 
@@ -156,7 +156,7 @@ def decode_response(body: JsonObject, ctx: ExchangeContext) -> IRResponse:
         model=text(body, "model"),
         choices=[Choice(parts, ending_of(body, parts))],
         usage=decode_usage(child(body, "usage")),
-        created=integer(body, "created_at") or 0,
+        created=count(body, "created_at") or 0,
         extras=as_extras(answer_extras(body)),
     )
 

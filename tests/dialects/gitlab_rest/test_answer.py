@@ -44,10 +44,10 @@ def test_where_the_text_of_an_answer_is(body: bytes, said: str) -> None:
 def test_what_an_answer_cost_is_estimated() -> None:
     """Neither endpoint says it, but clients and statistics want to know."""
     ctx = context()
-    assert decode_response({"response": "twelve chars"}, ctx).usage == Usage(output=3)
+    assert decode_response({"response": "twelve chars"}, ctx).usage == Usage(output=2)
     ctx.original = IRRequest(model="m", messages=[Message("user", [Text("eight ch")])])
     usage = decode_response({"response": "twelve chars"}, ctx).usage
-    assert (usage.fresh_input, usage.output) == (6, 3)
+    assert (usage.fresh_input, usage.output) == (6, 2)
 
 
 def test_the_other_facts_of_a_completion() -> None:

@@ -71,7 +71,7 @@ def test_bare_text_may_begin_with_a_brace() -> None:
 
 def test_what_an_answer_cost_is_estimated() -> None:
     events = decode(sse({"content": "four char"}, {"content": "acters each"}))
-    assert UsageUpdate(Usage(output=5)) in events
+    assert UsageUpdate(Usage(output=4)) in events
 
 
 @pytest.mark.parametrize(
