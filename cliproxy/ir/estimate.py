@@ -48,10 +48,8 @@ _RUNS: Final[tuple[tuple[re.Pattern[str], Callable[[int], float]], ...]] = (
 )
 """Runs of one kind of character → how many tokens one has, by its length."""
 _RUNS_BEYOND_ASCII: Final[tuple[tuple[re.Pattern[str], Callable[[int], float]], ...]] = (
-    (
-        re.compile(r"[\u2E80-\U0010FFFF]+"),
-        lambda length: length * 0.75,
-    ),  # scripts without spaces, and pictures
+    # Scripts that do without spaces, and pictures; then all others.
+    (re.compile(r"[\u2E80-\U0010FFFF]+"), lambda length: length * 0.75),
     (re.compile(r"[^\W0-9_A-Za-z\u2E80-\U0010FFFF]+"), lambda length: max(1.0, length / 4)),
 )
 MESSAGE_OVERHEAD: Final = 4
