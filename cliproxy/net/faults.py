@@ -57,7 +57,7 @@ def _reason(exc: BaseException | None) -> str:
     while exc is not None:
         if said := str(exc):
             return said
-        exc = exc.__cause__
+        exc = exc.__cause__ or exc.__context__
     return ""
 
 
