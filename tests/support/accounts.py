@@ -45,11 +45,17 @@ class Accounts:
     emulator: Emulator
     authority: Path
     environment: dict[str, str] = field(factory=dict)
+    configured: str | None = None
+    """The proxy the configuration names, in place of the way out; empty: none."""
 
     @property
     def proxy(self) -> str:
         """The way out."""
-        return f"http://127.0.0.1:{self.emulator.port}"
+        return self.proxy_by("http")
+
+    def proxy_by(self, scheme: str) -> str:
+        """The way out, in another language: `https` or `socks5`."""
+        return f"{scheme}://127.0.0.1:{self.emulator.port}"
 
     @property
     def auth_dir(self) -> Path:
@@ -130,7 +136,8 @@ class Accounts:
 
     def settings(self) -> str:
         """The lines of the configuration that lead out."""
-        return f"proxy-url: {self.proxy}\n"
+        proxy = self.proxy if self.configured is None else self.configured
+        return f"proxy-url: {proxy}\n" if proxy else ""
 
     def write_config(self) -> None:
         """Write the configuration that the commands read."""
