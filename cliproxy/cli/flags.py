@@ -69,7 +69,7 @@ LOGINS: Final = (
     LoginFlag("qwen-login", "qwen", "Qwen account."),
     LoginFlag("iflow-login", "iflow", "iFlow account.", method="oauth"),
     LoginFlag("iflow-cookie", "iflow", "iFlow, with a browser cookie.", method="cookie"),
-    LoginFlag("antigravity-login", "antigravity", "Antigravity account.", is_available=False),
+    LoginFlag("antigravity-login", "antigravity", "Antigravity account."),
     LoginFlag("kimi-login", "kimi", "Kimi account."),
     LoginFlag("github-copilot-login", "github-copilot", "GitHub Copilot account."),
     LoginFlag("xai-login", "xai", "xAI account."),

@@ -6,6 +6,7 @@ contracts, models.
 
 from typing import Final
 
+from cliproxy.providers.antigravity import PROVIDER as ANTIGRAVITY
 from cliproxy.providers.base import Provider
 from cliproxy.providers.claude import PROVIDER as CLAUDE
 from cliproxy.providers.codex import PROVIDER as CODEX
@@ -30,6 +31,7 @@ PROVIDERS: Final[tuple[Provider, ...]] = (
     GEMINI,
     VERTEX,
     GEMINI_CLI,
+    ANTIGRAVITY,
     QWEN,
     IFLOW,
     KIMI,

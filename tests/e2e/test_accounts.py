@@ -12,7 +12,7 @@ import pytest
 import trio
 from attrs import field, frozen
 
-from emulators.google import GEMINI_CLI
+from emulators.google import ANTIGRAVITY, GEMINI_CLI
 from support.accounts import Accounts, vendors
 from support.conversation import Clients, Given, Talk, Wish
 from support.matrix import WEATHER
@@ -62,6 +62,13 @@ CASES = {
         file="qwen-me@example.org.json",
         model="qwen3-coder-plus",
         options=("-email", "me@example.org"),
+    ),
+    "antigravity": Case(
+        login="-antigravity-login",
+        file="antigravity-me@example.org.json",
+        model="gemini-3-flash",
+        environment={"ANTIGRAVITY_OAUTH_CLIENT_SECRET": ANTIGRAVITY.secret},
+        in_browser=True,
     ),
     "iflow": Case(
         login="-iflow-login",

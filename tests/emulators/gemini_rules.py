@@ -84,7 +84,7 @@ class Model:
     @property
     def signs(self) -> bool:
         """Whether function calls need a thought signature."""
-        return self.generation >= 3
+        return self.generation >= 3 and self.name.startswith("gemini")
 
     @property
     def levels(self) -> tuple[str, ...]:

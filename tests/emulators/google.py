@@ -8,6 +8,7 @@ Hosts and who plays them::
     cloudresourcemanager.googleapis.com    GET /v1/projects                      |
     serviceusage.googleapis.com            GET and POST /v1/projects/…/services  /
     cloudcode-pa.googleapis.com            /v1internal:…                        google_code_assist.py
+    daily-cloudcode-pa.googleapis.com      /v1internal:…                        google_antigravity.py
     *aiplatform.googleapis.com             /v1/…/models/…                       google_vertex.py
 
 `APPS` lists the applications that may log in, `HOSTS` and `_endpoints` what is played; a further API of the
@@ -22,6 +23,7 @@ Settings:
 * `services`: project → `ENABLED`, `DISABLED` (can be enabled), `STUCK` (says off, but refuses to be
   enabled because it is on) or `REFUSED` (cannot be enabled); `ENABLED` where nothing is said
 * `code_assist`: see google_code_assist.py
+* `antigravity`: see google_antigravity.py
 * `vertex`: see google_vertex.py
 """
 
@@ -33,6 +35,8 @@ from attrs import define, field
 
 from emulators.gemini_rules import error_body, refuse
 from emulators.gemini_rules import failure as google_failure
+from emulators.google_antigravity import APP as ANTIGRAVITY
+from emulators.google_antigravity import DAILY, Antigravity
 from emulators.google_code_assist import CodeAssist
 from emulators.google_vertex import GRANT_TYPE, Vertex
 from emulators.google_vertex import HOSTS as VERTEX
@@ -62,7 +66,7 @@ GEMINI_CLI = App(
     needs_pkce=False,
     any_port=True,
 )
-APPS: tuple[App, ...] = (GEMINI_CLI,)
+APPS: tuple[App, ...] = (GEMINI_CLI, ANTIGRAVITY)
 
 ACCOUNTS = "accounts.google.com"
 TOKENS = "oauth2.googleapis.com"
@@ -85,12 +89,17 @@ class Google:
     """The family for all hosts."""
 
     NAME: ClassVar[str] = "google"
-    HOSTS: ClassVar[tuple[str, ...]] = (ACCOUNTS, TOKENS, API, PROJECTS, SERVICES, CODE_ASSIST, *VERTEX)
+    HOSTS: ClassVar[tuple[str, ...]] = (
+        *(ACCOUNTS, TOKENS, API, PROJECTS, SERVICES),
+        *(CODE_ASSIST, DAILY),
+        *VERTEX,
+    )
 
     clock: Clock
     settings: JsonObject = field(factory=lambda: dict(_DEFAULTS))
     authority: Authority = field(init=False)
     code_assist: CodeAssist = field(init=False)
+    antigravity: Antigravity = field(init=False)
     vertex: Vertex = field(init=False)
     _endpoints: Mapping[str, Callable[[Request], Ready]] = field(init=False)
 
@@ -98,6 +107,7 @@ class Google:
         self.authority = Authority(clock=self.clock, apps=APPS, prefix="ya29.")
         self.authority.configure({"rotates": False, "reuse_kills": False})
         self.code_assist = CodeAssist(self.clock, self.owner)
+        self.antigravity = Antigravity(self.clock, self.owner)
         self.vertex = Vertex(self.clock, self.authority, self.owner)
         self._endpoints = {
             ACCOUNTS: self._authorization,
@@ -105,7 +115,8 @@ class Google:
             API: self._user_info,
             PROJECTS: self._projects,
             SERVICES: self._services,
-            CODE_ASSIST: self.code_assist.receive,
+            CODE_ASSIST: self._code_assist,
+            DAILY: self.antigravity.receive,
             **dict.fromkeys(VERTEX, self.vertex.receive),
         }
 
@@ -202,12 +213,17 @@ class Google:
         self.settings["services"] = {**as_object(self.settings["services"]), project: "ENABLED"}
         return json_answer({"name": "operations/acat.p2-1", "done": True})
 
+    def _code_assist(self, request: Request) -> Ready:
+        """Production serves both applications; whose a request is shows in its token."""
+        is_antigravity = self.owner(request).app == ANTIGRAVITY.id
+        return (self.antigravity if is_antigravity else self.code_assist).receive(request)
+
     # --- settings ---------------------------------------------------------------------------------------
 
     def failure(self, request: Request, status: int, details: JsonObject) -> Answer:
         """An error of the API that was asked."""
         host = (request.header("host") or "").partition(":")[0]
-        if host == CODE_ASSIST:
+        if host in (CODE_ASSIST, DAILY):
             return self.code_assist.failure(request, status, details)
         if host in VERTEX:
             return self.vertex.models.failure(request, status, details)
@@ -220,6 +236,8 @@ class Google:
                 self.authority.configure(as_object(value))
             elif key == "code_assist":
                 self.code_assist.configure(as_object(value))
+            elif key == "antigravity":
+                self.antigravity.configure(as_object(value))
             elif key == "vertex":
                 self.vertex.configure(as_object(value))
             elif key in _DEFAULTS:
@@ -233,6 +251,7 @@ class Google:
             **self.settings,
             "oauth": self.authority.state(),
             "code_assist": self.code_assist.state(),
+            "antigravity": self.antigravity.state(),
             "vertex": self.vertex.state(),
         }
 
@@ -240,6 +259,7 @@ class Google:
         """Forget all logins."""
         self.authority.reset()
         self.code_assist.reset()
+        self.antigravity.reset()
 
 
 def _not_found(request: Request) -> Refusal:

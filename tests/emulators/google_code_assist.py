@@ -107,7 +107,7 @@ class CodeAssist:
             raise refuse("this emulator streams server-sent events only: alt=sse")
         ready = self.models.receive(_bare(request, model, method, inner))
         trace = self.ids.next("trace", 12)
-        return lambda turn: self._limited(project, model) or _enveloped(ready(turn), trace)
+        return lambda turn: self._limited(project, model) or enveloped(ready(turn), trace)
 
     def _limited(self, project: str, model: str) -> Answer | None:
         """The answer of a project that has used up what it may, or has for this model."""
@@ -232,7 +232,8 @@ def _bare(request: Request, model: str, method: str, body: JsonObject) -> Reques
     return evolve(request, target=target, body=dumps(body))
 
 
-def _enveloped(answer: Answer, trace: str) -> Answer:
+def enveloped(answer: Answer, trace: str) -> Answer:
+    """An answer of the public API in Code Assist's envelope; an error stays as it is."""
     if answer.status != 200:
         return answer
     return evolve(answer, pieces=tuple(map(partial(_wrapped, trace=trace), answer.pieces)))

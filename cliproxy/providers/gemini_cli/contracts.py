@@ -90,6 +90,7 @@ class CodeAssistContract:
     framing: Framing = Framing.SSE
     needs: TokenSlot | None = TokenSlot.ACCOUNT
     streams_only: bool = False
+    base_url: str = CODE_ASSIST_URL
 
     def supports(self, action: Action) -> bool:
         """It generates and counts."""
@@ -102,7 +103,7 @@ class CodeAssistContract:
         if call.token is not None:
             headers = headers.with_field("Authorization", f"Bearer {call.token.value.reveal()}")
         method = _STREAM if call.stream and call.action is Action.GENERATE else _METHODS[call.action]
-        base = (call.credential.base_url or CODE_ASSIST_URL).rstrip("/")
+        base = (call.credential.base_url or self.base_url).rstrip("/")
         return HttpCall(
             method="POST",
             url=f"{base}/v1internal:{method}",
@@ -113,22 +114,27 @@ class CodeAssistContract:
 
     def read_failure(self, status: int, _headers: Headers, body: bytes) -> Failure | None:
         """Tell quotas, capacity and unusable projects apart; the rest is judged by the general rules."""
-        try:
-            error = read_error(read_refusal(body))
-        except JsonError:
-            return None
-        verdict = _verdict(status, error)
-        if verdict is None:
-            return None
-        kind, scope = verdict
-        return Failure(
-            kind=kind,
-            scope=scope,
-            message=error.message or f"the upstream answered with status {status}",
-            status=status,
-            code=error.reason or error.status or None,
-            retry_after=error.retry_after,
-        )
+        return failure_of(status, body)
+
+
+def failure_of(status: int, body: bytes) -> Failure | None:
+    """Read a refusal that the general rules would misjudge; ``None`` for any other."""
+    try:
+        error = read_error(read_refusal(body))
+    except JsonError:
+        return None
+    verdict = _verdict(status, error)
+    if verdict is None:
+        return None
+    kind, scope = verdict
+    return Failure(
+        kind=kind,
+        scope=scope,
+        message=error.message or f"the upstream answered with status {status}",
+        status=status,
+        code=error.reason or error.status or None,
+        retry_after=error.retry_after,
+    )
 
 
 def _generate_body(call: Call) -> bytes:

@@ -86,9 +86,11 @@ def bearer(access: Secret) -> dict[str, str]:
     return {"Authorization": f"Bearer {access.reveal()}"}
 
 
-def code_assist(access: Secret, method: str, body: JsonObject) -> Flow[JsonObject]:
+def code_assist(
+    access: Secret, method: str, body: JsonObject, base_url: str = CODE_ASSIST_URL
+) -> Flow[JsonObject]:
     """Call a method of Code Assist. Raises :class:`~cliproxy.errors.LoginError`."""
-    call = post(f"{CODE_ASSIST_URL}/v1internal:{method}", body, bearer(access), is_json=True)
+    call = post(f"{base_url}/v1internal:{method}", body, bearer(access), is_json=True)
     return (yield from ask_for(call, f"Code Assist's {method}"))
 
 
@@ -138,7 +140,7 @@ def set_up(access: Secret, wanted: str = "") -> Flow[str]:
         made = yield from _until_done(access, asked, PROVISION_EVERY_S, PROVISION_LIMIT_S)
         project = project_in(child(made, "response"))
     if not project:
-        raise _needs_project(loaded)
+        raise needs_project(loaded)
     asked["cloudaicompanionProject"] = project
     done = yield from _until_done(access, asked, ONBOARD_EVERY_S, ONBOARD_LIMIT_S)
     if not done:
@@ -154,7 +156,7 @@ def own_project(access: Secret) -> Flow[str]:
     loaded = yield from code_assist(access, "loadCodeAssist", {"metadata": METADATA})
     project = project_in(loaded)
     if not project:
-        raise _needs_project(loaded)
+        raise needs_project(loaded)
     return project
 
 
@@ -184,12 +186,12 @@ def _one_of_two(final: str, wanted: str, tier: str) -> Flow[str]:
     return wanted if str(choice).strip() == "2" else final
 
 
-def default_tier(loaded: JsonObject) -> str:
-    """Return the tier an account is set up with."""
+def default_tier(loaded: JsonObject, otherwise: str = LEGACY_TIER) -> str:
+    """Return the tier an account is set up with; ``otherwise`` where none is marked."""
     defaults = (
         text(tier, "id").strip() for tier in objects(loaded, "allowedTiers") if flag(tier, "isDefault")
     )
-    return next((name for name in defaults if name), LEGACY_TIER)
+    return next((name for name in defaults if name), otherwise)
 
 
 def project_in(body: JsonObject) -> str:
@@ -199,14 +201,15 @@ def project_in(body: JsonObject) -> str:
     ).strip()
 
 
-def _needs_project(loaded: JsonObject) -> LoginError:
+_NAME_ONE: Final = "Log in again with a Cloud project: -login -project_id ID."
+
+
+def needs_project(loaded: JsonObject, hint: str = _NAME_ONE) -> LoginError:
+    """Return the error of an account that has no project, with Google's reason where it gives one."""
     reasons = (text(tier, "reasonMessage") for tier in objects(loaded, "ineligibleTiers"))
     reason = one_line(next((reason for reason in reasons if reason), ""))
-    return LoginError(
-        "Google gives this account no project of its own" + (f": {reason}" if reason else ""),
-        code="needs_project",
-        hint="Log in again with a Cloud project: -login -project_id ID.",
-    )
+    message = "Google gives this account no project of its own" + (f": {reason}" if reason else "")
+    return LoginError(message, code="needs_project", hint=hint)
 
 
 # --- the API ---
