@@ -66,6 +66,9 @@ rm -rf "$stage" .build/shiv.pyz
 "$tool_python" -m pip install --quiet --no-deps --no-index --no-build-isolation --no-compile --no-cache-dir \
     --target "$stage" .
 cp -R "$dependencies/." "$stage/"
+if [ -n "${CLIPROXY_OAUTH_CLIENTS:-}" ]; then # client ids and secrets for logins; see docs/accounts/index.md
+    cp -- "$CLIPROXY_OAUTH_CLIENTS" "$stage/cliproxy/oauth_clients.json"
+fi
 "$tool_python" scripts/pyz_stage.py "$stage"
 "$tool_python" -m shiv --site-packages "$stage" --entry-point cliproxy.__main__:main --compile-pyc --reproducible \
     --output-file .build/shiv.pyz
