@@ -5,7 +5,7 @@ A dialect's own tests say what it does; these say what none may do differently. 
 """
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cliproxy.dialects import DIALECTS, Dialect, by_id
@@ -40,6 +40,8 @@ SPOKEN = (*READ, by_id("antigravity"))
 """Dialects of conversations whose answers are."""
 WITH_CALLS = tuple(dialect for dialect in SPOKEN if dialect.id != "completions")
 
+fewer = settings(max_examples=settings().max_examples // 4)
+"""There are many dialects; a run with more examples has more of these as well."""
 spoken = pytest.mark.parametrize("dialect", SPOKEN, ids=lambda dialect: dialect.id)
 with_calls = pytest.mark.parametrize("dialect", WITH_CALLS, ids=lambda dialect: dialect.id)
 all_dialects = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.id)
@@ -96,6 +98,7 @@ def said(response: IRResponse) -> list[object]:
 
 
 @spoken
+@fewer
 @given(events=ir_strategies.events(failing=False), data=st.data())
 def test_the_cutting_of_a_stream_makes_no_difference(
     dialect: Dialect, events: list[Event], data: st.DataObject
@@ -110,6 +113,7 @@ def test_the_cutting_of_a_stream_makes_no_difference(
 
 
 @pytest.mark.parametrize("dialect", READ, ids=lambda dialect: dialect.id)
+@fewer
 @given(request=ir_strategies.requests())
 def test_a_request_of_ours_is_read_and_written_alike(dialect: Dialect, request: IRRequest) -> None:
     """What a dialect writes is what it reads: the second time nothing changes any more."""
@@ -124,6 +128,7 @@ def test_a_request_of_ours_is_read_and_written_alike(dialect: Dialect, request: 
 
 
 @with_calls
+@fewer
 @given(response=plain_answers)
 def test_an_answer_is_read_as_it_was_written(dialect: Dialect, response: IRResponse) -> None:
     context = context_of(dialect.id, dialect.id)
@@ -136,6 +141,7 @@ def test_an_answer_is_read_as_it_was_written(dialect: Dialect, response: IRRespo
 
 
 @with_calls
+@fewer
 @given(response=plain_answers)
 def test_a_stream_says_what_the_whole_answer_says(dialect: Dialect, response: IRResponse) -> None:
     context = context_of(dialect.id, dialect.id)
@@ -149,6 +155,7 @@ def test_a_stream_says_what_the_whole_answer_says(dialect: Dialect, response: IR
 
 
 @spoken
+@fewer
 @given(events=well_ended(kinds=[BlockKind.TEXT]))
 def test_a_stream_does_not_grow(dialect: Dialect, events: list[Event]) -> None:
     """Read and written again, a stream of text has no more frames than it had."""
@@ -163,6 +170,7 @@ def test_a_stream_does_not_grow(dialect: Dialect, events: list[Event]) -> None:
 
 
 @clients
+@fewer
 @given(upstream=upstreams, events=ir_strategies.events(failing=False, finished=True, max_choices=1))
 def test_what_any_upstream_streams_is_legal_for_any_client(
     client: Dialect, upstream: Dialect, events: list[Event]
@@ -176,6 +184,7 @@ def test_what_any_upstream_streams_is_legal_for_any_client(
 
 
 @clients
+@fewer
 @given(upstream=upstreams, request=ir_strategies.requests())
 def test_what_any_client_asks_is_legal_for_any_upstream(
     client: Dialect, upstream: Dialect, request: IRRequest
@@ -198,6 +207,7 @@ bodies = ir_strategies.json_objects.map(dumps) | st.binary(max_size=40)
 
 
 @all_dialects
+@fewer
 @given(data=bodies)
 def test_whatever_arrives_is_read_or_refused(dialect: Dialect, data: bytes) -> None:
     """Realistic bodies with mistakes are tried by the fuzzer; these are anything at all."""
@@ -210,6 +220,7 @@ def test_whatever_arrives_is_read_or_refused(dialect: Dialect, data: bytes) -> N
 
 
 @clients
+@fewer
 @given(events=well_ended(), data=st.data())
 def test_what_passes_through_keeps_its_bytes(
     client: Dialect, events: list[Event], data: st.DataObject

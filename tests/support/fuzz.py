@@ -3,7 +3,7 @@
 Every target of :mod:`support.properties` gets the same share of the time. Its inputs begin with the corpus:
 JSON bodies get some of their values replaced, removed, repeated or moved, streams also lose, repeat and
 exchange frames, and one input in eight is arbitrary bytes. Hypothesis makes the choices, so that what fails
-is made small before it is shown; how long an example took is its guide towards inputs that take too long.
+is made small before it is shown. An input that takes too long fails as well.
 
 What fails is saved beside the corpus's own files, where :mod:`tests.test_corpus` tries it from then on.
 """
@@ -30,11 +30,14 @@ from support.properties import TARGETS, Target
 
 ROUND: Final = 200
 """Examples between two looks at the clock."""
+SHRINKING_S: Final = 10.0
+"""How long an input that fails is made smaller."""
 LONGEST_S: Final = 1.0
 """What is longer than this for a few kilobytes is a bug, however busy the machine."""
 MOST_CHANGES: Final = 4
 SETTINGS: Final = hypothesis.settings(
     max_examples=ROUND,
+    phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
     deadline=None,
     database=None,
     suppress_health_check=list(hypothesis.HealthCheck),
@@ -189,7 +192,8 @@ class Run:
     slowest_s: float = 0.0
     failure: str = ""
     saved: Path | None = None
-    _failing: bytes | None = field(default=None, init=False, repr=False)
+    _failing: list[bytes] = field(factory=list, init=False, repr=False)
+    _shrunk_until: float = field(default=0.0, init=False, repr=False)
 
     def go_on(self, seconds: float, random: Random) -> None:
         """Try inputs until the time is over or one fails, which may take a little longer to be made small."""
@@ -202,11 +206,11 @@ class Run:
                 hypothesis.seed(random.getrandbits(64))(SETTINGS(attempt))()
             except Exception:
                 self.failure = traceback.format_exc()
-                self.saved = save(self.target, self._failing or b"")
+                self.saved = save(self.target, self._failing[-1])
         self.seconds = time.perf_counter() - started
 
     def _try(self, data: bytes, until: float) -> None:
-        if time.perf_counter() > until and self._failing is None:
+        if self._is_over(until) and data not in self._failing:
             return
         self.examples += 1
         started = time.thread_time()
@@ -216,9 +220,13 @@ class Run:
             self.slowest_s = max(self.slowest_s, took_s)
             assert took_s < LONGEST_S, f"{len(data)} bytes took {took_s:.1f} s"
         except BaseException:
-            self._failing = data
+            self._shrunk_until = self._shrunk_until or time.perf_counter() + SHRINKING_S
+            self._failing.append(data)
             raise
-        hypothesis.target(took_s)
+
+    def _is_over(self, until: float) -> bool:
+        """Tell whether there is no time for another input: neither for a new one nor for a smaller one."""
+        return time.perf_counter() > max(until, self._shrunk_until)
 
 
 def save(target: Target, data: bytes) -> Path:
