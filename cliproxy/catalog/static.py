@@ -60,6 +60,8 @@ class _Catalogue:
     sections: Mapping[str, tuple[_Entry, ...]]
     spellings: Mapping[str, Mapping[str, ModelInfo]]
     """Section → reduced spelling → model."""
+    apart: frozenset[str]
+    """Sections of vendors' models behind another's door, whose facts are those of the door."""
     refusals: tuple[tuple[tuple[str, ...], frozenset[str]], ...]
     """Patterns of names, and what these models refuse."""
 
@@ -81,10 +83,13 @@ def models(section: str, plan: str = "") -> tuple[ModelInfo, ...]:
 
 
 def find(name: str, *wanted: str) -> ModelInfo | None:
-    """Return what is known of a model by any of its spellings, in the wanted sections or in all of them."""
-    spellings = _catalogue().spellings
+    """Return what is known of a model by any of its spellings, in the wanted sections or in all of them that
+    speak of models as such."""
+    catalogue = _catalogue()
+    spellings = catalogue.spellings
     spelling = _spelling(name)
-    found = (spellings[section].get(spelling) for section in wanted or spellings if section in spellings)
+    places = wanted or [section for section in spellings if section not in catalogue.apart]
+    found = (spellings[section].get(spelling) for section in places if section in spellings)
     return next((info for info in found if info is not None), None)
 
 
@@ -169,6 +174,7 @@ def _catalogue() -> _Catalogue:
         as_of=text(document, "as_of"),
         sections=MappingProxyType(read),
         spellings=MappingProxyType(spellings),
+        apart=frozenset(name for name, section in _members(document, "sections") if flag(section, "apart")),
         refusals=tuple(
             (tuple(strings(group, "models")), frozenset(strings(group, "refuse")))
             for group in objects(document, "refusals")

@@ -229,3 +229,10 @@ def test_the_gemini_cli_has_previews():
     found = static.find("gemini-2.5-pro", "gemini-cli")
     assert found is not None
     assert found.previews == ("gemini-3.1-pro-preview", "gemini-3-pro-preview")
+
+
+def test_facts_of_a_door_are_not_taken_for_those_of_the_model():
+    """What Copilot says of a vendor's model holds behind Copilot's door alone."""
+    assert static.find("gpt-4.1", "github-copilot").contracts == ("chat", "responses")
+    assert static.find("gpt-4.1") is None
+    assert not any(info.contracts for info in map(static.find, ("gpt-5", "claude-sonnet-4.5")))

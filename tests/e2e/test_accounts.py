@@ -33,6 +33,8 @@ class Case:
     options: tuple[str, ...] = ()
     settings: dict[str, Any] = field(factory=dict)
     """Of the emulated vendors."""
+    is_renewed_in_file: bool = True
+    """What is renewed stands in the file; short-lived tokens that are exchanged for it do not."""
 
 
 CASES = {
@@ -85,7 +87,10 @@ CASES = {
     ),
     "xai": Case(login="-xai-login", file="xai-me@example.org.json", model="grok-4.5"),
     "github-copilot": Case(
-        login="-github-copilot-login", file="github-copilot-octocat.json", model="gpt-5-mini"
+        login="-github-copilot-login",
+        file="github-copilot-octocat.json",
+        model="gpt-5-mini",
+        is_renewed_in_file=False,
     ),
     "kimi": Case(login="-kimi-login", file="kimi-1*.json", model="kimi-k2.5"),
 }
@@ -128,12 +133,15 @@ def test_an_account_logs_in_and_serves(world: Accounts, case: Case) -> None:
         for talk in TALKS.values():
             converse(talk(clients, Wish(model=case.model, tools=(WEATHER,), max_tokens=4000)))
         assert world.refusals() == []
-        is_refused_once(world, path, TALKS["chat"](clients, Wish(model=case.model, max_tokens=4000)))
+        before = json.loads(path.read_text())
+        is_refused_once(world, TALKS["chat"](clients, Wish(model=case.model, max_tokens=4000)))
+        after = json.loads(path.read_text())
+        assert (secrets_of(after) != secrets_of(before)) is case.is_renewed_in_file
+        assert after.keys() >= before.keys()
 
 
-def is_refused_once(world: Accounts, path: Path, talk: Talk) -> None:
-    """A token that is refused is renewed, saved, and the same request sent again."""
-    before = json.loads(path.read_text())
+def is_refused_once(world: Accounts, talk: Talk) -> None:
+    """A token that is refused is renewed, and the same request sent again."""
     known = len(trio.run(world.emulator.log))
     world.script({"status": 401})
     talk.say("hello")
@@ -143,9 +151,6 @@ def is_refused_once(world: Accounts, path: Path, talk: Talk) -> None:
     assert (refused.path, refused.body) == (again.path, again.body)
     assert renewal
     assert all(seen.status == 200 and seen.path != refused.path for seen in renewal)
-    after = json.loads(path.read_text())
-    assert secrets_of(after) != secrets_of(before)
-    assert after.keys() >= before.keys()
 
 
 def secrets_of(data: dict[str, Any]) -> dict[str, Any]:
