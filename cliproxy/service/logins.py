@@ -43,12 +43,15 @@ from cliproxy.login.steps import Step as LoginStep
 from cliproxy.wire.http import HttpAnswer, HttpCall
 from cliproxy.wire.jsontext import JsonValue
 from cliproxy.wire.secret import Secret
+from cliproxy.wire.veil import veil_of
 
 T = TypeVar("T")
 
 SEND_LIMIT_S: Final = 40.0
 CALLBACK_LIMIT_S: Final = 300.0
 LOGIN_LIMIT_S: Final = 900.0
+SENT_KEPT: Final = 8
+"""How many requests of a flow its error may speak of."""
 MAX_FILE_BYTES: Final = 1024 * 1024
 """Of a file that the owner hands in; keys take a few thousand."""
 PASTE_AFTER_S: Final = 15.0
@@ -126,6 +129,7 @@ async def run_flow(flow: Flow[T], world: World) -> T:
         finally:
             flow.close()
         if isinstance(outcome, LoginError):
+            steps.veil(outcome)
             await steps.conclude(f"{outcome.message.rstrip('.')}.")
             raise outcome
         await steps.conclude(None)
@@ -171,6 +175,7 @@ class _Steps:
     world: World
     stack: AsyncExitStack
     callback: Callback | None = field(default=None, init=False)
+    sent: list[HttpCall] = field(factory=list, init=False)
     has_come_back: bool = field(default=False, init=False)
 
     async def carry_out(self, step: LoginStep) -> object:  # noqa: C901, PLR0911, PLR0912 - an arm each
@@ -208,7 +213,16 @@ class _Steps:
                 return world.now()
         return None
 
+    def veil(self, error: LoginError) -> None:
+        """Take out of an error what it quotes of the requests: some services answer 200 to what they refuse,
+        and repeat it."""
+        for call in self.sent:
+            veil = veil_of(call)
+            error.message, error.hint = veil.text(error.message), veil.text(error.hint)
+        error.args = (error.message,)
+
     async def _send(self, call: HttpCall) -> HttpAnswer:
+        self.sent = [*self.sent, call][-SENT_KEPT:]
         with trio.move_on_after(SEND_LIMIT_S):
             return await self.world.send(call)
         raise LoginError(f"{_host(call.url)} did not answer within {SEND_LIMIT_S:.0f} s", code="timeout")

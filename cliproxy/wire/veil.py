@@ -2,7 +2,8 @@
 
 Some upstreams quote the token they refuse, some gateways the whole request. Their errors are shown to clients
 and written to the log, so whatever a call carried in confidence is masked in them first: values of header
-fields whose names speak of credentials, and such fields of a form.
+fields whose names speak of credentials, and such fields of a form, or of a JSON object where no header field
+speaks of any, as in requests for tokens.
 
 Only exact quotations are found, which is why the veil goes over errors and not over answers: a model never
 sees a request's headers.
@@ -14,11 +15,15 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from cliproxy.wire.http import SENSITIVE_HEADERS, Headers, UpstreamCall
+from cliproxy.wire.jsontext import JsonError, loads_object
 from cliproxy.wire.secret import MASK
 
 SHORTEST: Final = 8
 """Shorter values are words rather than secrets, and masking them would spoil texts."""
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
+JSON_TYPE: Final = "application/json"
+MAX_JSON: Final = 16 * 1024
+"""A longer body is no request for tokens, and not worth being read."""
 _TELLING: Final = re.compile(r"(?i)auth|cookie|credential|key|password|secret|token|verifier|^code$")
 
 
@@ -50,9 +55,19 @@ class Veil:
 def veil_of(call: UpstreamCall) -> Veil:
     """Return the veil over everything confidential in a call."""
     texts = list(_confidential(call.headers))
-    if call.headers.get("content-type").partition(";")[0].strip().lower() == FORM_TYPE:
+    kind = call.headers.get("content-type").partition(";")[0].strip().lower()
+    if kind == FORM_TYPE:
         texts += _confidential(parse_qsl(call.body.decode("utf-8", "replace")))
+    elif kind == JSON_TYPE and not texts and len(call.body) <= MAX_JSON:
+        texts += _confidential(_members(call.body))
     return Veil(texts)
+
+
+def _members(body: bytes) -> list[tuple[str, str]]:
+    try:
+        return [(name, value) for name, value in loads_object(body).items() if isinstance(value, str)]
+    except JsonError:
+        return []
 
 
 def _confidential(fields: Headers | Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -56,8 +56,19 @@ def test_secrets_of_a_form_are_masked() -> None:
 
 
 def test_the_body_of_a_model_request_is_no_secret() -> None:
-    veil = veil_of(call({"Content-Type": "application/json"}, b'{"token":"0123456789"}'))
+    fields = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
+    veil = veil_of(call(fields, b'{"token":"0123456789"}'))
     assert veil.text("0123456789") == "0123456789"
+
+
+def test_secrets_of_a_request_for_tokens_in_json_are_masked() -> None:
+    """It proves itself by nothing else."""
+    body = {"grant_type": "refresh_token", "refresh_token": "rt-0123456789", "client_id": "app-12345"}
+    fields = {"Content-Type": "application/json"}
+    veil = veil_of(call(fields, json.dumps({**body, "n": 1, "token": ["0123456789"]}).encode()))
+    assert veil.text("rt-0123456789 of app-12345, 0123456789") == "*** of app-12345, 0123456789"
+    for other in (b"{", b"[]", json.dumps({**body, "pad": "x" * 20_000}).encode()):
+        assert veil_of(call(fields, other)).text("rt-0123456789") == "rt-0123456789"
 
 
 def test_a_call_inside_this_process_has_nothing_to_hide() -> None:
