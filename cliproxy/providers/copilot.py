@@ -387,9 +387,7 @@ PROVIDER: Final = Provider(
         ),
     },
     logins=(Login(flag="github-copilot-login", summary="GitHub Copilot account.", flow=device_login),),
-    codec=CredentialCodec(
-        type=KEY, provider=KEY, tokens=("access_token",), label_from=("label", "username", "email")
-    ),
+    codec=CredentialCodec(type=KEY, provider=KEY, tokens=("access_token",)),
     api_hosts=tuple(sorted(HOSTS)),
     summary="The models of a GitHub Copilot seat, with a device login",
 )
