@@ -37,6 +37,9 @@ class Case:
     """What is renewed stands in the file; short-lived tokens that are exchanged for it do not."""
 
 
+OF_ATTEMPT = {"requestId": ""}
+"""Members of a body that name the attempt; they are empty where two are compared."""
+
 CASES = {
     "claude": Case(
         login="-claude-login",
@@ -148,7 +151,8 @@ def is_refused_once(world: Accounts, talk: Talk) -> None:
     assert talk.answer(stream=True).text == "You said: hello"
     refused, *renewal, again = trio.run(world.emulator.log)[known:]
     assert (refused.status, again.status) == (401, 200)
-    assert (refused.path, refused.body) == (again.path, again.body)
+    assert refused.path == again.path
+    assert refused.body | OF_ATTEMPT == again.body | OF_ATTEMPT
     assert renewal
     assert all(seen.status == 200 and seen.path != refused.path for seen in renewal)
 
