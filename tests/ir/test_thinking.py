@@ -24,6 +24,7 @@ from cliproxy.ir.thinking import (
 MODELS = {
     "LV": ThinkingSupport(levels=("minimal", "low", "medium", "high")),
     "LS": ThinkingSupport(levels=("low", "high")),
+    "LM": ThinkingSupport(levels=("low", "medium", "high")),
     "LN": ThinkingSupport(levels=("none", "low", "medium", "high")),
     "GB": ThinkingSupport(min_budget=128, max_budget=20000, dynamic_allowed=True),
     "GM": ThinkingSupport(min_budget=128, max_budget=32768, dynamic_allowed=True, levels=("low", "high")),
@@ -165,6 +166,13 @@ ORACLE = [
     ("gemini", "gemini", "GB", "S:64000", "budget 20000 shown"),
     ("claude", "claude", "CB", "S:200000", "budget 128000"),
     ("openai", "openai", "LN", "none", "level none"),
+    ("openai", "openai", "LM", "none", "level low"),
+    *(
+        (client, target, "NT", said, "no field")
+        for client in ("openai", "openai-response", "claude", "gemini")
+        for target in ("openai", "codex", "claude", "gemini", "antigravity")
+        for said in ("high", "8192", "none", "S:max")
+    ),
     ("openai", "claude", "S46", "minimal", "adaptive low"),
     ("openai", "claude", "S46", "low", "adaptive low"),
     ("openai", "claude", "S46", "medium", "adaptive medium"),
