@@ -16,6 +16,7 @@ from cliproxy.cli.usage import help_text, version_text
 
 __all__ = [
     "COMMAND_MODULES",
+    "accounts",
     "check",
     "desk",
     "exits",

@@ -1,18 +1,20 @@
 """``check``: say everything about configuration and credential files, and look at the accounts where that is
 possible."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import trio
 from attrs import evolve
 
+from cliproxy.cli.accounts import condition_of, facts_of, headline
 from cliproxy.cli.exits import FAILURE, OK
 from cliproxy.cli.flags import Arguments
 from cliproxy.cli.output import complain_about, say
 from cliproxy.cli.world import config_of, log_quietly
 from cliproxy.config.load import Loaded
-from cliproxy.credentials.model import Credential, CredentialId
+from cliproxy.credentials.model import Credential, CredentialId, TokenSlot
 from cliproxy.errors import ConfigError, LoginError, Problem, StoreError
 from cliproxy.providers import PROVIDERS
 from cliproxy.service.ask import ask
@@ -106,16 +108,23 @@ async def _look_at_accounts(state: State) -> bool:
             troubled.add(credential.id)
             lines[credential.id].append(f"error: {trouble}")
 
-    async with opened(state, PROVIDERS) as service, trio.open_nursery() as nursery:
+    async with opened(state, PROVIDERS) as service:
+        async with trio.open_nursery() as nursery:
+            for credential in state.credentials:
+                if not credential.disabled:
+                    nursery.start_soon(look, service, credential, name=f"check {credential.id}")
         for credential in state.credentials:
-            if not credential.disabled:
-                nursery.start_soon(look, service, credential, name=f"check {credential.id}")
-    for credential in state.credentials:
-        note = " (disabled)" if credential.disabled else ""
-        say(f"account {credential.source or credential.id}: {credential.provider} {credential.label}{note}")
-        for line in lines[credential.id]:
-            say(f"  {line}")
+            _say_account(service, credential, lines[credential.id])
     return not troubled
+
+
+def _say_account(service: Service, credential: Credential, lines: Sequence[str]) -> None:
+    provider = service.snapshots.providers[credential.provider]
+    state = condition_of(credential, service.tokens.status(credential.id), time.time())
+    say(f"account {headline(credential)}")
+    for line in (facts_of(credential, provider), state, *lines):
+        if line:
+            say(f"  {line}")
 
 
 async def _looked_at(
@@ -123,6 +132,10 @@ async def _looked_at(
 ) -> tuple[str, ...]:
     provider = service.snapshots.providers[credential.provider]
     if provider.check is None:
+        policy = provider.slots.get(TokenSlot.ACCOUNT)
+        if policy is not None and policy.renew is not None:
+            # A login that has ended shows only when a token is wanted.
+            await service.tokens.ensure_fresh(credential, TokenSlot.ACCOUNT)
         return ()
     slot = next(iter(provider.slots), None)
     return await ask(service, credential, provider.check, slot, lines[credential.id].append)

@@ -1,9 +1,11 @@
 """``models``: list what the configured accounts serve, asking those upstreams that can be asked."""
 
+import time
 from typing import Final
 
 import trio
 
+from cliproxy.cli.accounts import condition_of, facts_of, headline
 from cliproxy.cli.exits import FAILURE, OK
 from cliproxy.cli.flags import Arguments
 from cliproxy.cli.output import complain, complain_about, say
@@ -43,13 +45,28 @@ async def _list(arguments: Arguments) -> int:
                     nursery.start_soon(_ask, service, credential, limiter, name=f"ask {credential.id}")
         service.snapshots.rebuild()
         listing = service.snapshots.current().registry.listing()
+        accounts = _accounts(service)
     if not listing:
         complain("no models: log in with `cliproxy login gitlab` or add keys to config.yaml")
         return FAILURE
     width = max(len(entry.name) for entry in listing)
     for entry in listing:
         say(f"{entry.name:<{width}}  {','.join(entry.providers):<22}  {entry.info.display_name}".rstrip())
+    for line in accounts:
+        say(line)
     return OK
+
+
+def _accounts(service: Service) -> list[str]:
+    """Return a line for each account, and what comes before them."""
+    lines: list[str] = []
+    for credential in service.snapshots.current().credentials:
+        state = condition_of(credential, service.tokens.status(credential.id), time.time())
+        provider = service.snapshots.providers[credential.provider]
+        said = [line for line in (facts_of(credential, provider), state) if line]
+        if state:
+            lines.append("; ".join([f"  {headline(credential)}", *said]))
+    return ["", "accounts:", *lines] if lines else []
 
 
 async def _ask(service: Service, credential: Credential, limiter: trio.CapacityLimiter) -> None:

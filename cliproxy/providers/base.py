@@ -31,6 +31,11 @@ from cliproxy.wire.jsontext import JsonObject, JsonValue
 Pass = Callable[[IRRequest, ExchangeContext], IRRequest]
 
 
+def no_facts(_credential: Credential) -> tuple[str, ...]:
+    """Say nothing about an account."""
+    return ()
+
+
 def as_one(credential: Credential) -> tuple[Credential, ...]:
     """Return a credential as what it is: one."""
     return (credential,)
@@ -206,6 +211,9 @@ class Provider:
     discover_needs: TokenSlot | None = None
     check: Callable[[Credential, Mapping[TokenSlot, Token]], Flow[tuple[str, ...]]] | None = None
     """Look at what the account can do and say it in lines for its owner."""
+    facts: Callable[[Credential], tuple[str, ...]] = no_facts
+    """What a credential says about its account that its owner wants to see beside its name, such as the plan;
+    nobody is asked for it."""
     slots: Mapping[TokenSlot, SlotPolicy] = field(factory=dict)
     limits: Mapping[str, CallLimit] = field(factory=dict)
     """Limits to respect without being told, by the id of the contract; most upstreams only tell."""

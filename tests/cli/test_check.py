@@ -116,16 +116,20 @@ def test_accounts_are_looked_at(place: Path, capsys: Capture, monkeypatch: pytes
     lines = capsys.readouterr().out.splitlines()
     assert lines[lines.index("account a.json: vendor a@example.org") :] == [
         "account a.json: vendor a@example.org",
+        "  logged in",
         "  looking",
         "  signed in as a",
         "  models: \\x1b[31mtwo",
         "account b.json: vendor b@example.org",
+        "  logged in",
         "  looking",
         "  error: the token has ended. Log in again.",
         "account c.json: vendor c@example.org",
+        "  logged in",
         "  looking",
         "  error: no answer within 0.3 s",
-        "account d.json: vendor d@example.org (disabled)",
+        "account d.json: vendor d@example.org",
+        "  switched off",
     ]
 
 

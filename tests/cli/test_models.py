@@ -37,7 +37,13 @@ def test_what_upstreams_say_is_listed_in_columns(auth: Path, capsys: Capture) ->
     account(auth, "a", says=["zeta", "a-long-name"])
     account(auth, "b", says=["zeta"], prefix="team")
     assert main(["models"]) == 0
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    listed, accounts = capsys.readouterr().out.split("\n\n")
+    assert accounts.splitlines() == [
+        "accounts:",
+        "  a.json: vendor a@example.org; logged in",
+        "  b.json: vendor b@example.org; prefix team; logged in",
+    ]
+    rows = [line.split() for line in listed.splitlines()]
     assert rows == [
         ["a-long-name", "vendor", "A-Long-Name"],
         ["team/zeta", "vendor", "Zeta"],

@@ -33,7 +33,7 @@ from cliproxy.config.sections import Section
 from cliproxy.credentials.files import CredentialCodec
 from cliproxy.credentials.model import Credential, CredentialKind, TokenSlot
 from cliproxy.providers.base import Login, Provider, SlotPolicy
-from cliproxy.providers.codex.account import KEY, LEAD_S, LOGIN, initial, plan_of, renew
+from cliproxy.providers.codex.account import KEY, LEAD_S, LOGIN, identity_of, initial, plan_of, renew
 from cliproxy.providers.codex.contracts import HOST, contracts_for
 from cliproxy.providers.codex.login import IMPORT, browser_login, device_login
 
@@ -46,11 +46,18 @@ def static_models(credential: Credential) -> tuple[ModelInfo, ...]:
     return static.models_of(credential, KEY, plan)
 
 
+def facts(credential: Credential) -> tuple[str, ...]:
+    """Return the account's plan, as OpenAI calls it."""
+    plan = identity_of(credential.data).plan
+    return (f"plan {plan}",) if plan else ()
+
+
 PROVIDER: Final = Provider(
     key=KEY,
     label="Codex",
     contracts_for=contracts_for,
     static_models=static_models,
+    facts=facts,
     slots={TokenSlot.ACCOUNT: SlotPolicy(initial=initial, renew=renew, lead_s=LEAD_S, background=True)},
     logins=(
         Login(
