@@ -7,13 +7,22 @@ and never its secret.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 
 import attrs
 from attrs import define, field, frozen
 
-from cliproxy.config.entries import CompatibleEntry, KeyEntry, ModelName, PayloadFilter, PayloadRule
+from cliproxy.config.entries import (
+    PAYLOAD_PROTOCOLS,
+    CompatibleEntry,
+    KeyEntry,
+    ModelName,
+    PayloadFilter,
+    PayloadModel,
+    PayloadRule,
+)
+from cliproxy.config.groups import Payload
 from cliproxy.config.model import DEFAULT_AUTH_DIR, Config
 from cliproxy.config.normalize import (
     delay_range_s,
@@ -27,6 +36,7 @@ from cliproxy.config.normalize import (
     url_problem,
 )
 from cliproxy.errors import Problem
+from cliproxy.wire import jsonpath
 from cliproxy.wire.jsontext import JsonError, JsonValue, loads
 from cliproxy.wire.secret import Secret
 
@@ -355,41 +365,89 @@ Rule = TypeVar("Rule", PayloadRule, PayloadFilter)
 
 
 def _clean_payload(config: Config, report: _Report) -> Config:
-    payload = attrs.evolve(
-        config.payload,
-        default=_clean_rules(config.payload.default, "payload.default", report),
-        default_raw=_clean_raw_rules(config.payload.default_raw, "payload.default-raw", report),
-        override=_clean_rules(config.payload.override, "payload.override", report),
-        override_raw=_clean_raw_rules(config.payload.override_raw, "payload.override-raw", report),
-        filter=_clean_rules(config.payload.filter, "payload.filter", report),
+    rules = config.payload
+    payload = Payload(
+        default=_clean_rules(rules.default, "payload.default", report),
+        default_raw=_clean_rules(rules.default_raw, "payload.default-raw", report, is_raw=True),
+        override=_clean_rules(rules.override, "payload.override", report),
+        override_raw=_clean_rules(rules.override_raw, "payload.override-raw", report, is_raw=True),
+        filter=_clean_rules(rules.filter, "payload.filter", report),
     )
     return attrs.evolve(config, payload=payload)
 
 
-def _clean_rules(rules: Iterable[Rule], path: str, report: _Report) -> tuple[Rule, ...]:
-    return _kept(rules, path, report, lambda rule: None if rule.params else "has no params")
-
-
-def _clean_raw_rules(rules: Iterable[PayloadRule], path: str, report: _Report) -> tuple[PayloadRule, ...]:
-    def refusal(rule: PayloadRule) -> str | None:
-        if not rule.params:
-            return "has no params"
-        broken = [name for name, value in rule.params.items() if not _is_raw_json(value)]
-        return f"holds invalid raw JSON at {broken[0]}" if broken else None
-
-    return _kept(rules, path, report, refusal)
-
-
-def _kept(
-    rules: Iterable[Rule], path: str, report: _Report, refusal: Callable[[Rule], str | None]
+def _clean_rules(
+    rules: Iterable[Rule], path: str, report: _Report, *, is_raw: bool = False
 ) -> tuple[Rule, ...]:
     found: list[Rule] = []
     for index, rule in enumerate(rules):
-        if reason := refusal(rule):
-            report.warn(f"{path}[{index}]", f"{reason}; the payload rule is dropped")
-        else:
-            found.append(rule)
+        place = f"{path}[{index}]"
+        cleaned = attrs.evolve(rule, models=_clean_occasions(rule.models, f"{place}.models", report))
+        faults = list(_faults_of_rule(cleaned, is_raw=is_raw))
+        for where, message in faults:
+            report.warn(f"{place}{where}", f"{message}; the payload rule is dropped")
+        if not faults:
+            found.append(cleaned)
     return tuple(found)
+
+
+def _faults_of_rule(rule: PayloadRule | PayloadFilter, *, is_raw: bool) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong and where: with one path missing a rule would do something else than was meant."""
+    if not rule.params:
+        yield "", "has no params"
+    elif not rule.models:
+        yield "", "has no models and is about no request"
+    if isinstance(rule, PayloadFilter):
+        yield from _faults_of_paths(".params", rule.params)
+        return
+    yield from _faults_of_names(".params", rule.params)
+    if is_raw:
+        for name, value in rule.params.items():
+            if not _is_raw_json(value):
+                yield f".params.{name}", "is invalid raw JSON"
+
+
+def _clean_occasions(entries: Iterable[PayloadModel], path: str, report: _Report) -> tuple[PayloadModel, ...]:
+    """Leave out what matches no request, so that the other entries of the rule go on working."""
+    found: list[PayloadModel] = []
+    for index, entry in enumerate(entries):
+        faults = list(_faults_of_occasion(entry))
+        for where, message in faults:
+            report.warn(f"{path}[{index}]{where}", f"{message}; the entry matches no request")
+        if not faults:
+            found.append(entry)
+    return tuple(found)
+
+
+def _faults_of_occasion(entry: PayloadModel) -> Iterator[tuple[str, str]]:
+    if not entry.name:
+        yield "", 'has no name; "*" stands for every model'
+    for key, word in (("protocol", entry.protocol), ("from-protocol", entry.from_protocol)):
+        if word and word.strip().lower() not in PAYLOAD_PROTOCOLS:
+            yield f".{key}", f"is none of {', '.join(sorted(PAYLOAD_PROTOCOLS))}"
+    for key, pairs in (("match", entry.match), ("not-match", entry.not_match)):
+        for index, pair in enumerate(pairs):
+            yield from _faults_of_names(f".{key}[{index}]", pair)
+    yield from _faults_of_paths(".exist", entry.exist)
+    yield from _faults_of_paths(".not-exist", entry.not_exist)
+
+
+def _faults_of_names(place: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    yield from ((f"{place}.{name}", fault) for name in names if (fault := _fault_of_path(name)))
+
+
+def _faults_of_paths(place: str, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for index, path in enumerate(paths):
+        if fault := _fault_of_path(path):
+            yield f"{place}[{index}]", fault
+
+
+def _fault_of_path(path: str) -> str | None:
+    try:
+        jsonpath.parse(path)
+    except jsonpath.PathError as exc:
+        return f"the path {exc}"
+    return None
 
 
 def _is_raw_json(value: JsonValue) -> bool:

@@ -207,20 +207,45 @@ class CompatibleEntry:
 class PayloadModel:
     """Which requests a payload rule is about; all given conditions must hold."""
 
-    name: str = setting("", 'Upstream model; "*" stands for anything.')
+    name: str = setting("", 'Model, of the upstream or the client; "*" stands for anything.', active=True)
     protocol: str = setting(
-        "", "Protocol towards the upstream: openai, openai-response, codex, claude, gemini."
+        "",
+        "Protocol towards the upstream: openai, codex, claude, gemini, antigravity, xai; empty: any.",
+        active=True,
     )
-    from_protocol: str = setting("", "Protocol of the client: openai, responses, claude, gemini.")
+    from_protocol: str = setting(
+        "", "Protocol of the client: openai, responses, claude, gemini; empty: any.", active=True
+    )
     headers: Mapping[str, str] = setting(
-        {}, "Headers of the client's request and what they must look like.", shown=False
+        {},
+        'Headers of the client\'s request and what they must look like; "*" stands for anything.',
+        active=True,
+        shown=False,
     )
     match: tuple[Mapping[str, JsonValue], ...] = setting(
-        (), "Paths of the request and the values they must have."
+        (), "Paths of the request and the values they must have.", active=True
     )
-    not_match: tuple[Mapping[str, JsonValue], ...] = setting((), "Paths and the values they must not have.")
-    exist: tuple[str, ...] = setting((), "Paths that must be there.")
-    not_exist: tuple[str, ...] = setting((), "Paths that must not be there.")
+    not_match: tuple[Mapping[str, JsonValue], ...] = setting(
+        (), "Paths and the values they must not have.", active=True
+    )
+    exist: tuple[str, ...] = setting((), "Paths that must be there.", active=True)
+    not_exist: tuple[str, ...] = setting((), "Paths that must not be there.", active=True)
+
+
+PAYLOAD_PROTOCOLS: Final = frozenset(
+    {
+        "antigravity",
+        "claude",
+        "codex",
+        "gemini",
+        "gemini-cli",
+        "openai",
+        "openai-response",
+        "responses",
+        "xai",
+    }
+)
+"""What a payload rule may call a protocol, on either side."""
 
 
 @frozen(kw_only=True)
@@ -228,10 +253,10 @@ class PayloadRule:
     """Values to be set in requests of certain models."""
 
     models: tuple[PayloadModel, ...] = setting(
-        (), "Which requests the rule is about.", example=_PAYLOAD_MODEL
+        (), "Which requests the rule is about.", active=True, example=_PAYLOAD_MODEL
     )
     params: Mapping[str, JsonValue] = setting(
-        {}, "Paths and their values.", example={"reasoning.effort": "high"}
+        {}, "Paths and their values.", active=True, example={"reasoning.effort": "high"}
     )
 
 
@@ -240,9 +265,9 @@ class PayloadFilter:
     """Paths to be removed from requests of certain models."""
 
     models: tuple[PayloadModel, ...] = setting(
-        (), "Which requests the rule is about.", example=_PAYLOAD_MODEL
+        (), "Which requests the rule is about.", active=True, example=_PAYLOAD_MODEL
     )
-    params: tuple[str, ...] = setting((), "The paths.", example=["reasoning.effort"])
+    params: tuple[str, ...] = setting((), "The paths.", active=True, example=["reasoning.effort"])
 
 
 @frozen(kw_only=True)

@@ -174,9 +174,15 @@ class Payload:
     """Changes to requests on their way to the upstream, in this order."""
 
     default: tuple[PayloadRule, ...] = setting(
-        (), "Values for paths that the request does not have.", example={}
+        (), "Values for paths that the request does not have.", active=True, example={}
     )
-    default_raw: tuple[PayloadRule, ...] = setting((), "The same, values written as JSON text.", example={})
-    override: tuple[PayloadRule, ...] = setting((), "Values that replace those of the request.", example={})
-    override_raw: tuple[PayloadRule, ...] = setting((), "The same, values written as JSON text.", example={})
-    filter: tuple[PayloadFilter, ...] = setting((), "Paths that are removed.", example={})
+    default_raw: tuple[PayloadRule, ...] = setting(
+        (), "The same, values written as JSON text.", active=True, example={}
+    )
+    override: tuple[PayloadRule, ...] = setting(
+        (), "Values that replace those of the request.", active=True, example={}
+    )
+    override_raw: tuple[PayloadRule, ...] = setting(
+        (), "The same, values written as JSON text.", active=True, example={}
+    )
+    filter: tuple[PayloadFilter, ...] = setting((), "Paths that are removed.", active=True, example={})

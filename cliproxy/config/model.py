@@ -157,7 +157,7 @@ class Config:
         "How certain upstream errors of accounts are treated, by provider.",
         example={"gitlab": {"status": 429, "match": ["quota"], "action": "continue"}},
     )
-    payload: Payload = setting(Payload(), "Changes to requests on their way to the upstream.")
+    payload: Payload = setting(Payload(), "Changes to requests on their way to the upstream.", active=True)
     max_retry_credentials: int = setting(0, "Credentials tried in one round; 0: all.", minimum=0, below=0)
     max_active_auths: int = setting(0, "Credentials in use; 0: all.", minimum=0, below=0)
     disable_cooling: bool = setting(False, "Do not rest credentials that failed.", active=True)

@@ -246,6 +246,16 @@ class EmbeddingForm:
     portions: Portions
 
 
+@frozen(kw_only=True)
+class RuleForm:
+    """How the owner's payload rules know a dialect."""
+
+    names: frozenset[str]
+    """What a rule may call it; related dialects share names."""
+    envelope: str = ""
+    """The member that holds the request which rules are written for; empty: the body itself."""
+
+
 def as_json(body: JsonObject) -> tuple[bytes, str]:
     """Return a body as bytes, and its content type."""
     return dumps(body), Document.content_type
@@ -319,6 +329,8 @@ class Dialect:
     embeddings: EmbeddingForm | None = None
     """``None``: the dialect has none."""
     rules: TargetRules = field(factory=TargetRules)
+    payload: RuleForm | None = None
+    """``None``: the owner's payload rules do not apply to requests of this dialect."""
     models: ModelLists | None = None
     terminator: bytes = b""
     """What a stream ends with besides its last event; supplied when a finished upstream stream omitted it."""

@@ -25,6 +25,7 @@ from cliproxy.dialects.base import (
     Endpoint,
     Glimpse,
     PathFacts,
+    RuleForm,
     broken_event,
     checked_integer,
 )
@@ -447,5 +448,6 @@ DIALECT: Final = Dialect(
     patch_model=patch_model,
     patch_reasoning=patch_reasoning,
     patch_stream=patch_stream,
+    payload=RuleForm(names=frozenset({"openai"})),
     terminator=b"data: [DONE]\n\n",
 )

@@ -27,7 +27,7 @@ from typing import Final
 from attrs import evolve
 
 from cliproxy.dialects import gemini
-from cliproxy.dialects.base import Action, ClientRequest, Endpoint, Framing, PathFacts, SideCall
+from cliproxy.dialects.base import Action, ClientRequest, Endpoint, Framing, PathFacts, RuleForm, SideCall
 from cliproxy.dialects.gemini.encoder import GeminiStreamEncoder
 from cliproxy.dialects.gemini.endpoints import STREAM, action_of, framing_of
 from cliproxy.dialects.gemini.request import API_STYLE, encode_body
@@ -230,5 +230,6 @@ DIALECT = evolve(
     may_pass=may_pass,
     # Its service is stricter about schemas than the public API.
     rules=evolve(gemini.RULES, schemas="gemini"),
+    payload=RuleForm(names=frozenset({"gemini", "gemini-cli"}), envelope="request"),
     models=None,
 )

@@ -13,6 +13,7 @@ from typing import Final
 
 from attrs import evolve
 
+from cliproxy.dialects.base import RuleForm
 from cliproxy.dialects.openai_responses import DIALECT as RESPONSES
 from cliproxy.dialects.openai_responses.names import CLIENT_METADATA, NATIVE, flattened
 from cliproxy.dialects.openai_responses.request import ENCRYPTED_REASONING, encode_body
@@ -90,4 +91,5 @@ DIALECT = evolve(
     endpoints=(),
     encode_request=encode_request,
     answers_as="",
+    payload=RuleForm(names=frozenset({XAI_ID, "codex", "openai-response"})),
 )

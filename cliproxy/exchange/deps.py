@@ -12,6 +12,7 @@ from cliproxy.catalog.registry import Registry
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, Token, TokenSlot
 from cliproxy.exchange.ending import Ending
+from cliproxy.exchange.payload import Rules, compiled
 from cliproxy.exchange.record import ExchangeRecord
 from cliproxy.net.http import UpstreamStream
 from cliproxy.providers.base import Provider
@@ -27,6 +28,12 @@ class Snapshot:
     registry: Registry
     providers: Mapping[str, Provider]
     credentials: tuple[Credential, ...] = ()
+    rules: Rules | None = field(init=False, repr=False)
+    """The payload rules of the configuration, understood; ``None``: there are none."""
+
+    @rules.default
+    def _understood(self) -> Rules | None:
+        return compiled(self.config.payload)
 
 
 class UpstreamOpener(Protocol):

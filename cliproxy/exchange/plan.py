@@ -3,7 +3,7 @@
 **Pass through** when client and upstream speak the same dialect, no quirk of the provider must change the
 request, the upstream may answer in the form the client wants, and the answer need not show another model
 name. The body keeps its bytes; only the top-level members that name the model, carry a thinking suffix, have
-another name at the model, or ask for usage in the stream are replaced.
+another name at the model, ask for usage in the stream, or that the owner's payload rules change are replaced.
 
 The answer may pass through though the request did not: upstreams that take less than clients say often answer
 in the very same events. That needs a stream, and that no tool had to be renamed.
@@ -19,6 +19,7 @@ step  pass                        why in this place
 3     normalise                   pairing, merging, ids, names: what the target dialect demands
 4     schemas                     after names are final, before encoding
 5     quirks of the provider      last word about the request
+6     payload rules of the owner  on the encoded body; also where it passes through
 ====  ==========================  ===================================================================
 
 Embeddings are no conversation: they are decoded and encoded in values of their own, without passes.
@@ -40,6 +41,7 @@ from cliproxy.dialects.base import (
 )
 from cliproxy.errors import BadRequest, DialectError
 from cliproxy.exchange.deps import Deps, Snapshot
+from cliproxy.exchange.payload import Occasion
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.repair import normalise
 from cliproxy.ir.request import Family, IRRequest
@@ -52,7 +54,8 @@ from cliproxy.ir.unsigned import without_signatures
 from cliproxy.providers.base import Contract, Provider
 from cliproxy.routing.resolve import Resolution
 from cliproxy.wire.formdata import FormData
-from cliproxy.wire.jsontext import Changes, JsonObject
+from cliproxy.wire.jsonpath import same
+from cliproxy.wire.jsontext import Change, Changes, Delete, JsonObject, changes_between
 from cliproxy.wire.veil import Veil
 
 
@@ -99,6 +102,12 @@ class Plan:
         if self.passes_through:
             return None
         return _form(self.client).portions if self.embeds else self.client.portions
+
+
+def _differs(said: JsonObject, key: str, change: Change) -> bool:
+    if isinstance(change, Delete):
+        return key in said
+    return key not in said or not same(said[key], change)
 
 
 def _form(dialect: Dialect) -> EmbeddingForm:
@@ -207,12 +216,36 @@ class Planner:
             reasoning = apply_thinking(wish, candidate.info.thinking, dialect.id, source=dialect.id).reasoning
             if reasoning is not None:
                 changes.update(dialect.patch_reasoning(reasoning, document.value))
-        return document.patch(self._differing(changes))
+        return document.patch(self._differing(self._with_rules(candidate, dialect, changes)))
+
+    def _with_rules(self, candidate: Candidate, dialect: Dialect, changes: Changes) -> Changes:
+        """Return the changes to a body that passes through, and what the owner's rules make of the result."""
+        if self.snapshot.rules is None:
+            return changes
+        said = self.request.document.value
+        gone = {key for key, change in changes.items() if isinstance(change, Delete)}
+        body = {key: value for key, value in said.items() if key not in gone}
+        body |= {key: change for key, change in changes.items() if not isinstance(change, Delete)}
+        return changes_between(said, self._ruled(body, candidate, dialect))
+
+    def _ruled(self, body: JsonObject, candidate: Candidate, upstream: Dialect) -> JsonObject:
+        """Apply the owner's payload rules to a body for an upstream."""
+        rules = self.snapshot.rules
+        if rules is None or upstream.payload is None or self.request.action is not Action.GENERATE:
+            return body
+        client = by_id(self.request.dialect).payload
+        occasion = Occasion(
+            models=frozenset({candidate.model, self.resolution.name, self.request.model}),
+            upstream=upstream.payload,
+            client=client.names if client is not None else frozenset(),
+            headers=self.request.headers,
+        )
+        return rules.apply(body, occasion)
 
     def _differing(self, changes: Changes) -> Changes:
         """Return the changes that change something."""
         said = self.request.document.value
-        return {key: value for key, value in changes.items() if said.get(key) != value}
+        return {key: change for key, change in changes.items() if _differs(said, key, change)}
 
     def _embedding(self, candidate: Candidate, context: ExchangeContext) -> tuple[bytes, str]:
         form = _form(by_id(self.request.dialect))
@@ -246,7 +279,8 @@ class Planner:
         request = clean_schemas(request, upstream.rules.schemas, context)
         for quirk in provider.quirks:
             request = quirk(request, context)
-        return upstream.write_request(upstream.encode_request(request, context))
+        body = upstream.encode_request(request, context)
+        return upstream.write_request(self._ruled(body, candidate, upstream))
 
     def decode(self) -> IRRequest:
         """Return the request as decoded, once. Raises :class:`~cliproxy.errors.DialectError`."""

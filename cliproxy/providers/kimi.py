@@ -37,7 +37,6 @@ from cliproxy.credentials.naming import file_name
 from cliproxy.dialects.base import Action
 from cliproxy.dialects.claude.final import (
     add_cache_marks,
-    changes_between,
     for_counting,
     make_legal,
     take_betas,
@@ -56,6 +55,7 @@ from cliproxy.wire.jsontext import (
     Document,
     JsonObject,
     JsonValue,
+    changes_between,
     child,
     items,
     objects,

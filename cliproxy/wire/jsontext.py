@@ -243,6 +243,17 @@ class Document:
         return Document.parse(self.patch(changes))
 
 
+def changes_between(old: JsonObject, new: JsonObject) -> Changes:
+    """Return the top-level members that are not the same objects any more.
+
+    A change that left alone what it did not touch becomes a small :meth:`Document.patch` this way.
+    """
+    changed: dict[str, JsonValue] = {
+        member: value for member, value in new.items() if value is not old.get(member) or member not in old
+    }
+    return {**changed, **{member: DELETE for member in old if member not in new}}
+
+
 def text(obj: Mapping[str, JsonValue], key: str, default: str = "") -> str:
     """Read a string member; anything else reads as the default."""
     value = obj.get(key)

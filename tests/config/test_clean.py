@@ -258,9 +258,59 @@ payload:
     assert [rule.params for rule in config.payload.filter] == [("a.b",)]
     assert [warning.path for warning in warnings] == [
         "payload.default[0]",
-        "payload.override-raw[0]",
+        "payload.override-raw[0].params.a",
         "payload.override-raw[2]",
-        "payload.override-raw[3]",
+        "payload.override-raw[3].params.a",
         "payload.filter[1]",
     ]
     assert errors == ()
+
+
+def test_what_is_wrong_in_a_payload_rule_is_named_with_its_line():
+    text = """
+payload:
+  override:
+    - models:
+        - name: a
+          protocol: opneai
+        - name: b
+          from-protocol: Responses
+          match: [{"x.y": 1, "x.#(": 2}]
+        - name: c
+          not-exist:
+            - good
+            - a..b
+        - protocol: codex
+        - name: d
+          protocol: " Codex"
+      params: {a: 1}
+    - models: [{name: ""}]
+      params: {a: 1}
+    - models: [{name: e}]
+      params:
+        good: 1
+        a|b: 1
+  filter:
+    - models: [{name: f}]
+      params:
+        - good
+        - "@this"
+"""
+    config, warnings, errors = cleaned(text)
+    [rule] = config.payload.override
+    assert [entry.name for entry in rule.models] == ["d"]
+    assert config.payload.filter == ()
+    assert errors == ()
+    entry, dropped = "the entry matches no request", "the payload rule is dropped"
+    assert [(warning.line, warning.path, warning.message.rpartition("; ")[2]) for warning in warnings] == [
+        (6, "payload.override[0].models[0].protocol", entry),
+        (9, "payload.override[0].models[1].match[0].x.#(", entry),
+        (13, "payload.override[0].models[2].not-exist[1]", entry),
+        (14, "payload.override[0].models[3]", entry),
+        (18, "payload.override[1].models[0]", entry),
+        (18, "payload.override[1]", dropped),
+        (23, "payload.override[2].params.a|b", dropped),
+        (28, "payload.filter[0].params[1]", dropped),
+    ]
+    assert "a condition without an end" in warnings[1].message
+    assert "is none of antigravity, claude, codex" in warnings[0].message

@@ -77,11 +77,7 @@ def test_an_empty_file_is_a_configuration_of_defaults():
 def test_a_complete_file_of_this_kind_of_server_loads_without_a_word_but_inactive_keys():
     loaded = load_config(SAMPLE)
     assert (loaded.warnings, loaded.unknown, loaded.migrations) == ((), (), ())
-    assert {problem.path for problem in loaded.inactive} == {
-        "payload.default",
-        "payload.override-raw",
-        "ws-auth",
-    }
+    assert {problem.path for problem in loaded.inactive} == {"ws-auth"}
     config = loaded.config
     assert config.gemini_api_key[0].models[0].alias == "fast"
     assert [key.api_key for key in config.openai_compatibility[0].api_key_entries] == [

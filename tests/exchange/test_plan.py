@@ -7,6 +7,7 @@ import pytest
 from attrs import evolve
 
 from cliproxy.catalog.model import ModelInfo
+from cliproxy.config.load import examine
 from cliproxy.dialects.base import Action, ClientRequest
 from cliproxy.errors import BadRequest, DialectError
 from cliproxy.exchange.plan import Plan, Planner
@@ -132,6 +133,92 @@ async def test_filling_in_the_middle_keeps_the_body_as_it_is() -> None:
     wanted = request({"prompt": "a", "suffix": "b"}, "completions", action=Action.FILL_IN_THE_MIDDLE)
     plan = planned(wanted, FakeContract("gitlab-suggestions", actions=(Action.FILL_IN_THE_MIDDLE,)))
     assert plan.body == wanted.document.raw
+
+
+# --- rules of the owner ---------------------------------------------------------------------------
+
+
+def ruled(text: str) -> Bottle:
+    """A world whose configuration has payload rules."""
+    examined = examine(f"request-retry: 0\npayload:\n{text}")
+    assert (examined.warnings, examined.errors) == ((), ())
+    return bottle(config=examined.config)
+
+
+async def test_rules_change_a_body_that_passes_and_leave_the_bytes_of_the_rest() -> None:
+    world = ruled("""
+  default: [{models: [{name: m-upstream}], params: {temperature: 0.5, top_p: 0.5}}]
+  override: [{models: [{name: m, protocol: openai}], params: {metadata.team: blue, flag: true, none: ~}}]
+  filter: [{models: [{name: m}], params: [user]}]
+""")
+    raw = (
+        b'{"model" : "m", "top_p":1.0, "messages":[{"role":"user",  "content":"hi"}],'
+        b'"user":"me","metadata" : {"a":1},"flag":1}'
+    )
+    wanted = chat(stream=False)
+    plan = planned(evolve(wanted, document=type(wanted.document).parse(raw)), world=world)
+    assert plan.passes_through
+    assert plan.body == (
+        b'{"model" : "m-upstream","top_p":1.0,"messages":[{"role":"user",  "content":"hi"}],'
+        b'"metadata" : {"a":1,"team":"blue"},"flag":true,"temperature":0.5,"none":null}'
+    )
+
+
+async def test_a_rule_that_changes_nothing_leaves_every_byte() -> None:
+    world = ruled('  override: [{models: [{name: m}], params: {n: 1, user: "u"}}]')
+    wanted = chat(stream=False)
+    raw = b'{ "model":"m", "n" :1.0, "user":"u", "messages":[] }'
+    plan = planned(evolve(wanted, document=type(wanted.document).parse(raw)), world=world, model="m")
+    assert plan.body == raw
+
+
+async def test_rules_see_what_is_put_into_a_body_that_passes() -> None:
+    world = ruled("""
+  default: [{models: [{name: "m(high)"}], params: {reasoning_effort: low}}]
+  filter: [{models: [{name: "*", match: [{model: m-upstream}]}], params: [stream_options.include_usage]}]
+""")
+    plan = planned(evolve(chat(stream=True), model="m(high)"), world=world)
+    assert plan.passes_through
+    assert sent(plan)["reasoning_effort"] == "high"
+    assert sent(plan)["stream_options"] == {}
+
+
+async def test_rules_speak_of_the_upstreams_body_where_it_is_translated() -> None:
+    world = ruled("""
+  override: [{models: [{name: "*", protocol: claude, from-protocol: openai}], params: {metadata.user_id: u}}]
+  default: [{models: [{name: "*", protocol: openai}], params: {wrong: 1}}]
+""")
+    plan = planned(chat(stream=False), FakeContract("claude"), world=world)
+    assert not plan.passes_through
+    assert sent(plan)["metadata"] == {"user_id": "u"}
+    assert "wrong" not in sent(plan)
+
+
+async def test_rules_read_the_clients_headers() -> None:
+    world = ruled('  override: [{models: [{name: "*", headers: {X-Team: "b*"}}], params: {hit: 1}}]')
+    hits = [
+        sent(planned(evolve(chat(stream=False), headers=team), world=world))
+        for team in ({}, {"x-team": "blue"}, {"x-team": "red"})
+    ]
+    assert ["hit" in body for body in hits] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "contract"),
+    [
+        (request({"input": "a"}, action=Action.EMBED), FakeContract("openai", actions=(Action.EMBED,))),
+        (
+            request({"input": "hi"}, "openai-response", action=Action.COMPACT),
+            FakeContract("openai-response", actions=(Action.COMPACT,)),
+        ),
+        (request(CLAUDE, "claude", action=Action.COUNT), FakeContract("claude", actions=(Action.COUNT,))),
+        (chat(stream=False), FakeContract("gitlab-chat")),
+    ],
+    ids=["embeddings", "compaction", "token count", "GitLab's own text"],
+)
+async def test_rules_are_about_answers_of_models(wanted: ClientRequest, contract: FakeContract) -> None:
+    world = ruled('  override: [{models: [{name: "*"}], params: {hit: 1}}]')
+    assert planned(wanted, contract, world=world).body == planned(wanted, contract).body
 
 
 # --- translating ----------------------------------------------------------------------------------

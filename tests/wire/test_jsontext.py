@@ -154,3 +154,11 @@ def test_a_count_is_not_negative() -> None:
     assert jsontext.count({"a": 3}, "a") == 3
     assert jsontext.count({"a": -3}, "a") is None
     assert jsontext.count({"a": True}, "a") is None
+
+
+def test_the_changes_between_two_objects() -> None:
+    shared: jsontext.JsonObject = {}
+    old: jsontext.JsonObject = {"same": shared, "changed": 1, "gone": 2, "null": None}
+    new: jsontext.JsonObject = {"same": shared, "changed": 3, "new": None, "null": None}
+    assert jsontext.changes_between(old, new) == {"changed": 3, "new": None, "gone": DELETE}
+    assert jsontext.changes_between(old, old) == {}

@@ -10,6 +10,7 @@ from attrs import evolve
 from cliproxy.dialects import gemini
 from cliproxy.dialects.antigravity.request import DIALECT_ID, encode_request
 from cliproxy.dialects.antigravity.response import decode_response, stream_decoder
+from cliproxy.dialects.base import RuleForm
 
 __all__ = ["DIALECT"]
 
@@ -26,5 +27,6 @@ DIALECT = evolve(
         # Claude's rule; the ids of calls and results are compared.
         call_id_charset="[A-Za-z0-9_-]",
     ),
+    payload=RuleForm(names=frozenset({"antigravity"}), envelope="request"),
     models=None,
 )

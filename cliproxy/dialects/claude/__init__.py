@@ -4,7 +4,7 @@ Contract: Anthropic API reference, version ``2023-06-01``: "Messages", "Count me
 messages", "Errors".
 """
 
-from cliproxy.dialects.base import Dialect
+from cliproxy.dialects.base import Dialect, RuleForm
 from cliproxy.dialects.claude.decoder import ClaudeStreamDecoder
 from cliproxy.dialects.claude.encoder import KEEPALIVE, ClaudeStreamEncoder
 from cliproxy.dialects.claude.endpoints import ENDPOINTS, decode_count, encode_count, patch_model
@@ -63,6 +63,7 @@ DIALECT = Dialect(
     decode_count=decode_count,
     encode_count=encode_count,
     rules=RULES,
+    payload=RuleForm(names=frozenset({"claude"})),
     models=MODEL_LISTS,
     keepalive=KEEPALIVE,
 )

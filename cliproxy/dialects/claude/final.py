@@ -2,8 +2,8 @@
 
 They apply to translated and to passed-through bodies alike, because the owner's payload rules and a thinking
 suffix can make a refused combination out of two accepted ones. Each step returns the body it was given when
-there is nothing to do, and otherwise a copy in which only the changed branches are new;
-:func:`changes_between` turns that into the members to be replaced in the client's own text.
+there is nothing to do, and otherwise a copy in which only the changed branches are new, so that
+:func:`~cliproxy.wire.jsontext.changes_between` finds the members to be replaced in the client's own text.
 
 Cache marks: the API takes four at most, and a mark of an hour must not follow one of five minutes in the
 order tools, system, messages. A request without any mark gets the three that pay off in every conversation.
@@ -15,8 +15,6 @@ from typing import Final, TypeAlias
 from attrs import frozen
 
 from cliproxy.wire.jsontext import (
-    DELETE,
-    Changes,
     JsonObject,
     JsonValue,
     child,
@@ -73,14 +71,6 @@ def take_betas(body: JsonObject) -> tuple[JsonObject, tuple[str, ...]]:
         return body, ()
     named = (name.strip() for entry in strings(body, "betas") for name in entry.split(","))
     return _without(body, "betas"), tuple(name for name in named if name)
-
-
-def changes_between(old: JsonObject, new: JsonObject) -> Changes:
-    """Return the top-level members that differ."""
-    changed: dict[str, JsonValue] = {
-        member: value for member, value in new.items() if value is not old.get(member) or member not in old
-    }
-    return {**changed, **{member: DELETE for member in old if member not in new}}
 
 
 def _without(body: JsonObject, *members: str) -> JsonObject:

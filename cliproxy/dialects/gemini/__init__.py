@@ -9,7 +9,7 @@ besides the record is in ``request`` (:class:`~cliproxy.dialects.gemini.request.
 ``response``.
 """
 
-from cliproxy.dialects.base import Dialect
+from cliproxy.dialects.base import Dialect, RuleForm
 from cliproxy.dialects.gemini.decoder import GeminiStreamDecoder
 from cliproxy.dialects.gemini.embeddings import EMBEDDINGS
 from cliproxy.dialects.gemini.encoder import GeminiStreamEncoder
@@ -72,6 +72,7 @@ DIALECT = Dialect(
     may_pass=may_pass,
     signature_faults=("thought signature", "thought_signature", "thoughtsignature"),
     rules=RULES,
+    payload=RuleForm(names=frozenset({"gemini"})),
     embeddings=EMBEDDINGS,
     models=MODEL_LISTS,
     # A blank line: harmless between events and in JSON alike. The vendor's Python client takes a comment for

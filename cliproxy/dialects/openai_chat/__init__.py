@@ -14,7 +14,7 @@ embeddings  ``POST /v1/embeddings``, which has values of its own
 
 from typing import Final
 
-from cliproxy.dialects.base import Dialect
+from cliproxy.dialects.base import Dialect, RuleForm
 from cliproxy.dialects.openai_chat.decoder import ChatStreamDecoder
 from cliproxy.dialects.openai_chat.embeddings import EMBEDDINGS
 from cliproxy.dialects.openai_chat.embeddings import ENDPOINT as EMBEDDINGS_ENDPOINT
@@ -56,6 +56,7 @@ DIALECT: Final = Dialect(
     patch_stream=patch_stream,
     patch_refused=patch_refused,
     # Servers differ in what they demand; the vendor demands all of this.
+    payload=RuleForm(names=frozenset({"openai"})),
     rules=TargetRules(
         speaks=frozenset({DIALECT_ID}),
         drops_orphan_results=False,

@@ -22,7 +22,7 @@ module           content
 ===============  =========================================================================
 """
 
-from cliproxy.dialects.base import Dialect
+from cliproxy.dialects.base import Dialect, RuleForm
 from cliproxy.dialects.openai_responses.decoder import ResponsesDecoder
 from cliproxy.dialects.openai_responses.encoder import ResponsesEncoder
 from cliproxy.dialects.openai_responses.endpoints import ENDPOINTS, decode_count, encode_count
@@ -82,4 +82,5 @@ DIALECT = Dialect(
     answers_as=DIALECT_ID,
     stream_mender=ResponsesMender,
     rules=RULES,
+    payload=RuleForm(names=frozenset({"openai-response", "responses", "codex"})),
 )

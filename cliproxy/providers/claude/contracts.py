@@ -28,7 +28,6 @@ from cliproxy.dialects.base import Action, Framing
 from cliproxy.dialects.claude.errors import decode_error
 from cliproxy.dialects.claude.final import (
     add_cache_marks,
-    changes_between,
     for_counting,
     make_legal,
     put_system_first,
@@ -37,7 +36,7 @@ from cliproxy.dialects.claude.final import (
 from cliproxy.errors import Failure, Kind, Scope
 from cliproxy.providers.base import Call, Contract, own_headers
 from cliproxy.wire.http import Headers, HttpCall, UpstreamCall, http_date
-from cliproxy.wire.jsontext import Document, JsonError, JsonObject, loads_object
+from cliproxy.wire.jsontext import Document, JsonError, JsonObject, changes_between, loads_object
 
 KEY: Final = "claude"
 HOST: Final = "api.anthropic.com"

@@ -30,7 +30,6 @@ from cliproxy.credentials.model import Credential, TokenSlot
 from cliproxy.dialects.base import Action, Framing
 from cliproxy.dialects.claude.final import (
     add_cache_marks,
-    changes_between,
     for_counting,
     make_legal,
     take_betas,
@@ -48,6 +47,7 @@ from cliproxy.wire.jsontext import (
     Document,
     JsonError,
     JsonObject,
+    changes_between,
     child,
     dumps,
     loads_object,

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from cliproxy.dialects.claude.final import (
     add_cache_marks,
-    changes_between,
     for_counting,
     keep_ttl_order,
     limit_cache_marks,
@@ -18,7 +17,7 @@ from cliproxy.dialects.claude.final import (
     settle_sampling,
     take_betas,
 )
-from cliproxy.wire.jsontext import DELETE, JsonObject, JsonValue
+from cliproxy.wire.jsontext import JsonObject, JsonValue
 
 SHORT: JsonObject = {"type": "ephemeral"}
 LONG: JsonObject = {"type": "ephemeral", "ttl": "1h"}
@@ -271,14 +270,6 @@ def test_inline_system_messages_can_be_put_first() -> None:
     assert put_system_first(body) == {"system": [text("a"), text("b"), text("c")], "messages": [user("q")]}
     plain: JsonObject = {"messages": [user("q")]}
     assert put_system_first(plain) is plain
-
-
-def test_changes() -> None:
-    shared: JsonObject = {}
-    old: JsonObject = {"same": shared, "changed": 1, "gone": 2, "null": None}
-    new: JsonObject = {"same": shared, "changed": 3, "new": None, "null": None}
-    assert changes_between(old, new) == {"changed": 3, "new": None, "gone": DELETE}
-    assert changes_between(old, old) == {}
 
 
 # --- any body -----------------------------------------------------------------------------------------------
