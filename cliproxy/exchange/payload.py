@@ -29,7 +29,7 @@ from cliproxy.config.entries import PayloadFilter, PayloadModel, PayloadRule
 from cliproxy.config.groups import Payload
 from cliproxy.dialects.base import RuleForm
 from cliproxy.wire.jsonpath import Path, found, parse, same, with_value, without
-from cliproxy.wire.jsontext import JsonObject, JsonValue, loads
+from cliproxy.wire.jsontext import JsonObject, JsonValue, loads, rest
 
 KEPT: Final = "stream"
 """The member that stays as it is."""
@@ -117,8 +117,8 @@ class Rules:
 def _with_kept(body: JsonObject, original: JsonObject) -> JsonObject:
     if body.get(KEPT) is original.get(KEPT) and (KEPT in body) is (KEPT in original):
         return body
-    rest = {name: value for name, value in body.items() if name != KEPT}
-    return {**rest, KEPT: original[KEPT]} if KEPT in original else rest
+    others = rest(body, KEPT)
+    return {**others, KEPT: original[KEPT]} if KEPT in original else others
 
 
 # --- understanding rules ---
