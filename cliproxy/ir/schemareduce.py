@@ -32,6 +32,7 @@ MAX_NODES: Final = 20_000
 PLACEHOLDER_REASON: Final = "reason"
 PLACEHOLDER_TEXT: Final = "Brief explanation of why you are calling this tool"
 PLACEHOLDER_FLAG: Final = "_"
+_FLAG: Final[JsonObject] = {"type": "boolean"}
 
 _FEW: Final = 10
 """More allowed values than this are not listed in words."""
@@ -171,7 +172,7 @@ class Reducer:
     def _reduce_items(self, body: JsonObject, place: _Place) -> None:
         """Reduce ``items``. In older drafts it holds what ``prefixItems`` does in newer ones."""
         entries = body.pop("items", None)
-        by_position = entries if isinstance(entries, list) else items(body, "prefixItems")
+        by_position = entries if entries and isinstance(entries, list) else items(body, "prefixItems")
         if by_position and self._has_tuples:
             body["prefixItems"] = [self._node(entry, place).schema for entry in by_position]
         elif by_position:
@@ -478,7 +479,7 @@ def _add_placeholder(schema: JsonObject, *, at_root: bool) -> None:
         schema["properties"] = {PLACEHOLDER_REASON: {"type": "string", "description": PLACEHOLDER_TEXT}}
         schema["required"] = [PLACEHOLDER_REASON]
     elif not at_root and not _required_names(schema):
-        schema["properties"] = {**child(schema, "properties"), PLACEHOLDER_FLAG: {"type": "boolean"}}
+        schema["properties"] = {**child(schema, "properties"), PLACEHOLDER_FLAG: {**_FLAG}}
         schema["required"] = [PLACEHOLDER_FLAG]
 
 
@@ -490,7 +491,7 @@ def _required_names(schema: JsonObject) -> list[JsonValue]:
 def _drop_placeholders(schema: JsonObject) -> None:
     """Take out what :func:`_add_placeholder` put in, for a target that needs none."""
     properties = child(schema, "properties")
-    kept = {name: value for name, value in properties.items() if name != PLACEHOLDER_FLAG}
+    kept = {name: value for name, value in properties.items() if (name, value) != (PLACEHOLDER_FLAG, _FLAG)}
     if list(kept) == [PLACEHOLDER_REASON]:
         reason = kept[PLACEHOLDER_REASON]
         if isinstance(reason, dict) and text(reason, "description") == PLACEHOLDER_TEXT:

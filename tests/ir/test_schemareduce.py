@@ -273,6 +273,20 @@ def test_a_reason_that_the_owner_declared_stays():
     assert reduced(schema, "gemini") == schema
 
 
+@pytest.mark.parametrize("flag", [{"type": "string"}, {"type": "boolean", "description": "really"}])
+def test_a_property_that_is_named_like_a_placeholder_stays(flag):
+    schema = {"type": "object", "properties": {"a": {"type": "string"}, "_": flag}}
+    assert reduced(schema, "gemini") == schema
+
+
+@pytest.mark.parametrize("first", [True, {"items": [], "prefixItems": [{"$id": "i"}]}])
+def test_an_empty_list_of_items_hides_nothing_that_has_its_own_place(first):
+    """Both spellings of a tuple at once, of which one says nothing: the other one is reduced like any."""
+    once = reduced({"items": [], "prefixItems": [first]}, "gemini-json")
+    nested = {"type": "array", "prefixItems": [{}]}
+    assert once == {"type": "array", "prefixItems": [{} if first is True else nested]}
+
+
 def test_everything_that_went_is_named():
     reducer = Reducer(PROFILES["gemini"], {"type": "string", "pattern": "x", "$id": "i", "anyOf": [{}, {}]})
     reducer.reduce()
