@@ -5,7 +5,7 @@ place. Models mostly write one; when they do not, the usual slips are single quo
 commas, Python's spelling of constants, or a value that is no object. :func:`to_object` reads all of these.
 
 A text that breaks off in the middle is *not* completed: half a shell command in a well-formed object would be
-run by somebody. It reads as an empty object.
+run by somebody. It reads as an empty object; :func:`is_readable` tells such a text from one that means it.
 """
 
 import re
@@ -33,15 +33,25 @@ _CONTROL: Final = str.maketrans({"\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 def to_object(arguments: str) -> JsonObject:
     """Read arguments as an object: another value as ``{"value": …}``, what is unreadable as ``{}``."""
-    if not arguments.strip():
-        return {}
-    try:
-        value = loads(arguments)
-    except JsonError:
-        value = _read_loosely(arguments)
+    value = _read(arguments)
     if isinstance(value, dict):
         return value
     return {} if value is None else {"value": value}
+
+
+def is_readable(arguments: str) -> bool:
+    """Tell whether arguments say something, if only that there are none."""
+    return arguments.strip() in {"", "null"} or _read(arguments) is not None
+
+
+def _read(arguments: str) -> JsonValue:
+    """Return the value that is written; ``None`` where there is none that can be read."""
+    if not arguments.strip():
+        return None
+    try:
+        return loads(arguments)
+    except JsonError:
+        return _read_loosely(arguments)
 
 
 def _read_loosely(source: str) -> JsonValue:

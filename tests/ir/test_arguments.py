@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cliproxy.ir.arguments import to_object
+from cliproxy.ir.arguments import is_readable, to_object
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -59,6 +59,17 @@ def test_reads_what_models_write(written, read):
 )
 def test_a_text_that_breaks_off_is_not_completed(broken):
     assert to_object(broken) == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "readable"),
+    [
+        *((whole, True) for whole in ("", " ", "null", "{}", "{'a': 1,}", "[1]", "7")),
+        *((half, False) for half in ('{"a": "half', "{", "nonsense")),
+    ],
+)
+def test_telling_half_arguments_from_none(arguments, readable):
+    assert is_readable(arguments) is readable
 
 
 def test_big_numbers_keep_their_digits():

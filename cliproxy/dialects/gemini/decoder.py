@@ -194,17 +194,19 @@ class GeminiStreamDecoder:
             self._is_over = True
             yield decode_error(0, chunk)
             return
+        counts = [decode_usage(usage) for name in _USAGE if (usage := child(chunk, name))]
         if not self._is_started:
             self._is_started = True
-            yield Start(text(chunk, "responseId"), text(chunk, "modelVersion"), _created(chunk))
+            # Clients that are told the size of the prompt at the start are told it now.
+            known = counts[0] if counts else None
+            yield Start(text(chunk, "responseId"), text(chunk, "modelVersion"), _created(chunk), known)
         if news := self._news(chunk):
             yield ExtrasUpdate({DIALECT_ID: news})
         for position, candidate in enumerate(objects(chunk, "candidates")):
             yield from self._candidate(camel(candidate), position)
         self._block_reason = text(camel(child(chunk, "promptFeedback")), "blockReason") or self._block_reason
-        for name in _USAGE:
-            if usage := child(chunk, name):
-                yield UsageUpdate(decode_usage(usage))
+        for usage in counts:
+            yield UsageUpdate(usage)
 
     def _news(self, chunk: JsonObject) -> JsonObject:
         """Return the members of an answer that nobody models and that say something new."""

@@ -3,7 +3,9 @@
 A streamed answer is a sequence of small answers. Theory of operation:
 
 * text and thoughts are written as they come, as a fixed frame around the text;
-* a call is written whole when its block stops: its arguments must be an object;
+* a call is written whole when its block stops: its arguments must be an object. One with arguments that
+  cannot be read waits for the end. If the answer was cut off, so was the call, and it is left out: written
+  without arguments, it would look whole, and be run;
 * a signature follows its text or thought in a part of its own, with empty text, as the API itself does it; a
   call or image carries its own;
 * the finish reasons and the counts are kept for one last chunk. Its content is an empty text rather than no
@@ -13,6 +15,7 @@ Errors are a chunk with nothing but ``error``. They have no event name: the vend
 line that does not begin with ``data:`` for a piece of JSON.
 """
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final, assert_never
 
@@ -22,6 +25,7 @@ from cliproxy.dialects.gemini.errors import encode_error
 from cliproxy.dialects.gemini.outcome import CUT_OFF, encode_ending, encode_usage
 from cliproxy.dialects.gemini.parts import DIALECT_ID, encode_call
 from cliproxy.errors import ProxyError
+from cliproxy.ir.arguments import is_readable
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.events import (
     Annotation,
@@ -50,6 +54,8 @@ from cliproxy.ir.response import Usage
 from cliproxy.ir.signatures import carry
 from cliproxy.wire.jsontext import JsonObject, JsonValue, dumps, literal
 from cliproxy.wire.sse import Frame, make_frame
+
+HALF_A_CALL: Final = "a call that was cut off with the answer was dropped"
 
 _CALLS: Final = frozenset({BlockKind.TOOL_CALL, BlockKind.CUSTOM_TOOL_CALL})
 _PARAGRAPH: Final = "\n\n"
@@ -96,6 +102,12 @@ def signed(node: JsonObject, signature: Signature | None) -> JsonObject:
     return {**node, "thoughtSignature": carry(signature, Family.GEMINI)}
 
 
+def is_half_a_call(call: ToolCall, reason: str) -> bool:
+    """Tell whether a call was cut off with the answer; ``reason`` is why that ended, in words of the wire."""
+    is_whole = reason == "STOP" or call.kind is CallKind.CUSTOM
+    return not is_whole and not is_readable(call.arguments)
+
+
 def opaque_part(part: Opaque, ctx: ExchangeContext) -> JsonObject | None:
     """Return a part that only this dialect knows as it came; ``None`` for those of others."""
     if part.dialect == DIALECT_ID and part.raw:
@@ -135,6 +147,8 @@ class GeminiStreamEncoder:
         self._has_said = False
         self._choices: set[int] = {0}
         self._usage = Usage()
+        self._unreadable: list[tuple[ToolCall, int]] = []
+        """Calls, and their choices, of which it is not known whether they are whole."""
         self._is_cut_off = False
         self._is_over = False
 
@@ -167,12 +181,12 @@ class GeminiStreamEncoder:
         if self._is_over:
             return []
         frames = [frame for index in list(self._blocks) for frame in self._stop(index)]
+        frames += self._doubtful_calls()
         self._is_over = True
-        missing = CUT_OFF if self._is_cut_off else "STOP"
         candidates: list[JsonValue] = [
             {
                 "content": {"parts": [{"text": ""}], "role": "model"},
-                "finishReason": self._endings.get(choice, missing),
+                "finishReason": self._reason(choice),
                 "index": choice,
                 **self._beside.get(choice, {}),
             }
@@ -184,6 +198,16 @@ class GeminiStreamEncoder:
         if counts := encode_usage(self._usage):
             last["usageMetadata"] = counts
         return [*frames, make_frame(dumps({**last, **self._identity(), **self._more}))]
+
+    def _reason(self, choice: int) -> str:
+        return self._endings.get(choice, CUT_OFF if self._is_cut_off else "STOP")
+
+    def _doubtful_calls(self) -> Iterator[Frame]:
+        for call, choice in self._unreadable:
+            if is_half_a_call(call, self._reason(choice)):
+                self._ctx.note(HALF_A_CALL)
+            else:
+                yield self._chunk(call_part(call, self._ctx), choice)
 
     def error(self, error: ProxyError) -> list[Frame]:
         """Write an error; nothing may follow."""
@@ -284,7 +308,11 @@ class GeminiStreamEncoder:
         if start.kind in _CALLS:
             arguments = "".join(block.pieces) or block.arguments
             kind = CallKind.CUSTOM if start.kind is BlockKind.CUSTOM_TOOL_CALL else CallKind.FUNCTION
-            return call_part(ToolCall(start.call_id, start.name, arguments, kind, block.signature), self._ctx)
+            call = ToolCall(start.call_id, start.name, arguments, kind, block.signature)
+            if kind is CallKind.FUNCTION and not is_readable(arguments):
+                self._unreadable.append((call, start.choice))
+                return None
+            return call_part(call, self._ctx)
         if block.part is not None:
             return signed(block.part, block.signature)
         if block.signature is None:

@@ -9,7 +9,14 @@ from typing import Protocol, assert_never
 
 from cliproxy.dialects.base import Glimpse
 from cliproxy.dialects.gemini.decoder import CITATIONS, GeminiStreamDecoder
-from cliproxy.dialects.gemini.encoder import call_part, head_of, opaque_part, signed
+from cliproxy.dialects.gemini.encoder import (
+    HALF_A_CALL,
+    call_part,
+    head_of,
+    is_half_a_call,
+    opaque_part,
+    signed,
+)
 from cliproxy.dialects.gemini.errors import decode_error
 from cliproxy.dialects.gemini.outcome import decode_usage, encode_ending, encode_usage, is_reason_for_silence
 from cliproxy.dialects.gemini.parts import DIALECT_ID, encode_media
@@ -144,7 +151,11 @@ def _candidate(choice: Choice, ctx: ExchangeContext) -> JsonObject:
 
 
 def _parts(choice: Choice, ctx: ExchangeContext) -> Iterator[JsonObject]:
+    reason = encode_ending(choice.ending)
     for part in choice.parts:
+        if isinstance(part, ToolCall) and is_half_a_call(part, reason):
+            ctx.note(HALF_A_CALL)
+            continue
         node = _part(part, ctx)
         if node is not None:
             yield node

@@ -310,6 +310,11 @@ def test_wrapped_listed_and_noisy_chunks():
     )
 
 
+def test_counts_of_the_first_chunk_are_known_from_the_start():
+    start = events(chunk({"text": "a"}, responseId="R", usageMetadata={"promptTokenCount": 9}))[0]
+    assert start == Start("R", "", usage=Usage(fresh_input=9))
+
+
 def test_counts_before_the_last_under_another_name():
     assert UsageUpdate(USAGE) in events(chunk({"text": "a"}, cpaUsageMetadata=COUNTS))
 

@@ -151,6 +151,23 @@ def test_a_call_is_written_whole(inner, arguments):
     assert parts(*call) == [{"functionCall": {"id": "c", "name": "f", "args": arguments}}]
 
 
+@pytest.mark.parametrize("reason", [FinishReason.LENGTH, FinishReason.CONTENT_FILTER, None])
+def test_half_a_call_is_not_written_as_if_it_were_whole(reason):
+    """A client runs any call it gets, whatever the reason for the end is."""
+    call = block(BlockKind.TOOL_CALL, ArgsDelta(0, '{"path": "/'), call_id="c", name="delete")
+    end = [End(clean=False)] if reason is None else [Finish(Ending(reason)), End()]
+    written = chunks(START, *call, *end)
+    assert "functionCall" not in str(written)
+    assert written[-1]["candidates"][0]["finishReason"] != "STOP"
+
+
+def test_a_whole_call_stays_though_the_answer_was_cut_off():
+    calls = block(BlockKind.TOOL_CALL, ArgsDelta(0, '{"a":1}'), name="f")
+    calls += [BlockStart(1, BlockKind.TOOL_CALL, name="g"), ArgsDelta(1, "{"), BlockStop(1)]
+    written = chunks(START, *calls, Finish(Ending(FinishReason.LENGTH)), End())
+    assert str(written).count("functionCall") == 1
+
+
 def test_calls_get_the_clients_names_and_ids_back():
     call = block(BlockKind.TOOL_CALL, call_id="up", name="f_", item_id="x")
     [part] = parts(*call, tool_names={"f_": "f!"}, call_ids={"up": "mine"})

@@ -197,6 +197,13 @@ def test_nobody_wants_thoughts():
     assert written(Thinking("hm"), Text("a"), want_thoughts=False) == [{"text": "a"}]
 
 
+@pytest.mark.parametrize(("reason", "written"), [(FinishReason.LENGTH, 1), (FinishReason.TOOL_CALLS, 2)])
+def test_half_a_call_is_not_written_as_if_it_were_whole(reason, written):
+    calls = [ToolCall("1", "f", '{"a": 1}'), ToolCall("2", "delete", '{"path": "/')]
+    response = answer(*calls, ending=Ending(reason))
+    assert str(encode_response(response, context())).count("functionCall") == written
+
+
 def test_citations():
     own = Text("a", [{"groundingMetadata": {"webSearchQueries": ["q"]}, "other": 1}], "gemini")
     foreign = Text("b", [{"url": "u"}], "openai")
