@@ -225,7 +225,9 @@ class _Ledger:
         call.result = result.answering(call.part)
 
     def _enter_orphan(self, result: ToolResult, draft: _Draft) -> None:
-        if self.rules.needs_paired_results and self.rules.drops_orphan_results:
+        rules = self.rules
+        is_unheard_of = rules.keeps_conversations and self.ctx.client_dialect not in rules.speaks
+        if rules.needs_paired_results and (rules.drops_orphan_results or is_unheard_of):
             self.ctx.note("a tool result without a call was dropped")
             return
         draft.put(evolve(result, call_id=self.ids.legal(result.call_id)))

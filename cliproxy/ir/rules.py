@@ -18,6 +18,9 @@ class TargetRules:
     needs_paired_results: bool = True
     """Every call must be answered and every answer must have its call."""
     drops_orphan_results: bool = True
+    keeps_conversations: bool = False
+    """The upstream may remember the call that an orphan answers, if the client speaks its dialect. Orphans of
+    other clients are dropped."""
     results_follow_calls: bool = True
     """Results must stand right behind the turn that called; otherwise they stay where the client put them."""
     results_in_call_order: bool = False

@@ -160,6 +160,14 @@ def test_orphans_stay_where_they_are_taken() -> None:
     assert paired(*messages, rules=CHAT) == messages
 
 
+@pytest.mark.parametrize(("speaks", "kept"), [("c", True), ("u", False)])
+def test_orphans_stay_where_the_upstream_may_remember_their_calls(speaks: str, kept: bool) -> None:
+    """Only a client of the upstream's own dialect can go on with a conversation that is kept there."""
+    rules = TargetRules(drops_orphan_results=False, keeps_conversations=True, speaks=frozenset({speaks}))
+    messages = paired(user(result("zz")), user("q"), rules=rules)
+    assert outline(messages) == ([["zz=r"], ["q"]] if kept else [["q"]])
+
+
 def test_result_before_its_call_is_an_orphan() -> None:
     messages = paired(user(result("c1")), assistant(call("c1")), user("m"))
     assert outline(messages) == [["call c1"], [f"c1={NO_RESULT}"], ["m"]]

@@ -47,6 +47,7 @@ RULES = TargetRules(
     speaks=frozenset({DIALECT_ID}),
     results_follow_calls=False,
     drops_orphan_results=False,
+    keeps_conversations=True,
     takes_reminders=True,
     max_call_id=64,
     tool_names="openai64",
