@@ -118,7 +118,12 @@ class _Call:
     waiting: list[str] = field(factory=list)
     """Arguments that came before the block was open."""
     said: list[str] = field(factory=list)
-    """All arguments so far."""
+    """All arguments so far. Servers that name the call in every chunk have them looked at in every chunk:
+    they are put together only where that can tell something."""
+    length: int = 0
+    """Characters in ``said``."""
+    last: str = ""
+    """The last of them that is no space."""
     signature: Signature | None = None
     extras: JsonObject = field(factory=dict)
 
@@ -131,10 +136,18 @@ class _Call:
 
     def is_repeated(self, name: str, fragment: str) -> bool:
         """Whether the arguments are told a second time, as some servers do at the end."""
-        return bool(name and fragment) and fragment == "".join(self.said) and self._is_complete()
+        may_be = bool(name and fragment) and len(fragment) == self.length
+        return may_be and fragment == "".join(self.said) and self._is_complete()
+
+    def add(self, fragment: str) -> None:
+        """Take further arguments."""
+        self.waiting.append(fragment)
+        self.said.append(fragment)
+        self.length += len(fragment)
+        self.last = fragment.rstrip()[-1:] or self.last
 
     def _is_complete(self) -> bool:
-        if self.kind is BlockKind.CUSTOM_TOOL_CALL:
+        if self.kind is BlockKind.CUSTOM_TOOL_CALL or self.last != "}":
             return False
         try:
             loads_object("".join(self.said))
@@ -362,8 +375,7 @@ class ChatStreamDecoder:
         if is_from_chat(self._ctx) and call.block is None:
             call.extras |= call_extras(entry)
         if fragment and not call.is_repeated(name, fragment):
-            call.waiting.append(fragment)
-            call.said.append(fragment)
+            call.add(fragment)
         if call.block is None and call.id and call.name:
             yield from self._open(choice, call)
         if call.block is not None:

@@ -400,7 +400,7 @@ def _assistant_messages(message: Message, ctx: ExchangeContext) -> Iterator[Json
     if turn.refusal and is_from_chat(ctx):
         written["refusal"] = turn.refusal
     elif turn.refusal:
-        written["content"] = turn.text or turn.refusal
+        written["content"] = _PARAGRAPH.join(said for said in (turn.text, turn.refusal) if said)
     if turn.thoughts and is_vendors_own(ctx):
         ctx.note("reasoning in the history was dropped")
     elif turn.thoughts:

@@ -193,6 +193,10 @@ CALL_STREAMS = {
         [call(id="a", name="f", arguments='{"a":'), call(name="f", arguments="1}"), call(name="f")],
         [("a", "f", '{"a":1}')],
     ),
+    "name again for the next one, after a space": (
+        [call(id="a", name="f", arguments="{}"), call(arguments="\n"), call(name="g", arguments="{}")],
+        [("a", "f", "{}\n"), ("call_000000000000000000000001", "g", "{}")],
+    ),
     "the whole call again at the end": (
         [call(id="a", name="f"), call(arguments='{"a":1}'), call(id="a", name="f", arguments='{"a":1}')],
         [("a", "f", '{"a":1}')],

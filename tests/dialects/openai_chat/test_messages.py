@@ -306,6 +306,8 @@ def test_turns_without_words_or_calls_are_left_out():
 def test_refusal_is_a_member_for_chat_clients_and_text_for_others():
     refused = Message("assistant", [Refusal("no")])
     assert write(refused) == [{"role": "assistant", "content": "", "refusal": "no"}]
+    both = Message("assistant", [Text("well"), Refusal("no")])
+    assert write(both, client_dialect="claude") == [{"role": "assistant", "content": "well\n\nno"}]
     assert write(refused, client_dialect="claude") == [{"role": "assistant", "content": "no"}]
 
 
