@@ -205,8 +205,8 @@ class GeminiStreamDecoder:
         for position, candidate in enumerate(objects(chunk, "candidates")):
             yield from self._candidate(camel(candidate), position)
         self._block_reason = text(camel(child(chunk, "promptFeedback")), "blockReason") or self._block_reason
-        for usage in counts:
-            yield UsageUpdate(usage)
+        for each in counts:
+            yield UsageUpdate(each)
 
     def _news(self, chunk: JsonObject) -> JsonObject:
         """Return the members of an answer that nobody models and that say something new."""
