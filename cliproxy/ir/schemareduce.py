@@ -203,8 +203,8 @@ class Reducer:
                 self._note(keyword)
 
     def _branch(self, raw: JsonObject, place: _Place) -> _Reduced:
-        if _types_of(raw) == ["null"]:
-            return _Reduced({"type": "null"})
+        if _types_of(raw) == ["null"] and self._profile.types != "list":
+            return _Reduced({"type": "null"})  # what the choice among the branches sees of it
         return self._node(raw, place)
 
     def _take_best(self, body: JsonObject, branches: list[_Reduced]) -> None:

@@ -287,6 +287,14 @@ def test_an_empty_list_of_items_hides_nothing_that_has_its_own_place(first):
     assert once == {"type": "array", "prefixItems": [{} if first is True else nested]}
 
 
+@pytest.mark.parametrize("nothing", [{"type": "null"}, {"enum": [None]}])
+def test_a_branch_for_null_keeps_its_words(nothing):
+    said = {"default": None, "description": "d"}
+    once = reduced({"anyOf": [{"type": "string"}, {**nothing, **said}]}, "claude-output")
+    assert once == {"anyOf": [{"type": "string"}, {"type": "null", **said}]}
+    assert reduced(once, "claude-output") == once
+
+
 def test_everything_that_went_is_named():
     reducer = Reducer(PROFILES["gemini"], {"type": "string", "pattern": "x", "$id": "i", "anyOf": [{}, {}]})
     reducer.reduce()

@@ -8,17 +8,15 @@ from collections.abc import Iterator
 import pytest
 
 from cliproxy.observe.logs import LONGEST, configure, redacted, request_id
+from support.logs import restored
 
 
 @pytest.fixture
 def output() -> Iterator[io.StringIO]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
     stream = io.StringIO()
-    configure(debug=False, stream=stream)
-    yield stream
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    with restored():
+        configure(debug=False, stream=stream)
+        yield stream
 
 
 @pytest.mark.parametrize(
