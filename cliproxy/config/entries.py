@@ -52,6 +52,19 @@ class ModelName:
 
 
 @frozen(kw_only=True)
+class ModelFacts:
+    """What the owner knows better about a model; what he leaves out stays as it is known."""
+
+    name: str = setting("", "Name of the model at the upstream.", active=True)
+    display_name: str = setting("", "Name shown in model lists; empty: as known.", active=True)
+    context: int = setting(0, "Context window in tokens; 0: as known.", active=True, minimum=0, below=0)
+    max_output: int = setting(0, "Longest answer in tokens; 0: as known.", active=True, minimum=0, below=0)
+    thinking: Mapping[str, JsonValue] | None = setting(
+        None, "Thinking the model can do, such as {levels: [low, high]}; empty: as known.", active=True
+    )
+
+
+@frozen(kw_only=True)
 class ScopedError:
     """An upstream error that the owner wants treated in a certain way."""
 

@@ -13,7 +13,14 @@ from typing import Final
 
 from attrs import frozen
 
-from cliproxy.config.entries import CompatibleEntry, KeyEntry, ModelName, OAuthClient, ScopedError
+from cliproxy.config.entries import (
+    CompatibleEntry,
+    KeyEntry,
+    ModelFacts,
+    ModelName,
+    OAuthClient,
+    ScopedError,
+)
 from cliproxy.config.groups import (
     ROUND_ROBIN,
     ClaudeHeaderDefaults,
@@ -138,6 +145,12 @@ class Config:
         'Models that accounts must not serve, by provider; "*" stands for anything.',
         active=True,
         example={"gitlab": ["*-legacy"]},
+    )
+    model_facts: Mapping[str, tuple[ModelFacts, ...]] = setting(
+        {},
+        "Facts about models, by provider; they go before those of this release and the upstream's list.",
+        active=True,
+        example={"codex": {"name": "gpt-6", "context": 400000, "thinking": {"levels": ["low", "high"]}}},
     )
 
     vertex_api_key: tuple[KeyEntry, ...] = setting(

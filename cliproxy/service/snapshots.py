@@ -9,6 +9,7 @@ from typing import Final
 
 from attrs import define, field
 
+from cliproxy.catalog.facts import corrected
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.catalog.registry import Candidate, Offer, build
 from cliproxy.config.model import Config
@@ -78,7 +79,8 @@ class Snapshots:
 
     def _offer(self, credential: Credential) -> Offer:
         provider = self.providers[credential.provider]
-        models = self._discovered.get(credential.account) or provider.static_models(credential)
+        known = self._discovered.get(credential.account) or provider.static_models(credential)
+        models = corrected(known, self._config.model_facts.get(credential.provider, ()), credential)
         owned = model_entries(self._config.oauth_model_alias.get(credential.provider, ()))
         aliases = (*credential.model_aliases, *owned)
         excluded = tuple(self._config.oauth_excluded_models.get(credential.provider, ()))

@@ -3,7 +3,7 @@
 from attrs import evolve
 
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.config.entries import ModelName
+from cliproxy.config.entries import ModelFacts, ModelName
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, CredentialId, ModelEntry
 from cliproxy.errors import Failure, Kind, Scope
@@ -94,6 +94,22 @@ def test_aliases_and_exclusions_of_the_configuration_hold_for_every_provider() -
     assert names(snapshots(credential("a"), config=only_alias)) == ["mine", "static"]
     own = credential("a", model_aliases=(ModelEntry(name="static", alias="file"),))
     assert names(snapshots(own)) == ["file"]
+
+
+def test_facts_of_the_configuration_go_before_those_of_the_provider_and_of_the_upstream() -> None:
+    facts = (ModelFacts(name="static", context=5), ModelFacts(name="found", context=6))
+    subject = snapshots(
+        credential("a"), config=Config(model_facts={"p": facts, "q": (ModelFacts(name="x"),)})
+    )
+    assert contexts(subject) == {"static": 5, "found": 6}
+    subject.discovered(CredentialId("a"), (ModelInfo(id="found", context_tokens=1),))
+    subject.rebuild()
+    assert contexts(subject) == {"static": 5, "found": 6}
+
+
+def contexts(subject: Snapshots) -> dict[str, int | None]:
+    listing = subject.current().registry.listing()
+    return {entry.name: entry.info.context_tokens for entry in listing}
 
 
 def test_prefixes_can_be_forced() -> None:
