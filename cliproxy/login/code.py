@@ -5,7 +5,8 @@ vendor's answer at the token endpoint. Between them a provider may do what its v
 
 The browser comes back to a listener on the loopback interface, or the owner pastes what the browser shows.
 Pasted text may be the whole address, its query, ``code#state``, or the code alone. A pasted code alone
-carries no state to be checked; the verifier that only this process knows still ties the code to this login.
+carries no state to be checked: that it belongs to this login is the word of its owner, who copied it, and
+where the vendor has PKCE, of the verifier that only this process knows.
 """
 
 import base64
@@ -201,13 +202,18 @@ def get(url: str, headers: Mapping[str, str] | None = None) -> HttpCall:
     )
 
 
+def body_of(answer: HttpAnswer) -> JsonObject:
+    """Return the object of an answer; an empty one when there is none."""
+    try:
+        return loads_object(answer.body)
+    except JsonError:
+        return {}
+
+
 def tokens_of(answer: HttpAnswer, vendor: str) -> JsonObject:
     """Read a token endpoint's answer. Raises :class:`~cliproxy.errors.LoginError` unless it brought an access
     token."""
-    try:
-        body = loads_object(answer.body)
-    except JsonError:
-        body = {}
+    body = body_of(answer)
     if not answer.is_success or "error" in body:
         raise _token_error(answer, body, vendor)
     if not text(body, "access_token"):

@@ -13,11 +13,11 @@ from typing import Final
 from attrs import field, frozen
 
 from cliproxy.errors import LoginError
-from cliproxy.login.code import one_line, post, tokens_of
+from cliproxy.login.code import body_of, one_line, post, tokens_of
 from cliproxy.login.pkce import METHOD, Pkce, from_random
 from cliproxy.login.steps import Flow, Now, Pause, Send, Show
 from cliproxy.wire.http import HttpAnswer
-from cliproxy.wire.jsontext import JsonError, JsonObject, loads_object, number, text
+from cliproxy.wire.jsontext import JsonObject, number, text
 
 GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:device_code"
 SHORTEST_PACE_S: Final = 5.0
@@ -78,7 +78,7 @@ def begin(login: DeviceLogin, verifier: str) -> Flow[DeviceCode]:
         fields |= {"code_challenge": pkce.challenge, "code_challenge_method": METHOD}
     answer = yield Send(post(login.device_url, fields, login.headers))
     assert isinstance(answer, HttpAnswer)
-    body = _object(answer)
+    body = body_of(answer)
     device_code, url = text(body, "device_code"), _url(body)
     if not answer.is_success or not device_code or not url:
         reason = one_line(text(body, "error_description") or text(body, "error")) or f"status {answer.status}"
@@ -110,7 +110,7 @@ def wait_for_tokens(login: DeviceLogin, code: DeviceCode) -> Flow[JsonObject]:
         yield Pause(pace_s)
         answer = yield from _poll(login, code)
         if answer is not None:
-            error = text(_object(answer), "error")
+            error = text(body_of(answer), "error")
             if error in _ENDS:
                 our_code, reason = _ENDS[error]
                 raise LoginError(f"{login.vendor} ended the login: {reason}", code=our_code)
@@ -135,13 +135,6 @@ def _poll(login: DeviceLogin, code: DeviceCode) -> Flow[HttpAnswer | None]:
         return None
     assert isinstance(answer, HttpAnswer)
     return None if answer.status >= 500 else answer  # noqa: PLR2004 - every server error passes
-
-
-def _object(answer: HttpAnswer) -> JsonObject:
-    try:
-        return loads_object(answer.body)
-    except JsonError:
-        return {}
 
 
 def _url(body: JsonObject) -> str:

@@ -39,7 +39,7 @@ from cliproxy.errors import Failure, Kind, LoginError, Scope
 from cliproxy.ir.signatures import family_of_model
 from cliproxy.ir.thinking import ThinkingSupport
 from cliproxy.login import account
-from cliproxy.login.code import get, one_line
+from cliproxy.login.code import body_of, get, one_line
 from cliproxy.login.device import DeviceLogin, log_in
 from cliproxy.login.steps import Flow, Now, Send
 from cliproxy.providers.base import Call, Contract, Login, LoginInputs, LoginResult, Provider, SlotPolicy
@@ -136,14 +136,7 @@ def _profile(access: Secret) -> Flow[JsonObject]:
     except LoginError:
         return {}
     assert isinstance(answer, HttpAnswer)
-    return _object(answer) if answer.is_success else {}
-
-
-def _object(answer: HttpAnswer) -> JsonObject:
-    try:
-        return loads_object(answer.body)
-    except JsonError:
-        return {}
+    return body_of(answer) if answer.is_success else {}
 
 
 # --- the second token ---------------------------------------------------------------------------------------
@@ -153,7 +146,7 @@ def exchange(access: Secret, editor: Mapping[str, str]) -> Flow[Token]:
     """Exchange the account's token for one for the models."""
     answer = yield Send(get(EXCHANGE, {**editor, "Authorization": f"token {access.reveal()}"}))
     assert isinstance(answer, HttpAnswer)
-    body = _object(answer)
+    body = body_of(answer)
     if not answer.is_success:
         raise _refused(answer.status, body)
     if not text(body, "token"):
@@ -222,7 +215,7 @@ def discover(credential: Credential, tokens: Mapping[TokenSlot, Token]) -> Flow[
         code = "expired" if answer.status == HTTPStatus.UNAUTHORIZED else "unavailable"
         message = f"Copilot does not list its models: status {answer.status}"
         raise LoginError(message, code=code, status=answer.status)
-    found = {info.id: info for info in _listed(_object(answer))}
+    found = {info.id: info for info in _listed(body_of(answer))}
     return tuple(found.values())
 
 

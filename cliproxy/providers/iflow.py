@@ -43,7 +43,7 @@ from cliproxy.errors import LoginError
 from cliproxy.ir.thinking import OFF
 from cliproxy.login import account
 from cliproxy.login.clients import ClientSource, Installed, OAuthClient
-from cliproxy.login.code import CodeLogin, authorize, exchange, get, one_line, post
+from cliproxy.login.code import CodeLogin, authorize, body_of, exchange, get, one_line, post
 from cliproxy.login.steps import Ask, Flow, Now, Persist, Send, UseClient
 from cliproxy.providers.base import (
     Call,
@@ -61,12 +61,10 @@ from cliproxy.wire.jsontext import (
     DELETE,
     Change,
     Document,
-    JsonError,
     JsonObject,
     JsonValue,
     child,
     flag,
-    loads_object,
     text,
 )
 from cliproxy.wire.secret import Secret
@@ -165,10 +163,7 @@ def owner_of(access_token: str) -> Flow[Owner]:
 
 def _data_of(answer: HttpAnswer, what: str) -> JsonObject:
     """Return what an answer is about; the vendor says in the body whether it is one of success."""
-    try:
-        body = loads_object(answer.body)
-    except JsonError:
-        body = {}
+    body = body_of(answer)
     if answer.is_success and flag(body, "success"):
         return child(body, "data")
     reason = one_line(text(body, "message")) or f"status {answer.status}"

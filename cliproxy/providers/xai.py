@@ -34,7 +34,7 @@ from cliproxy.credentials.naming import file_name
 from cliproxy.dialects.base import Action
 from cliproxy.errors import Failure, Kind, LoginError, Scope
 from cliproxy.login import account
-from cliproxy.login.code import CodeLogin, get
+from cliproxy.login.code import CodeLogin, body_of, get
 from cliproxy.login.device import DeviceLogin, log_in
 from cliproxy.login.steps import Flow, Send
 from cliproxy.providers.base import Call, Contract, Login, LoginInputs, LoginResult, Provider, SlotPolicy
@@ -42,11 +42,9 @@ from cliproxy.providers.chat import ChatContract
 from cliproxy.wire.http import Headers, HttpAnswer
 from cliproxy.wire.jsontext import (
     Document,
-    JsonError,
     JsonObject,
     JsonValue,
     flag,
-    loads_object,
     number,
     text,
 )
@@ -94,10 +92,7 @@ def find_endpoints() -> Flow[Endpoints]:
     """Ask the vendor where to log in. Raises :class:`~cliproxy.errors.LoginError` for a strange place."""
     answer = yield Send(get(DISCOVERY))
     assert isinstance(answer, HttpAnswer)
-    try:
-        body = loads_object(answer.body) if answer.is_success else {}
-    except JsonError:
-        body = {}
+    body = body_of(answer) if answer.is_success else {}
     found = Endpoints(device=text(body, "device_authorization_endpoint"), tokens=text(body, "token_endpoint"))
     if not is_vendors(found.device) or not is_vendors(found.tokens):
         raise LoginError(

@@ -69,7 +69,7 @@ def test_the_configuration_says_it_by_provider() -> None:
             name="gpt-6",
             display_name="Six",
             context=400_000,
-            max_output=128_000,
+            max_output=99,
             thinking={"levels": ["low"]},
         ),
     )

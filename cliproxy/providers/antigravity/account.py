@@ -20,25 +20,22 @@ from attrs import evolve
 from cliproxy.credentials.model import Credential, Token, TokenSlot
 from cliproxy.credentials.naming import file_name
 from cliproxy.credentials.times import rfc3339
-from cliproxy.errors import LoginError
 from cliproxy.login import account
 from cliproxy.login.clients import ClientSource, Installed, OAuthClient
-from cliproxy.login.code import CodeLogin, authorize, exchange, expires_at, refresh
-from cliproxy.login.steps import Flow, Note, Now, Pause, Persist, UseClient
+from cliproxy.login.code import CodeLogin, expires_at, refresh
+from cliproxy.login.steps import Flow, Now, Pause, Persist, UseClient
 from cliproxy.providers.base import LoginInputs, LoginResult, SlotPolicy
 from cliproxy.providers.gemini_cli.setup import (
     code_assist,
     default_tier,
-    email_of,
     needs_project,
     project_in,
 )
+from cliproxy.providers.gemini_cli.tokens import TOKEN_URL, VENDOR, log_in_to_google
 from cliproxy.wire.jsontext import JsonObject, JsonValue, child, flag, number, text
 from cliproxy.wire.secret import Secret
 
 KEY: Final = "antigravity"
-VENDOR: Final = "Google"
-TOKEN_URL: Final = "https://oauth2.googleapis.com/token"
 DAILY_URL: Final = "https://daily-cloudcode-pa.googleapis.com"
 CALLBACK_PORT: Final = 51121
 PROJECT_MEMBER: Final = "project_id"
@@ -87,27 +84,19 @@ LOGIN: Final = CodeLogin(
 def log_in(inputs: LoginInputs) -> Flow[LoginResult]:
     """Log in with the browser and find the account's project."""
     login = yield from _login()
-    granted = yield from authorize(login, inputs.random_token(), inputs.random_token())
-    tokens = yield from exchange(login, granted)
-    if not text(tokens, "refresh_token"):
-        raise LoginError(
-            f"{VENDOR} sent no refresh token",
-            code="bad_answer",
-            hint="Remove its access at https://myaccount.google.com/connections, then log in again.",
-        )
-    access = Secret(text(tokens, "access_token"))
-    email = yield from email_of(access)
-    if not email:
-        yield Note(f"{VENDOR} does not say whose account this is; its file goes without an address.")
-    project = yield from find_project(access)
+    granted = yield from log_in_to_google(login, inputs)
+    project = yield from find_project(granted.access)
     data: dict[str, JsonValue] = {
         "type": KEY,
-        **_members(tokens, inputs.now()),
-        "email": email,
+        **_members(granted.tokens, inputs.now()),
+        "email": granted.email,
         PROJECT_MEMBER: project,
     }
     return LoginResult(
-        file_name=file_name(KEY, email), data=data, label=email or project, notes=(f"Project: {project}.",)
+        file_name=file_name(KEY, granted.email),
+        data=data,
+        label=granted.email or project,
+        notes=(f"Project: {project}.",),
     )
 
 

@@ -17,14 +17,14 @@ from attrs import field, frozen
 
 from cliproxy.credentials.times import unix_time
 from cliproxy.errors import LoginError
-from cliproxy.login.code import Granted, authorize, exchange, one_line, post
+from cliproxy.login.code import Granted, authorize, body_of, exchange, one_line, post
 from cliproxy.login.device import SHORTEST_PACE_S, SLOWER_S
 from cliproxy.login.pkce import Pkce
 from cliproxy.login.steps import Flow, Now, Pause, Send, Show
 from cliproxy.providers.base import Import, LoginInputs, LoginResult
 from cliproxy.providers.codex.account import CLIENT_ID, ISSUER, LOGIN, VENDOR, result_of
 from cliproxy.wire.http import HttpAnswer
-from cliproxy.wire.jsontext import JsonError, JsonObject, child, loads_object, number, text
+from cliproxy.wire.jsontext import JsonObject, child, number, text
 from cliproxy.wire.secret import Secret
 
 CODE_URL: Final = f"{ISSUER}/api/accounts/deviceauth/usercode"
@@ -77,7 +77,7 @@ def _begin() -> Flow[_Code]:
             hint=_ANOTHER_WAY,
             status=answer.status,
         )
-    body = _object(answer)
+    body = body_of(answer)
     code = _Code(
         id=text(body, "device_auth_id"),
         user_code=text(body, "user_code") or text(body, "usercode"),
@@ -128,7 +128,7 @@ def _poll(code: _Code) -> Flow[HttpAnswer | None]:
 
 
 def _granted(answer: HttpAnswer) -> Granted:
-    body = _object(answer)
+    body = body_of(answer)
     code, verifier = text(body, "authorization_code"), text(body, "code_verifier")
     if not code or not verifier:
         raise _refused("confirmed the login without a code", answer)
@@ -136,15 +136,8 @@ def _granted(answer: HttpAnswer) -> Granted:
     return Granted(code=Secret(code), redirect_url=DEVICE_REDIRECT, pkce=pkce, state="")
 
 
-def _object(answer: HttpAnswer) -> JsonObject:
-    try:
-        return loads_object(answer.body)
-    except JsonError:
-        return {}
-
-
 def _refused(what: str, answer: HttpAnswer) -> LoginError:
-    error = child(_object(answer), "error")
+    error = child(body_of(answer), "error")
     reason = one_line(text(error, "message")) or f"status {answer.status}"
     return LoginError(
         f"{VENDOR} {what}: {reason}", code="bad_answer", hint=_ANOTHER_WAY, status=answer.status

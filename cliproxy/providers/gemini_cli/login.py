@@ -13,18 +13,17 @@ from attrs import frozen
 from cliproxy.credentials.naming import file_name
 from cliproxy.errors import LoginError
 from cliproxy.login.clients import OAuthClient
-from cliproxy.login.code import authorize, exchange
 from cliproxy.login.steps import Ask, Flow, Note, UseClient
 from cliproxy.providers.base import LoginInputs, LoginResult
-from cliproxy.providers.gemini_cli.setup import Project, email_of, list_projects, set_up, switch_on
+from cliproxy.providers.gemini_cli.setup import Project, list_projects, set_up, switch_on
 from cliproxy.providers.gemini_cli.tokens import (
     APPLICATION,
     FILE_TYPE,
-    VENDOR,
+    log_in_to_google,
     token_object,
     with_application,
 )
-from cliproxy.wire.jsontext import JsonValue, text
+from cliproxy.wire.jsontext import JsonValue
 from cliproxy.wire.secret import Secret
 
 ALL: Final = "ALL"
@@ -51,22 +50,10 @@ def log_in(inputs: LoginInputs) -> Flow[LoginResult]:
     """Log in and set up the projects."""
     client = yield UseClient(APPLICATION)
     assert isinstance(client, OAuthClient)
-    login = with_application(client)
-    granted = yield from authorize(login, inputs.random_token(), inputs.random_token())
-    tokens = yield from exchange(login, granted)
-    if not text(tokens, "refresh_token"):
-        raise LoginError(
-            f"{VENDOR} sent no refresh token",
-            code="bad_answer",
-            hint="Remove its access at https://myaccount.google.com/connections, then log in again.",
-        )
-    token = token_object(tokens, client, inputs.now())
-    access = Secret(text(tokens, "access_token"))
-    email = yield from email_of(access)
-    if not email:
-        yield Note(f"{VENDOR} does not say whose account this is; its file goes without an address.")
-    chosen = yield from _projects(access, inputs.options.get("project_id", "").strip())
-    return _result(email, chosen, {"token": token})
+    granted = yield from log_in_to_google(with_application(client), inputs)
+    token = token_object(granted.tokens, client, inputs.now())
+    chosen = yield from _projects(granted.access, inputs.options.get("project_id", "").strip())
+    return _result(granted.email, chosen, {"token": token})
 
 
 def _result(email: str, chosen: Chosen, token: dict[str, JsonValue]) -> LoginResult:

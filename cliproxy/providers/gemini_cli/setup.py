@@ -17,10 +17,10 @@ from attrs import frozen
 
 from cliproxy.dialects.gemini.errors import read_error
 from cliproxy.errors import LoginError
-from cliproxy.login.code import get, one_line, post
+from cliproxy.login.code import body_of, get, one_line, post
 from cliproxy.login.steps import Ask, Flow, Pause, Send
 from cliproxy.wire.http import HttpAnswer, HttpCall
-from cliproxy.wire.jsontext import JsonError, JsonObject, child, flag, loads_object, objects, text
+from cliproxy.wire.jsontext import JsonObject, child, flag, objects, text
 from cliproxy.wire.secret import Secret
 
 CODE_ASSIST_URL: Final = "https://cloudcode-pa.googleapis.com"
@@ -64,7 +64,7 @@ def ask_for(call: HttpCall, what: str) -> Flow[JsonObject]:
     :class:`~cliproxy.errors.LoginError`, which says ``what`` was refused."""
     answer = yield Send(call)
     assert isinstance(answer, HttpAnswer)
-    body = _object(answer)
+    body = body_of(answer)
     if answer.is_success:
         return body
     code = _CODES.get(HTTPStatus(answer.status)) if answer.status in set(HTTPStatus) else None
@@ -72,13 +72,6 @@ def ask_for(call: HttpCall, what: str) -> Flow[JsonObject]:
         code = "unreachable" if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR else "refused"
     reason = one_line(read_error(body).message) or f"status {answer.status}"
     raise LoginError(f"{what} was refused: {reason}", code=code, status=answer.status)
-
-
-def _object(answer: HttpAnswer) -> JsonObject:
-    try:
-        return loads_object(answer.body)
-    except JsonError:
-        return {}
 
 
 def bearer(access: Secret) -> dict[str, str]:
@@ -220,13 +213,13 @@ def switch_on(access: Secret, project: str) -> Flow[None]:
     url = f"{SERVICES_URL}/projects/{project}/services/{SERVICE}"
     answer = yield Send(get(url, bearer(access)))
     assert isinstance(answer, HttpAnswer)
-    if answer.is_success and text(_object(answer), "state") == "ENABLED":
+    if answer.is_success and text(body_of(answer), "state") == "ENABLED":
         return
     answer = yield Send(post(f"{url}:enable", {}, bearer(access), is_json=True))
     assert isinstance(answer, HttpAnswer)
     if answer.is_success:
         return
-    reason = one_line(read_error(_object(answer)).message) or f"status {answer.status}"
+    reason = one_line(read_error(body_of(answer)).message) or f"status {answer.status}"
     if answer.status == HTTPStatus.BAD_REQUEST and "already enabled" in reason.lower():
         return
     raise LoginError(

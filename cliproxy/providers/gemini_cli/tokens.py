@@ -13,16 +13,16 @@ that the renewal on first use finds the project Google keeps for the account, an
 from collections.abc import Mapping
 from typing import Final
 
-from attrs import evolve
+from attrs import evolve, field, frozen
 
 from cliproxy.credentials.model import Credential, Token, TokenSlot
 from cliproxy.credentials.times import rfc3339, unix_time
 from cliproxy.errors import LoginError
 from cliproxy.login.clients import ClientSource, Installed, OAuthClient
-from cliproxy.login.code import CodeLogin, expires_at, refresh
-from cliproxy.login.steps import Flow, Now, Persist, UseClient
-from cliproxy.providers.base import SlotPolicy
-from cliproxy.providers.gemini_cli.setup import own_project
+from cliproxy.login.code import CodeLogin, authorize, exchange, expires_at, refresh
+from cliproxy.login.steps import Flow, Note, Now, Persist, UseClient
+from cliproxy.providers.base import LoginInputs, SlotPolicy
+from cliproxy.providers.gemini_cli.setup import email_of, own_project
 from cliproxy.wire.jsontext import JsonObject, JsonValue, child, text
 from cliproxy.wire.secret import Secret
 
@@ -66,6 +66,34 @@ LOGIN: Final = CodeLogin(
     uses_pkce=False,
 )
 _TOP_LEVEL: Final = ("access_token", "refresh_token", "token_type", "expiry", "client_id", "client_secret")
+
+
+@frozen(kw_only=True)
+class Granted:
+    """What a login in the browser brought."""
+
+    tokens: JsonObject = field(repr=False)
+    access: Secret
+    email: str
+    """Empty when Google does not say whose the account is."""
+
+
+def log_in_to_google(login: CodeLogin, inputs: LoginInputs) -> Flow[Granted]:
+    """Log in with the browser, under whichever of Google's applications. Raises
+    :class:`~cliproxy.errors.LoginError`, also where the login could not be renewed."""
+    code = yield from authorize(login, inputs.random_token(), inputs.random_token())
+    tokens = yield from exchange(login, code)
+    if not text(tokens, "refresh_token"):
+        raise LoginError(
+            f"{VENDOR} sent no refresh token",
+            code="bad_answer",
+            hint="Remove its access at https://myaccount.google.com/connections, then log in again.",
+        )
+    access = Secret(text(tokens, "access_token"))
+    email = yield from email_of(access)
+    if not email:
+        yield Note(f"{VENDOR} does not say whose account this is; its file goes without an address.")
+    return Granted(tokens=tokens, access=access, email=email)
 
 
 def with_application(client: OAuthClient) -> CodeLogin:

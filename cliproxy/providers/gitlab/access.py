@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from cliproxy.credentials.model import Credential, Token, TokenSlot
 from cliproxy.credentials.times import rfc3339, unix_time
 from cliproxy.errors import LoginError
-from cliproxy.login.code import CodeLogin, expires_at, refresh
+from cliproxy.login.code import CodeLogin, body_of, expires_at, refresh
 from cliproxy.login.rates import RateRule
 from cliproxy.login.steps import Flow, Now, Persist, Send
 from cliproxy.providers.base import SlotPolicy
@@ -28,7 +28,6 @@ from cliproxy.providers.gitlab.instance import (
     SCOPE,
     account_error,
     api_call,
-    body_of,
     duo_error,
     instance_of,
     text_map,

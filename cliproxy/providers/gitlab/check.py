@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from cliproxy.credentials.model import Credential, Token, TokenSlot
+from cliproxy.login.code import body_of
 from cliproxy.login.steps import Flow, Send
 from cliproxy.providers.gitlab.access import AGENT_WHAT, GATEWAY_WHAT
 from cliproxy.providers.gitlab.instance import (
     account_error,
     api_call,
-    body_of,
     instance_of,
     reason_of,
     setting_of,

@@ -12,10 +12,10 @@ from typing import Final
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.credentials.model import Credential, Token, TokenSlot
 from cliproxy.errors import LoginError
-from cliproxy.login.code import LOGIN_LIMITS
+from cliproxy.login.code import LOGIN_LIMITS, body_of
 from cliproxy.login.steps import Flow, Send
 from cliproxy.providers.gitlab.access import AGENT_WHAT
-from cliproxy.providers.gitlab.instance import account_error, api_call, body_of, instance_of, setting_of
+from cliproxy.providers.gitlab.instance import account_error, api_call, instance_of, setting_of
 from cliproxy.providers.gitlab.models import (
     GROUP_VARIABLE,
     LIST_QUERY,

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from cliproxy.credentials.model import Credential
 from cliproxy.errors import LoginError
-from cliproxy.login.code import LOGIN_LIMITS, one_line
+from cliproxy.login.code import LOGIN_LIMITS, body_of, one_line
 from cliproxy.wire.http import Headers, HttpAnswer, HttpCall
-from cliproxy.wire.jsontext import JsonError, JsonObject, JsonValue, dumps, dumps_text, loads_object, text
+from cliproxy.wire.jsontext import JsonValue, dumps, dumps_text, text
 from cliproxy.wire.secret import Secret
 
 DEFAULT_URL: Final = "https://gitlab.com"
@@ -87,14 +87,6 @@ def api_call(
         body=b"" if body is None else dumps(body),
         limits=LOGIN_LIMITS,
     )
-
-
-def body_of(answer: HttpAnswer) -> JsonObject:
-    """Return the object of an answer; an empty one when there is none."""
-    try:
-        return loads_object(answer.body)
-    except JsonError:
-        return {}
 
 
 def reason_of(answer: HttpAnswer) -> str:

@@ -14,7 +14,7 @@ from attrs import define, evolve, field
 from cliproxy.credentials.naming import gitlab_file_name
 from cliproxy.credentials.times import rfc3339
 from cliproxy.errors import LoginError
-from cliproxy.login.code import authorize, exchange
+from cliproxy.login.code import authorize, body_of, exchange
 from cliproxy.login.steps import Ask, Flow, Note, Send
 from cliproxy.providers.base import LoginInputs, LoginResult
 from cliproxy.providers.gitlab.access import (
@@ -30,7 +30,6 @@ from cliproxy.providers.gitlab.instance import (
     SCOPE,
     account_error,
     api_call,
-    body_of,
     missing_scope,
     normal_url,
     reason_of,
