@@ -1,6 +1,7 @@
 """What a login on the terminal works with: somebody to ask, and a place for what comes of it."""
 
 from pathlib import Path
+from typing import Final
 
 from attrs import frozen
 
@@ -10,6 +11,11 @@ from cliproxy.providers.base import LoginInputs, LoginResult
 from cliproxy.service.logins import World, run_login
 from cliproxy.stores.base import Store
 from cliproxy.wire.jsontext import JsonError, JsonObject, loads_object
+
+NEXT: Final = (
+    "Next: start the server with `cliproxy server`. One that is running takes the account over by itself."
+)
+"""Said after every login."""
 
 
 @frozen(kw_only=True)

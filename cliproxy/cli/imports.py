@@ -11,7 +11,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from cliproxy.cli.desk import Desk
+from cliproxy.cli.desk import NEXT, Desk
 from cliproxy.cli.exits import FAILURE, OK
 from cliproxy.cli.output import complain
 from cliproxy.errors import LoginError
@@ -56,9 +56,7 @@ async def take_over(desk: Desk, candidates: Sequence[Place]) -> int:
         complain(f"no login to take over was found. Looked for:\n{looked}")
         return FAILURE
     if any(found):
-        desk.tell(
-            "Next: start the server with `cliproxy server`. One that is running already must be restarted."
-        )
+        desk.tell(NEXT)
     return OK if all(found) else FAILURE
 
 

@@ -14,7 +14,7 @@ import trio
 from attrs import define, evolve, field
 
 from cliproxy.cli import imports, prompts
-from cliproxy.cli.desk import Desk, object_of
+from cliproxy.cli.desk import NEXT, Desk, object_of
 from cliproxy.cli.exits import FAILURE, OK, PORT_IN_USE
 from cliproxy.cli.flags import LOGINS, Arguments, LoginFlag
 from cliproxy.cli.output import complain, complain_about, leaves, say, write_now
@@ -37,7 +37,7 @@ from cliproxy.service.logins import (
     sender,
     tunnel_hint,
 )
-from cliproxy.service.run import proxy_of
+from cliproxy.service.service import proxy_of
 
 CODES: Final = {"port_in_use": PORT_IN_USE}
 COLUMN: Final = 22
@@ -110,7 +110,7 @@ async def _log_in(login: Login, desk: Desk) -> int:
     desk.tell(f"Logged in as {result.label}. Saved to {await desk.keep(result)}")
     for note in result.notes:
         desk.tell(note)
-    desk.tell("Next: start the server with `cliproxy server`. One that is running already must be restarted.")
+    desk.tell(NEXT)
     return OK
 
 

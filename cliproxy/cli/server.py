@@ -12,7 +12,7 @@ from cliproxy import __version__
 from cliproxy.cli.exits import FAILURE, OK
 from cliproxy.cli.flags import Arguments
 from cliproxy.cli.output import complain_about
-from cliproxy.cli.world import state_of
+from cliproxy.cli.world import config_of
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential
 from cliproxy.errors import ConfigError, Problem, StoreError
@@ -23,7 +23,7 @@ from cliproxy.server.app import app_for
 from cliproxy.service.certificate import check_certificate
 from cliproxy.service.listen import Binding, choose_binding, open_sockets
 from cliproxy.service.run import Options, run_server
-from cliproxy.service.state import State
+from cliproxy.service.state import Source, State, complete
 
 logger = logging.getLogger(__name__)
 
@@ -41,10 +41,14 @@ def run(arguments: Arguments) -> int:
 
 
 async def _serve(arguments: Arguments) -> int:
-    state = await state_of(arguments)
-    config = with_flags(state.loaded.config, arguments)
-    state = evolve(state, loaded=evolve(state.loaded, config=config))
-    configure(debug=config.debug or "debug" in arguments.switches)
+    async def read_config() -> Source:
+        source = await config_of(arguments)
+        config = with_flags(source.loaded.config, arguments)
+        return evolve(source, loaded=evolve(source.loaded, config=config))
+
+    state = await complete(await read_config(), PROVIDERS)
+    config = state.loaded.config
+    configure(debug=config.debug)
     extra = (demo_credential(),) if "demo" in arguments.switches else ()
     source, lines = state.loaded.source, state.loaded.lines
     binding = choose_binding(config, source, None if "host" in arguments.values else lines.get("host"))
@@ -52,7 +56,13 @@ async def _serve(arguments: Arguments) -> int:
     sockets = _listening(binding, source)
     _report(state)
     options = Options(
-        state=state, providers=PROVIDERS, binding=binding, make_app=app_for, sockets=sockets, extra=extra
+        state=state,
+        providers=PROVIDERS,
+        binding=binding,
+        make_app=app_for,
+        sockets=sockets,
+        extra=extra,
+        read_config=read_config,
     )
     async with trio.open_nursery() as nursery:
         urls = await nursery.start(run_server, options)
@@ -68,7 +78,9 @@ def _listening(binding: Binding, source: str) -> list[socket.socket]:
 
 
 def with_flags(config: Config, arguments: Arguments) -> Config:
-    """Let ``-host`` and ``-port`` override the configuration."""
+    """Let ``-host``, ``-port`` and ``-debug`` override the configuration."""
+    if "debug" in arguments.switches:
+        config = evolve(config, debug=True)
     if "host" in arguments.values:
         config = evolve(config, host=arguments.values["host"])
     port = arguments.number("port")
@@ -97,6 +109,7 @@ def greeting(
     usable = [credential for credential in credentials if not credential.disabled]
     if not usable:
         yield "No accounts yet. Log in with `cliproxy login gitlab`, or add API keys: `cliproxy init`."
+        yield "New accounts are taken over without a restart."
         yield "Or try the built-in demo model, which needs no account: `cliproxy server -demo`."
         return
     counts = {c.provider: sum(1 for other in usable if other.provider == c.provider) for c in usable}

@@ -89,6 +89,9 @@ UNSIGNED: Final = "the upstream refused a reasoning signature; it was asked agai
 NONCE_DIGITS: Final = 32
 WAY_ENDS: Final = frozenset({Scope.CONTRACT, Scope.HOST})
 """Failures that the account's next way may not share: it may lead to another host."""
+WITHDRAWN: Final = Failure(
+    kind=Kind.UNAVAILABLE, scope=Scope.CREDENTIAL, message="the account was removed or switched off meanwhile"
+)
 _TOKEN_FAULTS: Final[dict[str, tuple[Kind, Scope]]] = {
     "unreachable": (Kind.UNAVAILABLE, Scope.HOST),
     "timeout": (Kind.TIMEOUT, Scope.HOST),
@@ -235,6 +238,8 @@ class Attempts(Generic[T]):
     # --- one candidate ---------------------------------------------------------------------------------
 
     async def _on_candidate(self, candidate: Candidate) -> T:
+        if self._is_withdrawn(candidate):
+            raise AttemptFailed(WITHDRAWN)
         contracts = self._contracts(candidate)
         if not contracts:
             raise no_way(self.request.model, self.request.action, self._able())
@@ -260,6 +265,14 @@ class Attempts(Generic[T]):
             # Every way is closed: the model rests until the first is open again.
             self._pause(candidate, evolve(verdict, retry_after=rest))
         raise AttemptFailed(with_source(verdict, candidate.credential.provider))
+
+    def _is_withdrawn(self, candidate: Candidate) -> bool:
+        """Whether the owner has removed a credential, or switched it off, since the exchange began."""
+        registry = self.deps.snapshot().registry
+        if registry is self._snapshot.registry:
+            return False
+        left = registry.candidates(candidate.client_name)
+        return all(each.credential.id != candidate.credential.id for each in left)
 
     def _opening(self, candidate: Candidate) -> float:
         """Return when a candidate has an open contract; a time that is over if it has one, or needs none."""

@@ -235,6 +235,10 @@ class Upstreams:
             await trio.lowlevel.checkpoint()
         self._clients.clear()
 
+    def use_proxy(self, proxy_url: Secret | None) -> None:
+        """Send calls that name no proxy through this one from now on; those under way are not affected."""
+        self._default_proxy = proxy_url
+
     def open(self, call: UpstreamCall) -> AbstractAsyncContextManager[UpstreamStream]:
         """Send a call and enter with the head of its answer; leaving closes the connection unless it was read
         to the end.

@@ -74,6 +74,11 @@ def configure(*, debug: bool, stream: TextIO | None = None, level: int = logging
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
-    logging.getLogger("cliproxy").setLevel(logging.DEBUG if debug else level)
+    set_debug(debug=debug, level=level)
     for noisy in ("httpx2", "httpcore2", "hypercorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def set_debug(*, debug: bool, level: int = logging.INFO) -> None:
+    """Say everything, or what the level lets through."""
+    logging.getLogger("cliproxy").setLevel(logging.DEBUG if debug else level)

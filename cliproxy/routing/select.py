@@ -13,6 +13,7 @@ from attrs import define, field, frozen
 
 from cliproxy.catalog.registry import Candidate
 from cliproxy.credentials.model import CredentialId
+from cliproxy.errors import Kind
 from cliproxy.routing.cooldown import RuntimeState
 
 RouteKey = tuple[CredentialId, str]
@@ -76,6 +77,13 @@ class RuntimeTable:
         for place in [p for p in self._states if p[0] not in alive and not p[0].startswith(HOST_MARK)]:
             del self._states[place]
 
+    def reconsider(self, credentials: Iterable[CredentialId]) -> None:
+        """Forget the failures of credentials that were changed, except those that only time cures."""
+        changed = set(credentials)
+        for place, state in list(self._states.items()):
+            if place[0] in changed and state.kind not in _USED_UP:
+                del self._states[place]
+
     def statistics(self) -> dict[str, int]:
         """Return sizes, for displays and tests."""
         return {"states": len(self._states), "cursors": len(self._cursors)}
@@ -83,6 +91,7 @@ class RuntimeTable:
 
 _NOTHING: Final = RuntimeState()
 HOST_MARK: Final = "host:"
+_USED_UP: Final = frozenset({Kind.RATE_LIMIT, Kind.QUOTA})
 
 
 def model_place(candidate: Candidate) -> tuple[str, str]:

@@ -33,7 +33,7 @@ from cliproxy.server.generate import Generate
 from cliproxy.server.listing import ShowModels
 from cliproxy.server.render import error_response, json_response
 from cliproxy.server.sidecalls import AnswerHere
-from cliproxy.server.world import Gate, World
+from cliproxy.server.world import MEGABYTE, Gate, World
 from cliproxy.service.service import Service
 
 _ARGUMENT: Final = re.compile(r"\{(\w+)(?::(\w+))?\}")
@@ -51,6 +51,11 @@ class App(QuartTrio):
         self._world = world
         self._short: dict[str, Handler] = {}
         """Handlers that need nothing of the framework, by the names of their endpoints."""
+
+    def set_bounds(self, config: Config) -> None:
+        """Bound the bodies of requests; the framework wants to know before it has one."""
+        self.config["BODY_TIMEOUT"] = config.timeouts.body_seconds
+        self.config["MAX_CONTENT_LENGTH"] = config.limits.body_mb * MEGABYTE
 
     @cached_property
     def _table(self) -> MapAdapter:
@@ -95,8 +100,7 @@ def create_app(world: World) -> App:
     """Build the application around a service."""
     app = App(world)
     app.config["RESPONSE_TIMEOUT"] = None
-    app.config["BODY_TIMEOUT"] = world.deps.snapshot().config.timeouts.body_seconds
-    app.config["MAX_CONTENT_LENGTH"] = world.body_limit()
+    app.set_bounds(world.deps.snapshot().config)
     app.url_map.strict_slashes = False
     _add_generation(app, world)
     _add_lists(app, world)
@@ -197,7 +201,7 @@ def _no_websocket() -> Response:
 
 def app_for(service: Service) -> App:
     """Build the application of a service."""
-    return create_app(
+    app = create_app(
         World(
             deps=service.deps(),
             keys=RingOf(service),
@@ -207,6 +211,8 @@ def app_for(service: Service) -> App:
             version=__version__,
         )
     )
+    service.on_config.append(app.set_bounds)
+    return app
 
 
 def _bounds(config: Config) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 __all__ = [
     "ask",
+    "changes",
     "clients",
     "connection",
     "discovery",
@@ -9,6 +10,7 @@ __all__ = [
     "listen",
     "logins",
     "refresh",
+    "reload",
     "run",
     "service",
     "snapshots",

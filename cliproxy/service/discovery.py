@@ -2,18 +2,21 @@
 
 One task for each credential whose provider can list models. What it finds replaces the provider's static list
 for that credential; while nothing was found, the static list stands. A failure is logged once for each new
-reason and tried again; it never keeps the server from starting or a credential from being used.
+reason and tried again; it never keeps the server from starting or a credential from being used. Credentials
+that come, change or go while the server runs are told to :meth:`Discovery.review`, which begins and ends
+tasks for these alone.
 """
 
 import logging
 import time
+from collections.abc import Collection
 from typing import Final
 
 import trio
 from attrs import define, field
 
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.credentials.model import Credential
+from cliproxy.credentials.model import Credential, CredentialId
 from cliproxy.errors import LoginError
 from cliproxy.providers.base import Provider
 from cliproxy.service.ask import ask
@@ -55,14 +58,30 @@ class Discovery:
     service: Service
     _limiter: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(CONCURRENT), init=False)
     _news: trio.Event = field(factory=trio.Event, init=False)
+    _asking: dict[CredentialId, trio.CancelScope] = field(factory=dict, init=False)
+    _reviewed: trio.Event = field(factory=trio.Event, init=False)
 
     async def run(self) -> None:
         """Ask now and every ten minutes, for ever."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._publish, name="discover: publish")
-            for credential in self.service.snapshots.current().credentials:
-                if is_asked(self.service, credential):
-                    nursery.start_soon(self._keep_asking, credential, name=f"discover {credential.id}")
+            while True:
+                self._reviewed = trio.Event()
+                for credential in self.service.snapshots.current().credentials:
+                    if credential.id not in self._asking and is_asked(self.service, credential):
+                        scope = self._asking[credential.id] = trio.CancelScope()
+                        nursery.start_soon(
+                            self._keep_asking, credential, scope, name=f"discover {credential.id}"
+                        )
+                await self._reviewed.wait()
+
+    def review(self, differing: Collection[CredentialId]) -> None:
+        """Begin anew with some credentials, which are new, changed or gone; the others are not disturbed."""
+        for credential in differing:
+            scope = self._asking.pop(credential, None)
+            if scope is not None:
+                scope.cancel(reason="the credential has changed")
+        self._reviewed.set()
 
     async def _publish(self) -> None:
         """Serve what was found, then rest in proportion: with thousands of accounts a rebuild takes long."""
@@ -73,14 +92,15 @@ class Discovery:
             self.service.snapshots.rebuild()
             await trio.sleep(REST * (time.perf_counter() - begin))
 
-    async def _keep_asking(self, credential: Credential) -> None:
+    async def _keep_asking(self, credential: Credential, scope: trio.CancelScope) -> None:
         reason = ""
-        while True:
-            pause, trouble = await self._ask(credential)
-            if trouble and trouble != reason:
-                logger.warning("models not listed credential=%s cause=%s", credential.id, trouble)
-            reason = trouble
-            await trio.sleep(pause * self.service.rng.uniform(1.0, 1.0 + JITTER))
+        with scope:
+            while True:
+                pause, trouble = await self._ask(credential)
+                if trouble and trouble != reason:
+                    logger.warning("models not listed credential=%s cause=%s", credential.id, trouble)
+                reason = trouble
+                await trio.sleep(pause * self.service.rng.uniform(1.0, 1.0 + JITTER))
 
     async def _ask(self, credential: Credential) -> tuple[float, str]:
         """Ask once; return the seconds to wait and what went wrong."""

@@ -130,7 +130,7 @@ class TokenTable:
         alive: dict[CredentialId, Account] = {}
         for credential in credentials:
             known = self._accounts.get(credential.id)
-            if known is None:
+            if known is None or known.credential.provider != credential.provider:
                 known = self._new_account(credential)
             else:
                 known.adopt(credential, wall, now)
@@ -145,6 +145,11 @@ class TokenTable:
         """Describe the tokens of a credential; ``None`` for one that is not known."""
         account = self._accounts.get(credential)
         return account.status(self.monotonic()) if account is not None else None
+
+    def credential(self, credential: CredentialId) -> Credential | None:
+        """Return a credential with its tokens as they are now; ``None`` for one that is not known."""
+        account = self._accounts.get(credential)
+        return account.credential if account is not None else None
 
     def forgive(self, credential: CredentialId) -> None:
         """Forget the remembered failures of a credential, so that the next use tries again."""

@@ -12,29 +12,29 @@ import os
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import trio
 from attrs import field, frozen
 from hypercorn.typing import ASGIFramework
 
-from cliproxy.config.model import Config
 from cliproxy.credentials.files import codec_table, decode_credential, merge_tokens, to_bytes
 from cliproxy.credentials.model import Credential, CredentialKind
 from cliproxy.errors import CredentialError
+from cliproxy.login.clients import ClientSource, OAuthClient
 from cliproxy.net.http import Upstreams
 from cliproxy.providers.base import Provider
 from cliproxy.service.clients import finder
 from cliproxy.service.discovery import Discovery
 from cliproxy.service.listen import Binding
 from cliproxy.service.refresh import Persist, Reread, TokenTable
-from cliproxy.service.service import Service
+from cliproxy.service.reload import Reloader
+from cliproxy.service.service import Service, proxy_of
 from cliproxy.service.snapshots import Snapshots
-from cliproxy.service.state import State
+from cliproxy.service.state import Source, State
 from cliproxy.stores.base import Store
 from cliproxy.wire.jsontext import JsonError, JsonValue, loads_object
-from cliproxy.wire.secret import Secret
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,8 @@ class Options:
     make_app: MakeApp
     sockets: Sequence[socket.socket] = field(repr=False)
     extra: tuple[Credential, ...] = ()
+    read_config: Callable[[], Awaitable[Source]] | None = None
+    """Reads the configuration once more, flags included; without it, changed files are not looked for."""
 
 
 @asynccontextmanager
@@ -62,6 +64,10 @@ async def opened(
     config = state.loaded.config
     credentials = [*state.credentials, *extra]
     snapshots = Snapshots(by_key, config, credentials)
+
+    async def find_client(source: ClientSource) -> OAuthClient:
+        return await finder(os.environ, snapshots.current().config.oauth_clients)(source)
+
     memory = {name: upstream for provider in providers for name, upstream in provider.memory.items()}
     async with Upstreams(memory, proxy_of(config)) as upstreams, trio.open_nursery() as renewals:
         tokens = TokenTable(
@@ -71,7 +77,7 @@ async def opened(
             persist=persister(state.store),
             reread=rereader(state.store, providers),
             exclusive=lambda credential: state.store.lock(credential.source),
-            client=finder(os.environ, config.oauth_clients),
+            client=find_client,
             wall=time.time,
             monotonic=trio.current_time,
             rng=random.SystemRandom(),
@@ -91,7 +97,19 @@ async def run_server(
             await nursery.start(service.watch_signals)
             nursery.start_soon(service.enforce_the_end)
             await nursery.start(service.tokens.run)
-            nursery.start_soon(Discovery(service).run, name="discovery")
+            discovery = Discovery(service)
+            nursery.start_soon(discovery.run, name="discovery")
+            if options.read_config is not None:
+                reloader = Reloader(
+                    service=service,
+                    state=options.state,
+                    providers=options.providers,
+                    binding=options.binding,
+                    extra=options.extra,
+                    read_config=options.read_config,
+                    review=discovery.review,
+                )
+                nursery.start_soon(reloader.run, name="reload")
             urls = await nursery.start(
                 start_and_stop, service, app, list(options.sockets), nursery.cancel_scope
             )
@@ -109,11 +127,6 @@ async def start_and_stop(  # noqa: ASYNC128 - the task status is handed on
     """Serve, and end the other tasks when serving has ended."""
     await service.serve(app, sockets, task_status=task_status)
     scope.cancel(reason="the server has stopped")
-
-
-def proxy_of(config: Config) -> Secret | None:
-    """Return the global proxy; ``None`` lets the environment decide."""
-    return config.proxy_url or None
 
 
 def persister(store: Store) -> Persist:

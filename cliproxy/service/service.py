@@ -6,9 +6,10 @@ sockets, so that a server that answers at all answers with everything it has.
 Tasks and owners::
 
     run
-    └ nursery ─ signals              first: drain, second: stop at once
+    └ nursery ─ signals              first: drain, second: stop at once; SIGHUP: reload
               ─ token renewal        (service.refresh)
               ─ model discovery      one task for each credential whose provider can list its models
+              ─ reload               looks for changed files (service.reload)
               ─ server               hypercorn; each connection and request has its own nursery inside
 
 Stopping: the listener closes and ``/readyz`` turns false; requests under way go on for the drain time; what
@@ -23,7 +24,7 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import trio
@@ -34,15 +35,19 @@ from hypercorn.typing import ASGIFramework
 
 from cliproxy.catalog.registry import Candidate
 from cliproxy.config.model import Config
+from cliproxy.credentials.model import Credential
 from cliproxy.exchange.deps import Deps
 from cliproxy.exchange.ending import Ending
 from cliproxy.exchange.record import ExchangeRecord, Outcome
 from cliproxy.net.http import Upstreams
+from cliproxy.observe.logs import set_debug
 from cliproxy.routing.select import RuntimeTable
 from cliproxy.service import connection
+from cliproxy.service.changes import Difference, ReloadStatus
 from cliproxy.service.listen import shown_url
 from cliproxy.service.refresh import TokenTable
 from cliproxy.service.snapshots import Snapshots, is_listed
+from cliproxy.wire.secret import Secret
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +56,9 @@ HARD_END_S: Final = 10.0
 FAREWELL_S: Final = 2.0
 """How long before the end of the drain time requests are told that they will not finish."""
 NO_LIMIT: Final = 2**31 - 1
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+RELOAD_SIGNAL: Final = getattr(signal, "SIGHUP", None)
+"""Not every system has it."""
 
 
 @define(eq=False, kw_only=True)
@@ -64,6 +72,13 @@ class Service:
     rng: random.Random = field(factory=random.SystemRandom)
     ending: Ending = field(factory=Ending)
     is_stopping: bool = field(default=False, init=False)
+    reload_status: ReloadStatus = field(factory=ReloadStatus, init=False)
+    """What became of changed files; written by :mod:`cliproxy.service.reload`."""
+    reload_wanted: trio.Event = field(factory=trio.Event, init=False)
+    """Set when somebody does not want to wait for the next look at the files."""
+    on_config: list[Callable[[Config], None]] = field(factory=list, init=False)
+    """Told of every configuration that is taken over, where reading the current one is not possible."""
+    _http: HypercornConfig = field(factory=HypercornConfig, init=False)
     _stop: trio.Event = field(factory=trio.Event, init=False)
 
     @property
@@ -93,6 +108,36 @@ class Service:
         """Whether a candidate keeps its model in the lists."""
         return is_listed(candidate, self.runtime, trio.current_time())
 
+    def replace(self, config: Config, credentials: Sequence[Credential], differing: Difference) -> None:
+        """Go on with another configuration and other credentials; ``differing`` says which are others.
+
+        Requests under way keep what they started with. What is known about the other credentials stays.
+        """
+        before = self.config
+        self.snapshots.replace(config, credentials)
+        self.tokens.sync(credentials)
+        alive = self.snapshots.ids()
+        self.runtime.forget(alive)
+        changed = set(differing.changed)
+        parts = [part for c in credentials if c.id in changed for part in self.snapshots.parts(c)]
+        self.runtime.reconsider([*changed, *(part.id for part in parts)])
+        for credential in changed:
+            self.tokens.forgive(credential)
+        if config != before:
+            self._reconfigure(before, config)
+
+    def _reconfigure(self, before: Config, config: Config) -> None:
+        self.upstreams.use_proxy(proxy_of(config))
+        set_bounds(self._http, config)
+        if config.debug != before.debug:
+            set_debug(debug=config.debug)
+        for tell in self.on_config:
+            tell(config)
+
+    def reload(self) -> None:
+        """Look for changed files now."""
+        self.reload_wanted.set()
+
     def stop(self) -> None:
         """Begin to stop: no new connections; requests under way may finish within the drain time."""
         self.is_stopping = True
@@ -109,7 +154,7 @@ class Service:
 
         The sockets are taken over and closed at the end.
         """
-        config = hypercorn_config(self.config, sockets)
+        config = self._http = hypercorn_config(self.config, sockets)
         scheme = "https" if self.config.tls.enable else "http"
         urls = [shown_url(sock, scheme) for sock in sockets]
         for sock in sockets:
@@ -137,15 +182,31 @@ class Service:
 
     async def watch_signals(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Stop on the first SIGINT or SIGTERM; on the second raise ``KeyboardInterrupt``, which ends
-        everything at once."""
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+        everything at once. SIGHUP means a reload, or that the terminal was closed which the server ran in."""
+        had_terminal = is_terminal()
+        hangup = () if RELOAD_SIGNAL is None else (RELOAD_SIGNAL,)
+        with trio.open_signal_receiver(*STOP_SIGNALS, *hangup) as received:
             task_status.started()
             async for number in received:
+                if number == RELOAD_SIGNAL and not (had_terminal and not is_terminal()):
+                    logger.info("reading configuration and credentials again on %s", "SIGHUP")
+                    self.reload()
+                    continue
                 if self.is_stopping:
                     raise KeyboardInterrupt
                 drain = self.config.timeouts.drain_seconds
                 logger.info("stopping on %s; open requests have %g s", signal.Signals(number).name, drain)
                 self.stop()
+
+
+def is_terminal() -> bool:
+    """Whether standard input is a terminal that is still there."""
+    return os.isatty(0)
+
+
+def proxy_of(config: Config) -> Secret | None:
+    """Return the global proxy; ``None`` lets the environment decide."""
+    return config.proxy_url or None
 
 
 async def serve_app(  # noqa: ASYNC128 - the task status is handed on
@@ -162,17 +223,10 @@ async def serve_app(  # noqa: ASYNC128 - the task status is handed on
 
 def hypercorn_config(config: Config, sockets: list[socket.socket]) -> HypercornConfig:
     """Translate our configuration; every default of hypercorn that matters is set here and nowhere else."""
-    times = config.timeouts
     result = HypercornConfig()
     result.bind = [f"fd://{sock.fileno()}" for sock in sockets]
     result.backlog = 1024
-    result.graceful_timeout = times.drain_seconds
-    result.shutdown_timeout = times.drain_seconds
-    result.keep_alive_timeout = times.keep_alive_seconds
     result.keep_alive_max_requests = NO_LIMIT
-    result.h11_max_incomplete_size = config.limits.header_kb * HEADER_BYTES
-    result.h2_max_header_list_size = config.limits.header_kb * HEADER_BYTES
-    result.websocket_max_message_size = config.limits.websocket_message_mb * 1024 * 1024
     result.websocket_ping_interval = 30
     result.max_app_queue_size = 10
     result.include_server_header = False
@@ -181,7 +235,19 @@ def hypercorn_config(config: Config, sockets: list[socket.socket]) -> HypercornC
     if config.tls.enable:
         result.certfile = config.tls.cert
         result.keyfile = config.tls.key
+    set_bounds(result, config)
     return result
+
+
+def set_bounds(result: HypercornConfig, config: Config) -> None:
+    """Set what hypercorn looks up whenever it is needed, so that it can be changed while it runs."""
+    times, limits = config.timeouts, config.limits
+    result.graceful_timeout = times.drain_seconds
+    result.shutdown_timeout = times.drain_seconds
+    result.keep_alive_timeout = times.keep_alive_seconds
+    result.h11_max_incomplete_size = limits.header_kb * HEADER_BYTES
+    result.h2_max_header_list_size = limits.header_kb * HEADER_BYTES
+    result.websocket_max_message_size = limits.websocket_message_mb * 1024 * 1024
 
 
 def log_record(record: ExchangeRecord) -> None:

@@ -45,9 +45,10 @@ class Snapshots:
     def replace(self, config: Config, credentials: Sequence[Credential]) -> None:
         """Swap in another configuration and other credentials."""
         self._config = config
+        before = {credential.id: credential.provider for credential in self._credentials}
+        same = {c.id for c in credentials if before.get(c.id, c.provider) == c.provider}
+        self._discovered = {key: models for key, models in self._discovered.items() if key in same}
         self._credentials = tuple(credentials)
-        alive = {credential.id for credential in credentials}
-        self._discovered = {key: models for key, models in self._discovered.items() if key in alive}
         self.rebuild()
 
     def put_credential(self, credential: Credential) -> None:
@@ -65,7 +66,7 @@ class Snapshots:
 
     def rebuild(self) -> None:
         """Make the next snapshot out of everything that is known."""
-        offers = [self._offer(part) for credential in self._credentials for part in self._parts(credential)]
+        offers = [self._offer(part) for credential in self._credentials for part in self.parts(credential)]
         registry = build(offers, force_prefix=self._config.force_model_prefix)
         self._current = Snapshot(
             config=self._config,
@@ -74,7 +75,13 @@ class Snapshots:
             credentials=tuple(self._credentials),
         )
 
-    def _parts(self, credential: Credential) -> tuple[Credential, ...]:
+    def ids(self) -> frozenset[CredentialId]:
+        """Return the ids of all credentials and of the parts that some of them count as."""
+        parts = (part.id for credential in self._credentials for part in self.parts(credential))
+        return frozenset({*parts, *(credential.id for credential in self._credentials)})
+
+    def parts(self, credential: Credential) -> tuple[Credential, ...]:
+        """Return what an account counts as: itself, or several credentials."""
         return self.providers[credential.provider].expand(credential)
 
     def _offer(self, credential: Credential) -> Offer:

@@ -36,6 +36,8 @@ class Source:
     loaded: Loaded
     has_file: bool = True
     """Otherwise there is no file, and everything has its default."""
+    is_blank: bool = False
+    """There is a file, and nothing in it."""
     warnings: tuple[str, ...] = ()
     """About the file itself, such as who else may read it."""
 
@@ -69,7 +71,9 @@ async def read_config(source: ConfigSource, home: Path) -> Source:
     stored = await store.read_config()
     if stored is None and source.explicit:
         raise ConfigError(str(path), [Problem("there is no such file; `cliproxy init` writes one")])
-    loaded = examine(stored.content if stored is not None else "", str(path))
+    content = stored.content if stored is not None else b""
+    # Large files take a while, during which a running server goes on serving.
+    loaded = await trio.to_thread.run_sync(examine, content, str(path))
     auth_dir = Path(source.auth_dir or expand_home(loaded.config.auth_dir, home))
     if not auth_dir.is_absolute():
         auth_dir = path.parent / auth_dir
@@ -77,6 +81,7 @@ async def read_config(source: ConfigSource, home: Path) -> Source:
         store=evolve(store, auth_dir=auth_dir),
         loaded=loaded,
         has_file=stored is not None,
+        is_blank=stored is not None and not content.strip(),
         warnings=stored.warnings if stored is not None else (),
     )
 

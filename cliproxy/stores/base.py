@@ -69,6 +69,8 @@ class Fingerprint:
     config: Stamp | None = None
     """``None``: there is no configuration file."""
     credentials: Mapping[str, Stamp] = field(factory=dict, converter=_frozen_stamps)
+    problem: str = ""
+    """Why nothing can be said about the credentials."""
 
 
 class Store(Protocol):

@@ -215,8 +215,12 @@ class FileStore:
         return await self._in_thread(self._fingerprint_now)
 
     def _fingerprint_now(self) -> Fingerprint:
-        stamps = {path.name: stamp for path in self._paths() if (stamp := _stamp(path, follow=False))}
-        return Fingerprint(config=_stamp(self.config_path, follow=True), credentials=stamps)
+        config = _stamp(self.config_path, follow=True)
+        try:
+            stamps = {path.name: stamp for path in self._paths() if (stamp := _stamp(path, follow=False))}
+        except StoreError as exc:
+            return Fingerprint(config=config, problem=str(exc))
+        return Fingerprint(config=config, credentials=stamps)
 
 
 def _stored(name: str, content: bytes, warnings: list[str] | None = None) -> StoredFile:

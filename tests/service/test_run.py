@@ -22,8 +22,8 @@ from cliproxy.providers.base import Provider, SlotPolicy
 from cliproxy.providers.demo import PROVIDER as DEMO
 from cliproxy.providers.demo import demo_credential
 from cliproxy.service.listen import Binding, open_sockets
-from cliproxy.service.run import Options, opened, persister, proxy_of, rereader, run_server
-from cliproxy.service.service import Service
+from cliproxy.service.run import Options, opened, persister, rereader, run_server
+from cliproxy.service.service import Service, proxy_of
 from cliproxy.service.state import State, read_state
 from cliproxy.wire.jsontext import text
 from cliproxy.wire.secret import Secret
