@@ -84,6 +84,7 @@ def test_flags_win_over_the_file() -> None:
     assert with_flags(config, parse([])) == config
     changed = with_flags(config, parse(["-host", "b", "-port", "0"]))
     assert (changed.host, changed.port) == ("b", 0)
+    assert with_flags(config, parse(["-debug"])).debug
 
 
 def test_the_first_lines_say_where_and_why() -> None:

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping
 import pytest
 import trio
 import trio.testing
-from attrs import frozen
+from attrs import evolve, frozen
 
 from cliproxy.catalog.model import ModelInfo
+from cliproxy.catalog.registry import Offer, build
 from cliproxy.config.groups import QuotaExceeded, Streaming, Timeouts
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, Token, TokenSlot
@@ -802,3 +803,19 @@ async def test_a_refused_login_is_one_of_all_projects() -> None:
     with pytest.raises(NothingReady):
         await attempt(world)
     assert world.hosts == ["a"]
+
+
+async def test_an_account_that_was_taken_away_meanwhile_is_not_tried() -> None:
+    """The exchange began before; only what it has not tried yet is looked at again."""
+    world = bottle(json_reply(REFUSED, 503), GOOD, names="abc")
+    begun = world.deps.snapshot()
+    left = [each for each in begun.credentials if each.id != "b"]
+    rest = build([Offer(credential=each, models=(ModelInfo(id="m"),)) for each in left])
+    current = [begun]
+
+    asked = chat(stream=False)
+    deps = evolve(world.deps, snapshot=lambda: current[0])
+    attempts = Attempts(asked, deps, recorder_of(world, asked), everything)
+    current[0] = evolve(begun, registry=rest)
+    await attempts.run()
+    assert world.hosts == ["a", "c"]

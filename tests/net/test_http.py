@@ -241,3 +241,10 @@ async def test_an_error_does_not_quote_what_was_sent_in_confidence() -> None:
         )
         answer = await upstreams.fetch(call)
     assert answer.body == b"no grant for ***, sir"
+
+
+async def test_the_default_proxy_can_be_changed() -> None:
+    async with serving(sends(body(b"via proxy"))) as proxy, Upstreams() as upstreams:
+        upstreams.use_proxy(Secret(proxy.url))
+        answer = await upstreams.fetch(get("http://upstream.invalid/", proxy_url=None))
+        assert answer.body == b"via proxy"

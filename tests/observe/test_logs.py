@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cliproxy.observe.logs import LONGEST, configure, redacted, request_id
+from cliproxy.observe.logs import LONGEST, configure, redacted, request_id, set_debug
 from support.logs import restored
 
 
@@ -97,3 +97,13 @@ def test_a_line_has_a_longest_length(output: io.StringIO) -> None:
     logging.getLogger("cliproxy.x").warning("model=%s", "x" * 200_000)
     assert len(output.getvalue()) < LONGEST + 200
     assert "(200006 characters)" in output.getvalue()
+
+
+def test_more_can_be_said_and_less_again(output: io.StringIO) -> None:
+    log = logging.getLogger("cliproxy.x")
+    set_debug(debug=True)
+    log.debug("first")
+    set_debug(debug=False)
+    log.debug("second")
+    assert "first" in output.getvalue()
+    assert "second" not in output.getvalue()

@@ -138,3 +138,16 @@ def test_a_part_of_an_account_rests_with_the_account() -> None:
     table.put(credential_place(part.credential.id), OPEN)
     assert blocking_state(part, table, 0.0) == OPEN
     assert blocking_state(other, table, 0.0) is None
+
+
+def test_a_changed_credential_gets_another_chance_but_no_new_quota() -> None:
+    table = RuntimeTable()
+    refused = RuntimeState(until=50.0, failures=1, kind=Kind.AUTHENTICATION)
+    changed, same = CredentialId("a"), CredentialId("b")
+    table.put(credential_place(changed), refused)
+    table.put((changed, "m"), OPEN)
+    table.put(credential_place(same), refused)
+    table.reconsider([changed])
+    assert table.state(credential_place(changed)).failures == 0
+    assert table.state((changed, "m")) == OPEN
+    assert table.state(credential_place(same)) == refused

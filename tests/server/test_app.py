@@ -3,6 +3,8 @@
 import pytest
 from quart.testing import WebsocketResponseError
 
+from cliproxy.config.groups import Limits, Timeouts
+from cliproxy.config.model import Config
 from cliproxy.dialects import DIALECTS
 from cliproxy.server.app import rule_of
 from support.application import application
@@ -103,3 +105,10 @@ async def test_a_fault_of_ours_is_a_500_that_gives_nothing_away(caplog: pytest.L
     assert "req-7" in text
     assert "secret detail" not in text
     assert "secret detail" in caplog.text
+
+
+def test_the_framework_learns_of_new_bounds() -> None:
+    app = application(bottle())
+    app.set_bounds(Config(limits=Limits(body_mb=3), timeouts=Timeouts(body_seconds=7.0)))
+    assert app.config["MAX_CONTENT_LENGTH"] == 3 * 1024 * 1024
+    assert app.config["BODY_TIMEOUT"] == 7.0

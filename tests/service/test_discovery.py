@@ -200,3 +200,23 @@ async def test_only_those_with_something_to_ask_are_asked(
 async def test_a_provider_without_discovery_has_nothing_to_say() -> None:
     subject = service(Vendor(models("x")), discover=None)
     assert await discover(subject, subject.snapshots.providers["p"], credential("a")) == ()
+
+
+async def test_only_what_differs_is_asked_about_again(autojump_clock: Clock) -> None:
+    vendor = Vendor(models("one"))
+    subject = service(vendor, credential("same"), credential("changed"), credential("gone"))
+    discovery = Discovery(subject)
+    with trio.move_on_after(AGAIN_S * 2.5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(discovery.run)
+            await trio.sleep(10)
+            vendor.asked.clear()
+            now = [credential("same"), credential("changed", priority=1), credential("new")]
+            subject.snapshots.replace(Config(), now)
+            discovery.review([each.id for each in [*now[1:], credential("gone")]])
+            await trio.sleep(10)
+            assert sorted(name for _, name in vendor.asked) == ["changed", "new"]
+            subject.snapshots.replace(Config(), [credential("same", disabled=True)])
+            discovery.review([each.id for each in now])
+            vendor.asked.clear()
+    assert vendor.asked == []

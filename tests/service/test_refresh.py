@@ -483,6 +483,27 @@ async def test_credentials_that_are_gone_are_forgotten(autojump_clock) -> None:
         assert work.table.status(work.credential.id) is None
 
 
+async def test_a_credential_is_shown_with_its_tokens_as_they_are(autojump_clock) -> None:
+    async with world(account(left=5.0)) as work:
+        work.table.sync([work.credential])
+        await work.value(ACCOUNT)
+        known = work.table.credential(work.credential.id)
+        assert known is not None
+        assert known.data["access"] == work.vendor.access
+        assert work.table.credential(CredentialId("nobody")) is None
+
+
+async def test_another_vendors_login_in_the_same_file_is_another_account(autojump_clock) -> None:
+    """It has other slots, and nothing of the old tokens is left."""
+    async with world() as work:
+        work.table.providers = {**work.table.providers, "other": evolve(VENDOR, key="other", slots={})}
+        work.table.sync([work.credential])
+        work.table.sync([evolve(work.credential, provider="other")])
+        status = work.table.status(work.credential.id)
+        assert status is not None
+        assert status.slots == ()
+
+
 async def test_a_file_that_cannot_be_read_again_stops_the_renewal_not_the_server(autojump_clock) -> None:
     async with world(account(left=5.0)) as work:
 

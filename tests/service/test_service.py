@@ -6,7 +6,7 @@ import random
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,15 @@ import trustme
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.config.groups import Limits, Timeouts, Tls
 from cliproxy.config.model import Config
+from cliproxy.credentials.model import Credential, CredentialId
 from cliproxy.errors import Failure, Kind, Scope
 from cliproxy.exchange.record import AttemptNote, ExchangeRecord, Outcome
 from cliproxy.ir.response import Usage
 from cliproxy.net.http import Upstreams
 from cliproxy.providers.base import Provider
 from cliproxy.routing.cooldown import RuntimeState
-from cliproxy.routing.select import model_place
+from cliproxy.routing.select import credential_place, model_place
+from cliproxy.service.changes import Difference, difference
 from cliproxy.service.listen import Binding, open_sockets
 from cliproxy.service.service import HARD_END_S, Service, hypercorn_config, log_record
 from cliproxy.service.snapshots import Snapshots
@@ -49,6 +51,20 @@ def service(config: Config | None = None, names: str = "a") -> Service:
         tokens=None,  # type: ignore[arg-type]  # nobody here asks for a token
         rng=random.Random(1),
     )
+
+
+class Tokens:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.known: list[Credential] = []
+        self.forgiven: list[str] = []
+
+    def sync(self, credentials: Iterable[Credential]) -> None:
+        self.known = list(credentials)
+
+    def forgive(self, wanted: CredentialId) -> None:
+        self.forgiven.append(wanted)
 
 
 class Page:
@@ -271,3 +287,58 @@ def test_a_client_that_left_is_worth_no_warning(caplog: pytest.LogCaptureFixture
     [line] = caplog.records
     assert line.levelno == logging.INFO
     assert line.message.endswith("provider=- after=1.50s cause=-")
+
+
+# --- other settings while it runs -----------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="the signal of POSIX systems")
+async def test_a_hangup_asks_for_a_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless it was the terminal that hung up."""
+    is_there = [True]
+    monkeypatch.setattr(os, "isatty", lambda _descriptor: is_there[0])
+    subject = service()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(subject.watch_signals)
+        signal.raise_signal(signal.SIGHUP)
+        await subject.reload_wanted.wait()
+        assert not subject.is_stopping
+        is_there[0] = False
+        signal.raise_signal(signal.SIGHUP)
+        await trio.testing.wait_all_tasks_blocked()
+        assert subject.is_stopping
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_shorter_drain_time_holds_for_requests_under_way() -> None:
+    subject, page = service(Config(timeouts=Timeouts(drain_seconds=60))), Page()
+    subject.tokens = Tokens()  # type: ignore[assignment]
+
+    async def get(url: str) -> None:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            with pytest.raises(httpx.HTTPError):
+                await client.get(url)
+
+    async with serving(subject, page) as url, trio.open_nursery() as nursery:
+        nursery.start_soon(get, url)
+        await page.asked.wait()
+        changed = Config(timeouts=Timeouts(drain_seconds=0.2))
+        subject.replace(changed, [credential("a")], Difference())
+        subject.stop()
+
+
+async def test_the_state_of_what_did_not_change_is_kept() -> None:
+    subject = service(names="abc")
+    tokens = subject.tokens = Tokens()  # type: ignore[assignment]
+    failed = RuntimeState(until=10**9, failures=1, kind=Kind.AUTHENTICATION)
+    for name in "abc":
+        subject.runtime.put(credential_place(CredentialId(name)), failed)
+    told: list[Config] = []
+    subject.on_config.append(told.append)
+    now = [credential("a"), credential("b", priority=1)]
+    subject.replace(subject.config, now, difference([credential(name) for name in "abc"], now))
+    kept = [subject.runtime.state(credential_place(CredentialId(name))).failures for name in "abc"]
+    assert kept == [1, 0, 0]
+    assert tokens.forgiven == ["b"]
+    assert [each.id for each in tokens.known] == ["a", "b"]
+    assert told == []

@@ -155,3 +155,20 @@ def test_an_account_that_counts_as_several_is_listed_once_and_routed_as_many() -
         "a::1",
         "a::2",
     ]
+
+
+def test_what_was_discovered_is_forgotten_when_the_account_is_another_vendors() -> None:
+    """One file name, another login."""
+    other = evolve(PROVIDER, key="q", static_models=lambda _credential: (ModelInfo(id="of-q"),))
+    subject = Snapshots({"p": PROVIDER, "q": other}, Config(), [credential("a")])
+    subject.discovered(CredentialId("a"), FOUND)
+    subject.replace(Config(), [credential("a", "q")])
+    assert names(subject) == ["of-q"]
+
+
+def test_the_ids_are_those_of_accounts_and_of_their_parts() -> None:
+    def expand(account: Credential) -> tuple[Credential, ...]:
+        return tuple(evolve(account, id=f"{account.id}::{each}", part_of=account.id) for each in "xy")
+
+    subject = Snapshots({"p": evolve(PROVIDER, expand=expand)}, Config(), [credential("a")])
+    assert subject.ids() == {"a", "a::x", "a::y"}

@@ -181,3 +181,12 @@ async def test_files_open_to_others_are_warned_about(tmp_path: Path) -> None:
     state = await state_of(tmp_path, "auth-dir: auth\n")
     assert any("good.json" in warning for warning in state.warnings)
     assert len(state.credentials) == 1
+
+
+@pytest.mark.parametrize(("content", "is_blank"), [("", True), (" \n\n", True), ("# nothing\n", False)])
+async def test_a_file_without_anything_in_it_is_told_from_one_of_defaults(
+    tmp_path: Path, content: str, is_blank: bool
+) -> None:
+    source = await read_config(asked_for(private(tmp_path / "config.yaml", content)), tmp_path)
+    assert source.has_file
+    assert source.is_blank is is_blank

@@ -310,3 +310,16 @@ async def test_a_cancelled_caller_changes_nothing(prepared):
         await prepared.write_credential("a.json", b"{}")
     assert scope.cancelled_caught
     assert await prepared.read_credential("a.json") is None
+
+
+async def test_a_directory_that_cannot_be_listed_does_not_hide_the_configuration(prepared, monkeypatch):
+    await prepared.write_config("a: 1\n", expected=None)
+
+    def refuse(path):
+        raise PermissionError(13, "no", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    seen = await prepared.fingerprint()
+    assert seen.config is not None
+    assert seen.credentials == {}
+    assert str(prepared.auth_dir) in seen.problem
