@@ -1,8 +1,11 @@
 """Streams to clients: the grammar for any events, and what single events become."""
 
+import httpx2 as httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai import OpenAI
+from openai.types.responses.response_failed_event import ResponseFailedEvent
 
 from cliproxy.dialects.openai_responses import DIALECT
 from cliproxy.dialects.openai_responses.encoder import ResponsesEncoder
@@ -438,6 +441,27 @@ def test_error_before_anything_else():
     frames = ResponsesEncoder(context()).error(ProxyError("gone", kind=Kind.UPSTREAM))
     grammar_responses.check(frames, typed=False)
     assert loads_object(frames[0].data)["code"] == "internal_server_error"
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_the_vendors_package_reads_every_failure(kind):
+    """Its list of codes is shorter than that of the API; what it does not know must not break it."""
+    encoder = ResponsesEncoder(context())
+    frames = [*encoder.encode(Start("x", "m")), *encoder.error(ProxyError("broke", kind=kind))]
+    failed = frames.pop()
+    assert failed.event == b"response.failed"
+    answer = httpx.Response(
+        200, headers={"content-type": "text/event-stream"}, content=frames[0].raw + failed.raw
+    )
+    transport = httpx.MockTransport(lambda _: answer)
+    with (
+        httpx.Client(transport=transport) as http,
+        OpenAI(api_key="k", base_url="http://test/v1", http_client=http) as client,
+    ):
+        *_, event = client.responses.create(model="m", input="hi", stream=True)
+    assert isinstance(event, ResponseFailedEvent)
+    assert event.response.error.message == "broke"
+    assert event.response.error.code
 
 
 def test_upstream_error_event_is_an_error():
