@@ -14,6 +14,8 @@ or are missing. Strict vendors refuse each of these. One walk over the conversat
 A second walk puts the results where the target wants them and answers what nobody answered with
 :data:`NO_RESULT`, marked as an error. Calls at the very end of a conversation stay open: nothing contradicts
 them. Every step takes constant time for each part, whatever a hostile client repeats.
+
+Nearly every conversation is in order already; one that is takes a shorter way to the same end.
 """
 
 import hashlib
@@ -38,10 +40,73 @@ _PAIRED: Final = frozenset({ToolCall, ToolResult})
 
 def pair_calls(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) -> IRRequest:
     """Give every call an id the target takes and, where the target demands it, exactly one result."""
-    ledger = _Ledger(rules, ctx, _Ids(rules, ctx))
+    ids = _Ids(rules, ctx)
+    paired = _already_paired(request.messages, ids, rules)
+    if paired is not None:
+        return evolve(request, messages=paired)
+    ledger = _Ledger(rules, ctx, ids)
     drafts = [ledger.read(index, message) for index, message in enumerate(request.messages)]
     arrange = _behind_their_calls if rules.results_follow_calls else _where_they_are
     return evolve(request, messages=list(arrange(drafts, rules)))
+
+
+# --- a conversation in order -----------------------------------------------------------------------------
+
+
+def _already_paired(messages: list[Message], ids: "_Ids", rules: TargetRules) -> list[Message] | None:
+    """Return a conversation whose results only lack the names of their calls; ``None`` if it may need more.
+
+    That is what programs write: ids that fit and are never used twice, and all results of a turn in the
+    message behind it, in the order of its calls. The ledger comes to the same end in four times the time.
+    """
+    paired: list[Message] = []
+    used: set[str] = set()
+    calls: list[ToolCall] = []
+    for message in messages:
+        kinds = set(map(type, message.parts))
+        if calls or ToolResult in kinds:
+            answers = _answers_in_order(message, calls)
+            if answers is None or ToolCall in kinds:
+                return None
+            paired += _answered(message, answers, rules)
+            calls = []
+            continue
+        paired.append(message)
+        if ToolCall in kinds:
+            calls = [part for part in message.parts if isinstance(part, ToolCall)]
+            for call in calls:
+                if call.id in used or not ids.is_final(call.id):
+                    return None
+                used.add(call.id)
+    return paired
+
+
+def _answers_in_order(message: Message, calls: list[ToolCall]) -> list[ToolResult] | None:
+    """Return the results of a message if they are those of just these calls, in this order."""
+    results = [part for part in message.parts if isinstance(part, ToolResult)]
+    if len(results) != len(calls) or message.role != "user":
+        return None
+    answers: list[ToolResult] = []
+    for call, result in zip(calls, results, strict=True):
+        if result.call_id != call.id:
+            return None
+        is_known = result.name and result.kind is call.kind
+        answers.append(result if is_known else result.answering(call))
+    return answers
+
+
+def _answered(message: Message, answers: list[ToolResult], rules: TargetRules) -> list[Message]:
+    """Say the results, and what else the message holds, where the target wants it."""
+    if len(answers) == len(message.parts):
+        return [message.saying([*answers])]
+    if rules.results_follow_calls:
+        others: list[Part] = [part for part in message.parts if not isinstance(part, ToolResult)]
+        return [Message("user", [*answers]), message.saying(others)]
+    named = iter(answers)
+    return [message.saying([next(named) if isinstance(part, ToolResult) else part for part in message.parts])]
+
+
+# --- any other conversation ------------------------------------------------------------------------------
 
 
 @define(eq=False)
@@ -92,6 +157,13 @@ class _Ids:
 
     def __attrs_post_init__(self) -> None:
         self._is_legal = re.compile(f"{self.rules.call_id_charset or '.'}*", re.DOTALL).fullmatch
+
+    def is_final(self, call_id: str) -> bool:
+        """Tell whether an id needs no change, as long as it is not used twice."""
+        limit = self.rules.max_call_id
+        return (
+            call_id != "" and (limit is None or len(call_id) <= limit) and self._is_legal(call_id) is not None
+        )
 
     def final(self, call: ToolCall, turn: int, position: int) -> str:
         """Return an id for a call that no other call has."""

@@ -25,8 +25,8 @@ begin_with_user      there is a user message, and it comes first
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import compress, dropwhile, groupby, pairwise
-from operator import not_
+from itertools import compress, dropwhile, groupby
+from operator import eq, not_
 from typing import Final, TypeAlias, get_args
 
 from attrs import evolve
@@ -80,6 +80,8 @@ def drop_foreign(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) -
                 "model is reached by another one",
                 essential.where,
             )
+    if not any(_has_opaque(message.parts) for message in request.messages):
+        return request
     messages = [
         message.saying(_spoken(message.parts, rules, ctx)) if _has_opaque(message.parts) else message
         for message in request.messages
@@ -88,15 +90,11 @@ def drop_foreign(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) -
 
 
 def _has_opaque(parts: list[Part]) -> bool:
-    if _MAY_BE_OPAQUE.isdisjoint(map(type, parts)):
-        return False
-    return any(
-        isinstance(part, Opaque) or (isinstance(part, ToolResult) and _has_opaque(part.parts))
-        for part in parts
-    )
-
-
-_MAY_BE_OPAQUE: Final = frozenset({Opaque, ToolResult})
+    # A loop, because a generator for each message of a long conversation costs more.
+    for part in parts:
+        if isinstance(part, Opaque) or (isinstance(part, ToolResult) and _has_opaque(part.parts)):
+            return True
+    return False
 
 
 def _spoken(parts: list[Part], rules: TargetRules, ctx: ExchangeContext) -> list[Part]:
@@ -117,12 +115,12 @@ def _spoken(parts: list[Part], rules: TargetRules, ctx: ExchangeContext) -> list
 
 def settle_roles(request: IRRequest, _rules: TargetRules, ctx: ExchangeContext) -> IRRequest:
     """Split messages so that each part is said by the role it belongs to; drop what no role can say."""
+    is_settled = [_FITTING[message.role].issuperset(map(type, message.parts)) for message in request.messages]
+    if all(is_settled):
+        return request
     messages: list[Message] = []
-    for message in request.messages:
-        if _FITTING[message.role].issuperset(map(type, message.parts)):
-            messages.append(message)
-        else:
-            messages += _by_natural_role(message, ctx)
+    for message, fits in zip(request.messages, is_settled, strict=True):
+        messages += [message] if fits else _by_natural_role(message, ctx)
     return evolve(request, messages=messages)
 
 
@@ -204,6 +202,8 @@ def _reminder(message: Message) -> Message:
 
 def drop_empties(request: IRRequest, rules: TargetRules, _ctx: ExchangeContext) -> IRRequest:
     """Remove text without content, thoughts without words or signature, and messages without parts."""
+    if all(message.parts and _are_full(message.parts, rules) for message in request.messages):
+        return request
     messages: list[Message] = []
     for message in request.messages:
         parts = _filled(message.parts, rules)
@@ -214,7 +214,7 @@ def drop_empties(request: IRRequest, rules: TargetRules, _ctx: ExchangeContext) 
 
 def _filled(parts: list[Part], rules: TargetRules) -> list[Part]:
     """Return the parts that have content; the very list if all have."""
-    if all(_is_full(part, rules) for part in parts):
+    if _are_full(parts, rules):
         return parts
     kept: list[Part] = []
     for part in parts:
@@ -226,10 +226,18 @@ def _filled(parts: list[Part], rules: TargetRules) -> list[Part]:
     return kept
 
 
-def _is_full(part: Part, rules: TargetRules) -> bool:
-    if isinstance(part, ToolResult):
-        return all(_is_full(inner, rules) for inner in part.parts)
-    return _has_content(part, rules)
+def _are_full(parts: list[Part], rules: TargetRules) -> bool:
+    """Tell whether all parts have content; a loop of its own because it sees every part of every request."""
+    for part in parts:
+        if isinstance(part, Text):
+            if not part.text or (rules.drops_blank_text and part.text.isspace()):
+                return False
+        elif isinstance(part, ToolResult):
+            if not _are_full(part.parts, rules):
+                return False
+        elif not _has_content(part, rules):
+            return False
+    return True
 
 
 def _has_content(part: Part, rules: TargetRules) -> bool:
@@ -247,7 +255,10 @@ def _has_content(part: Part, rules: TargetRules) -> bool:
 
 def merge_roles(request: IRRequest, rules: TargetRules, _ctx: ExchangeContext) -> IRRequest:
     """Join neighbours of one role."""
-    if not rules.merges_roles or all(one.role != next_.role for one, next_ in pairwise(request.messages)):
+    if not rules.merges_roles:
+        return request
+    roles = [message.role for message in request.messages]
+    if not any(map(eq, roles, roles[1:])):
         return request
     voices = groupby(request.messages, key=_voice)
     return evolve(request, messages=[_joined(list(messages)) for _, messages in voices])
@@ -273,6 +284,8 @@ def order_parts(request: IRRequest, rules: TargetRules, _ctx: ExchangeContext) -
 
 
 def _ordered(message: Message, rules: TargetRules) -> Message:
+    if len(message.parts) < 2:  # noqa: PLR2004 - nothing to put in order
+        return message
     if message.role == "user" and rules.results_first:
         is_late = [not isinstance(part, ToolResult) for part in message.parts]
     elif message.role == "assistant" and rules.calls_last:

@@ -67,7 +67,7 @@ def fit_tool_names(request: IRRequest, profile: str, ctx: ExchangeContext) -> IR
         request,
         tools=[renamer.tool(tool) for tool in request.tools],
         tool_choice=choice and evolve(choice, names=[renamer.chosen(name) for name in choice.names]),
-        messages=[renamer.message(message) for message in request.messages],
+        messages=renamer.messages(request.messages),
     )
 
 
@@ -159,17 +159,25 @@ class _Renamer:
     def tool(self, tool: Tool) -> Tool:
         return evolve(tool, name=self.names[tool.name]) if tool.kind in _CLIENT_SIDE else tool
 
+    def messages(self, messages: list[Message]) -> list[Message]:
+        """Rename calls and results. Conversations are long but say few names, which mostly fit."""
+        said = {
+            part.name
+            for message in messages
+            for part in message.parts
+            if isinstance(part, ToolCall) or (isinstance(part, ToolResult) and part.name)
+        }
+        if all(self.name(name) == name for name in said):
+            return messages
+        return [self.message(message) for message in messages]
+
     def message(self, message: Message) -> Message:
-        if _NAMED.isdisjoint(map(type, message.parts)) or not any(map(self._is_misnamed, message.parts)):
+        if _NAMED.isdisjoint(map(type, message.parts)):
             return message
         return message.saying([self.part(part) for part in message.parts])
 
     def part(self, part: Part) -> Part:
-        if isinstance(part, ToolCall | ToolResult) and self._is_misnamed(part):
-            return evolve(part, name=self.name(part.name))
+        if isinstance(part, ToolCall) or (isinstance(part, ToolResult) and part.name):
+            fitting = self.name(part.name)
+            return part if fitting == part.name else evolve(part, name=fitting)
         return part
-
-    def _is_misnamed(self, part: Part) -> bool:
-        if isinstance(part, ToolCall):
-            return self.name(part.name) != part.name
-        return isinstance(part, ToolResult) and part.name != "" and self.name(part.name) != part.name

@@ -2,6 +2,8 @@
 
 import pytest
 from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.pairing import NO_RESULT, pair_calls
@@ -301,3 +303,30 @@ def test_twenty_thousand_calls_of_one_id_take_no_time() -> None:
     turn = assistant(*(call("c") for _ in range(count)))
     messages = paired(turn, user(*(result("c", str(i)) for i in range(count))))
     assert outline(messages)[1][-1] == f"c_{count}={count - 1}"
+
+
+_WORDS = st.builds(Text, st.sampled_from(["a", "b"]))
+_IDS = st.sampled_from(["one", "two", "three", "two:", "four", "five", "six"])
+_CALLS = st.builds(ToolCall, _IDS, st.just("f"), st.just("{}"), st.sampled_from(CallKind))
+
+
+@st.composite
+def _rounds(draw: st.DrawFn) -> list[Message]:
+    """Calls and their results, mostly as they should be."""
+    messages: list[Message] = []
+    for calls in draw(st.lists(st.lists(_CALLS, min_size=1, max_size=2), max_size=3)):
+        messages.append(assistant(*draw(st.lists(_WORDS, max_size=1)), *calls))
+        results = [result(call.id, name=draw(st.sampled_from(["", "g"]))) for call in calls]
+        if draw(st.integers(0, 7)) == 0:
+            results = draw(st.permutations(results))[:1]
+        messages.append(user(*results, *draw(st.lists(_WORDS, max_size=1))))
+    return messages[: len(messages) - draw(st.integers(0, 1))]
+
+
+@given(_rounds(), st.sampled_from([STRICT, IN_PLACE, IN_ORDER, CHARS, SHORT]))
+def test_short_way_and_ledger_come_to_the_same_end(messages: list[Message], rules: TargetRules) -> None:
+    """A result of no call changes nothing but that the conversation is not in order any more."""
+    orphan = user(result("of nothing"))
+    short, long = context(), context()
+    assert paired(*messages, rules=rules, ctx=short) == paired(orphan, *messages, rules=rules, ctx=long)
+    assert short.call_ids == long.call_ids
