@@ -40,11 +40,10 @@ _PAIRED: Final = frozenset({ToolCall, ToolResult})
 
 def pair_calls(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) -> IRRequest:
     """Give every call an id the target takes and, where the target demands it, exactly one result."""
-    ids = _Ids(rules, ctx)
-    paired = _already_paired(request.messages, ids, rules)
+    paired = _already_paired(request.messages, _Ids(rules, ctx), rules)
     if paired is not None:
         return evolve(request, messages=paired)
-    ledger = _Ledger(rules, ctx, ids)
+    ledger = _Ledger(rules, ctx, _Ids(rules, ctx))
     drafts = [ledger.read(index, message) for index, message in enumerate(request.messages)]
     arrange = _behind_their_calls if rules.results_follow_calls else _where_they_are
     return evolve(request, messages=list(arrange(drafts, rules)))
@@ -54,43 +53,51 @@ def pair_calls(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) -> 
 
 
 def _already_paired(messages: list[Message], ids: "_Ids", rules: TargetRules) -> list[Message] | None:
-    """Return a conversation whose results only lack the names of their calls; ``None`` if it may need more.
+    """Return a conversation that lacks ids and names at most; ``None`` if it may need more.
 
-    That is what programs write: ids that fit and are never used twice, and all results of a turn in the
-    message behind it, in the order of its calls. The ledger comes to the same end in four times the time.
+    That is what programs write: ids that fit and are never used twice, or none at all, and the results of a
+    turn in the message behind it, in the order of its calls. The ledger comes to the same end in three times
+    the time.
     """
     paired: list[Message] = []
     used: set[str] = set()
+    open_: list[ToolCall] = []
     calls: list[ToolCall] = []
-    for message in messages:
+    for index, message in enumerate(messages):
         kinds = set(map(type, message.parts))
         if calls or ToolResult in kinds:
-            answers = _answers_in_order(message, calls)
+            answers = _answers_in_order(message, open_, calls)
             if answers is None or ToolCall in kinds:
                 return None
             paired += _answered(message, answers, rules)
-            calls = []
-            continue
-        paired.append(message)
-        if ToolCall in kinds:
-            calls = [part for part in message.parts if isinstance(part, ToolCall)]
+            open_, calls = [], []
+        elif ToolCall in kinds:
+            parts = [ids.identified(part, (index, at)) for at, part in enumerate(message.parts)]
+            open_ = [part for part in message.parts if isinstance(part, ToolCall)]
+            calls = [part for part in parts if isinstance(part, ToolCall)]
             for call in calls:
                 if call.id in used or not ids.is_final(call.id):
                     return None
                 used.add(call.id)
+            paired.append(message.saying(parts))
+        else:
+            paired.append(message)
     return paired
 
 
-def _answers_in_order(message: Message, calls: list[ToolCall]) -> list[ToolResult] | None:
+def _answers_in_order(
+    message: Message, open_: list[ToolCall], calls: list[ToolCall]
+) -> list[ToolResult] | None:
     """Return the results of a message if they are those of just these calls, in this order."""
     results = [part for part in message.parts if isinstance(part, ToolResult)]
     if len(results) != len(calls) or message.role != "user":
         return None
     answers: list[ToolResult] = []
-    for call, result in zip(calls, results, strict=True):
-        if result.call_id != call.id:
+    for asked, call, result in zip(open_, calls, results, strict=True):
+        # Without an id, the name alone tells whose result it is.
+        if result.call_id != asked.id or not (asked.id or result.name == asked.name):
             return None
-        is_known = result.name and result.kind is call.kind
+        is_known = asked.id and result.name and result.kind is call.kind
         answers.append(result if is_known else result.answering(call))
     return answers
 
@@ -164,6 +171,12 @@ class _Ids:
         return (
             call_id != "" and (limit is None or len(call_id) <= limit) and self._is_legal(call_id) is not None
         )
+
+    def identified(self, part: Part, place: tuple[int, int]) -> Part:
+        """Return a part, with an id if it is a call that has none."""
+        if isinstance(part, ToolCall) and not part.id:
+            return part.known_as(self._made_up(part, *place))
+        return part
 
     def final(self, call: ToolCall, turn: int, position: int) -> str:
         """Return an id for a call that no other call has."""

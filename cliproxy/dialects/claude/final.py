@@ -165,8 +165,10 @@ def _add_marks_of(blocks: list[JsonValue], index: int, marks: dict[_Place, JsonO
     for at, block in enumerate(blocks):
         if isinstance(block, dict):
             # The marks inside a result come before the one on it.
-            for inner, control in _marked_among(items(block, "content")):
-                marks[_Place("messages", index, at, inner)] = control
+            content = block.get("content")
+            if isinstance(content, list):
+                for inner, control in _marked_among(content):
+                    marks[_Place("messages", index, at, inner)] = control
             if isinstance(own := block.get("cache_control"), dict):
                 marks[_Place("messages", index, at)] = own
 

@@ -43,6 +43,9 @@ SEARCHED: Final = "web_search_tool_result"
 RAW: Final = "raw"
 """Extras member with a whole wire object, where the part is only what other dialects understand of it."""
 
+_BARE: Final = 2
+"""Members of a text block that is nothing but text, as nearly all are."""
+
 Sign: TypeAlias = Callable[[str], Signature]
 
 
@@ -98,7 +101,7 @@ def read_content(content: JsonValue, role: Role, where: str, ctx: ExchangeContex
         elif kind != "thinking" or not _takes_along(block, parts, carried):
             part = read_block(block, client_signature)
             parts.append(_with_carried(part, carried) if carried else part)
-    if role == "user" and any(isinstance(part, Thinking) for part in parts):
+    if role == "user" and Thinking in map(type, parts):
         ctx.note("thinking in a user message was ignored")
         parts = [part for part in parts if not isinstance(part, Thinking)]
     return parts
@@ -153,6 +156,8 @@ def read_block(block: JsonObject, sign: Sign) -> Part:
 
 
 def _read_text(block: JsonObject) -> Part:
+    if len(block) == _BARE and "text" in block:
+        return Text(text(block, "text"))
     citations = list(objects(block, "citations")) if "citations" in block else []
     extras = extras_of(block, "type", "text", "cache_control", "citations")
     return Text(

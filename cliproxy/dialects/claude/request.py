@@ -288,7 +288,7 @@ def _write_messages(request: IRRequest, ctx: ExchangeContext) -> list[JsonObject
 
 def _blocks(message: Message, family: Family, ctx: ExchangeContext) -> Iterator[JsonObject]:
     parts = message.parts
-    if message.role == "assistant" and parts and not isinstance(parts[0], Thinking):
+    if message.role == "assistant" and Thinking in map(type, parts) and not isinstance(parts[0], Thinking):
         # A turn that was merged out of several may begin with words; the API wants thoughts before them.
         parts = sorted(parts, key=lambda part: not isinstance(part, Thinking))
     for part in parts:

@@ -61,6 +61,8 @@ RELATIVES: Final = CLIENTS | {"antigravity"}
 """Dialects with these bodies, errors included."""
 
 Media = Image | Document | Audio | Video
+_MEDIA: Final = (Image, Document, Audio, Video)
+_TEXTS: Final = (Text, Thinking)
 
 _FETCHABLE: Final = re.compile(
     r"gs://|https://generativelanguage\.googleapis\.com/|https://(www\.)?youtube\.com/|https://youtu\.be/"
@@ -95,7 +97,7 @@ def decode_parts(raw_parts: Iterable[JsonValue], where: str) -> list[Part]:
 
 def _sign(parts: list[Part], bare: Part) -> bool:
     """Give the signature of a part that is nothing else to the part before it, if that one has none."""
-    if not isinstance(bare, Text | Thinking) or bare.text or bare.signature is None or not parts:
+    if not isinstance(bare, _TEXTS) or bare.text or bare.signature is None or not parts:
         return False
     last = parts[-1]
     if isinstance(bare, Thinking) and not isinstance(last, Thinking):
@@ -108,7 +110,9 @@ def _sign(parts: list[Part], bare: Part) -> bool:
 
 def decode_part(node: JsonObject) -> Part:
     """Read one part whose names are in their first spelling."""
-    if not _READERS.keys().isdisjoint(node):
+    if len(node) == 1 and isinstance(said := node.get("text"), str):
+        return Text(said)
+    if not _KINDS.isdisjoint(node):
         for kind, reader in _READERS.items():
             data = node.get(kind)
             if isinstance(data, dict):
@@ -130,7 +134,7 @@ _CALL_IDS: Final = ("id", "call_id", "callId")
 
 def _call_id(data: JsonObject) -> str:
     for name in _CALL_IDS:
-        if value := text(data, name):
+        if name in data and (value := text(data, name)):
             return value
     return ""
 
@@ -217,6 +221,9 @@ _READERS: Final[Mapping[str, Callable[[JsonObject, JsonObject], Part]]] = {
 }
 
 
+_KINDS: Final = frozenset(_READERS)
+
+
 def _signature(node: JsonObject) -> Signature | None:
     value = text(node, "thoughtSignature")
     return read(value, Family.GEMINI) if value else None
@@ -286,7 +293,7 @@ def encode_result(part: ToolResult) -> tuple[JsonObject, list[Media]]:
     own = child(part.extras.get(DIALECT_ID, {}), "functionResponse")
     if isinstance(own.get("response"), dict):
         return with_extras({"functionResponse": {}}, part.extras), []
-    media = [inner for inner in part.parts if isinstance(inner, Image | Document | Audio | Video)]
+    media = [inner for inner in part.parts if isinstance(inner, _MEDIA)]
     said = "\n\n".join(inner.text for inner in part.parts if isinstance(inner, Text) and inner.text)
     return with_extras({"functionResponse": {"response": _response(part, said)}}, part.extras), media
 

@@ -160,6 +160,8 @@ def _whole(turn: Message) -> Message:
     The vendor's Python client keeps every chunk of a stream, as a part or as a content of its own, and sends
     them back like that: a thought in pieces, and its signature, which covers all of them, in a further one.
     """
+    if len(turn.parts) == 1:
+        return turn
     parts: list[Part] = []
     for part in turn.parts:
         if parts and (joined := _joined(parts[-1], part)) is not None:

@@ -94,6 +94,7 @@ def snake(name: str) -> str:
 
 
 _CAMEL: Final[Mapping[str, str]] = {snake(name): name for name in _NAMES if snake(name) != name}
+_OTHER: Final = frozenset(_CAMEL)
 
 
 def camel(node: JsonObject) -> JsonObject:
@@ -101,7 +102,7 @@ def camel(node: JsonObject) -> JsonObject:
 
     Most nodes are spelled like that already and are returned as they are: the result is not to be changed.
     """
-    if _CAMEL.keys().isdisjoint(node):
+    if _OTHER.isdisjoint(node):
         return node
     return {
         _CAMEL.get(name, name): value

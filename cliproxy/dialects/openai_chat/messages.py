@@ -89,6 +89,8 @@ ANNOTATIONS: Final = "annotations"
 ANSWER_MEMBERS: Final = frozenset({*_ASSISTANT_MEMBERS, ANNOTATIONS, AUDIO})
 """What is modelled of the message, or of a delta, in an answer."""
 _PARAGRAPH: Final = "\n\n"
+_VALUES: Final = (bool, int, float, dict)
+_SPOKEN: Final = (Text, Refusal)
 
 
 # --- reading ---
@@ -139,7 +141,7 @@ class MessageReader:
             self.system.append(SystemText(part.text, kind, cache, as_extras(place)))
 
     def _user(self, entry: JsonObject, where: str) -> None:
-        parts = decode_content(entry.get("content"), self.ctx, f"{where}.content")
+        parts = self._content(entry.get("content"), where)
         extras = as_extras(rest(entry, "role", "content", CACHE))
         self.messages.append(Message("user", _marked(parts, entry), extras=extras))
 
@@ -147,13 +149,20 @@ class MessageReader:
         parts: list[Part] = []
         if thoughts := reasoning_of(entry):
             parts.append(Thinking(thoughts))
-        parts += decode_content(entry.get("content"), self.ctx, f"{where}.content")
+        parts += self._content(entry.get("content"), where)
         if refusal := text(entry, "refusal"):
             parts.append(Refusal(refusal))
-        parts += self._images(entry)
+        if IMAGES in entry:
+            parts += self._images(entry)
         parts += decode_calls(entry, where)
         extras = as_extras(rest(entry, *_ASSISTANT_MEMBERS))
         self.messages.append(Message("assistant", _marked(parts, entry), extras=extras))
+
+    def _content(self, content: JsonValue, where: str) -> list[Part]:
+        """Read content; mostly it is a text, and nothing about its place need be said."""
+        if isinstance(content, str):
+            return [Text(content)]
+        return decode_content(content, self.ctx, f"{where}.content")
 
     def _images(self, entry: JsonObject) -> Iterator[Part]:
         """Read what the model drew, in the form in which answers of this dialect show it."""
@@ -166,10 +175,10 @@ class MessageReader:
 
     def _result(self, entry: JsonObject, where: str) -> None:
         content = parts_in_text(entry.get("content"))
-        is_value = isinstance(content, bool | int | float | dict)
+        is_value = isinstance(content, _VALUES)
         result = ToolResult(
             text(entry, "tool_call_id") or text(entry, "call_id"),
-            [] if is_value else decode_content(content, self.ctx, f"{where}.content"),
+            [] if is_value else self._content(content, where),
             content if is_value else None,
             text(entry, "name"),
             cache=cache_of(entry),
@@ -437,7 +446,7 @@ def _result_content(result: ToolResult, ctx: ExchangeContext) -> JsonValue:
     """Write what a tool answered: a string unless there is something in it that is not text."""
     if result.value is not None:
         return result.value if isinstance(result.value, str) else dumps_text(result.value)
-    said = [part.text for part in result.parts if isinstance(part, Text | Refusal)]
+    said = [part.text for part in result.parts if isinstance(part, _SPOKEN)]
     if len(said) == len(result.parts):
         return _PARAGRAPH.join(said)
     written = [entry for part in result.parts if (entry := encode_part(part, ctx)) is not None]

@@ -50,6 +50,8 @@ CACHE: Final = "cache_control"
 
 _DETAILS: Final[Mapping[str, str]] = {"original": "high"}
 """Image details of other dialects that have another name here."""
+_BARE: Final = 2
+"""Members of a text part that is nothing but text, as nearly all are."""
 _KNOWN_DETAILS: Final = frozenset({"auto", "low", "high"})
 _VENDOR_IMAGES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _FILE_STORES: Final = frozenset({DIALECT_ID, RESPONSES_ID, "codex"})
@@ -105,6 +107,8 @@ def cache_of(node: JsonObject) -> CacheMark | None:
 
 
 def _read_text(entry: JsonObject) -> Part:
+    if len(entry) == _BARE and "type" in entry and "text" in entry:
+        return Text(text(entry, "text"))
     extras = as_extras(rest(entry, "type", "text", CACHE))
     return Text(text(entry, "text"), cache=cache_of(entry), extras=extras)
 

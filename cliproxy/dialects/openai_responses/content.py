@@ -97,7 +97,7 @@ def is_recognised(part: JsonValue) -> bool:
 
 
 def _read_text(part: JsonObject) -> Part:
-    annotations = list(objects(part, "annotations"))
+    annotations = list(objects(part, "annotations")) if part.get("annotations") else []
     return Text(
         text(part, "text"),
         annotations,

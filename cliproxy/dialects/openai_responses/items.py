@@ -212,11 +212,7 @@ class InputReader:
             extras=as_extras(more),
         )
         last = self.messages[-1] if self.messages else None
-        if (
-            last is not None
-            and last.role == "user"
-            and isinstance(last.parts[-1:] and last.parts[-1], ToolResult)
-        ):
+        if last is not None and last.role == "user" and last.parts and isinstance(last.parts[-1], ToolResult):
             last.parts.append(result)
         else:
             self.messages.append(Message("user", [result]))
