@@ -72,14 +72,17 @@ def _already_paired(messages: list[Message], ids: "_Ids", rules: TargetRules) ->
             paired += _answered(message, answers, rules)
             open_, calls = [], []
         elif ToolCall in kinds:
-            parts = [ids.identified(part, (index, at)) for at, part in enumerate(message.parts)]
-            open_ = [part for part in message.parts if isinstance(part, ToolCall)]
-            calls = [part for part in parts if isinstance(part, ToolCall)]
+            open_ = calls = [part for part in message.parts if isinstance(part, ToolCall)]
+            if not all(call.id for call in open_):
+                parts = [ids.identified(part, (index, at)) for at, part in enumerate(message.parts)]
+                calls = [part for part in parts if isinstance(part, ToolCall)]
+                paired.append(message.saying(parts))
+            else:
+                paired.append(message)
             for call in calls:
                 if call.id in used or not ids.is_final(call.id):
                     return None
                 used.add(call.id)
-            paired.append(message.saying(parts))
         else:
             paired.append(message)
     return paired
