@@ -74,6 +74,8 @@ class Registry:
 
     def __init__(self, by_name: Mapping[str, tuple[Candidate, ...]]) -> None:
         self._by_name = MappingProxyType(dict(by_name))
+        self._narrowed: dict[str, tuple[Candidate, ...]] = {}
+        """Answers to names that restrict to a provider: as many as there are such names with an answer."""
 
     def __contains__(self, name: object) -> bool:
         return name in self._by_name
@@ -84,15 +86,19 @@ class Registry:
     def candidates(self, name: str) -> tuple[Candidate, ...]:
         """Return who serves a client's model name; empty for an unknown name.
 
-        ``provider://name`` restricts to a provider, or to the upstream an owner has given that name.
+        ``provider://name`` restricts to a provider, or to the upstream an owner has given that name. The same
+        name always gives the same object.
         """
-        found = self._by_name.get(name)
+        found = self._by_name.get(name) or self._narrowed.get(name)
         if found is not None:
             return found
         provider, mark, rest = name.partition(PROVIDER_MARK)
         if not mark:
             return ()
-        return tuple(c for c in self._by_name.get(rest, ()) if provider in _names_of(c.credential))
+        found = tuple(c for c in self._by_name.get(rest, ()) if provider in _names_of(c.credential))
+        if found:
+            self._narrowed[name] = found
+        return found
 
     def names(self) -> list[str]:
         """Return every client name, sorted."""

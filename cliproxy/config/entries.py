@@ -93,7 +93,14 @@ class KeyEntry:
     prefix: str = setting("", "Serve the models as prefix/model as well.", active=True)
     priority: int = setting(0, "Keys of the highest priority that are usable are used first.", active=True)
     weight: int = setting(
-        1, "Share under weighted-round-robin; 0 or less: not used.", maximum=1_000_000, above=1_000_000
+        1,
+        "Share under weighted-round-robin; 0 or less: not used.",
+        active=True,
+        maximum=1_000_000,
+        above=1_000_000,
+    )
+    max_concurrent: int | None = setting(
+        None, "Overrides routing.max-concurrent; 0: any number.", active=True, minimum=0, below=0
     )
     headers: Mapping[str, str] = setting(
         {},
@@ -167,7 +174,14 @@ class CompatibleKey:
     api_key: Secret = setting(Secret(""), "The key; empty: the upstream wants none.", active=True)
     proxy_url: Secret = setting(Secret(""), 'Proxy for this key alone; "direct": no proxy.', active=True)
     weight: int = setting(
-        1, "Share under weighted-round-robin; 0 or less: not used.", maximum=1_000_000, above=1_000_000
+        1,
+        "Share under weighted-round-robin; 0 or less: not used.",
+        active=True,
+        maximum=1_000_000,
+        above=1_000_000,
+    )
+    max_concurrent: int | None = setting(
+        None, "Overrides routing.max-concurrent; 0: any number.", active=True, minimum=0, below=0
     )
 
 

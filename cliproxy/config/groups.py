@@ -12,6 +12,7 @@ from cliproxy.wire.secret import Secret
 ROUND_ROBIN: Final = "round-robin"
 FILL_FIRST: Final = "fill-first"
 WEIGHTED_ROUND_ROBIN: Final = "weighted-round-robin"
+LEAST_BUSY: Final = "least-busy"
 STRATEGIES: Final[Mapping[str, str]] = {
     ROUND_ROBIN: ROUND_ROBIN,
     "roundrobin": ROUND_ROBIN,
@@ -21,6 +22,10 @@ STRATEGIES: Final[Mapping[str, str]] = {
     "fillfirst": FILL_FIRST,
     "ff": FILL_FIRST,
     WEIGHTED_ROUND_ROBIN: WEIGHTED_ROUND_ROBIN,
+    "weightedroundrobin": WEIGHTED_ROUND_ROBIN,
+    "wrr": WEIGHTED_ROUND_ROBIN,
+    LEAST_BUSY: LEAST_BUSY,
+    "leastbusy": LEAST_BUSY,
 }
 
 
@@ -99,15 +104,24 @@ class Routing:
 
     strategy: str = setting(
         ROUND_ROBIN,
-        "round-robin, fill-first or weighted-round-robin.",
+        "round-robin, weighted-round-robin, fill-first or least-busy.",
         active=True,
         words=STRATEGIES,
         other=ROUND_ROBIN,
     )
     session_affinity: bool = setting(
-        True, "Keep a conversation on one credential where the upstream caches prompts."
+        True, "Keep a conversation on one credential where the upstream caches prompts.", active=True
     )
-    session_affinity_ttl: str = setting("1h", "How long a conversation is remembered, such as 30m or 1h.")
+    session_affinity_ttl: str = setting(
+        "1h", "How long a conversation is remembered after its last request, such as 30m or 1h.", active=True
+    )
+    max_concurrent: int = setting(
+        0,
+        "Requests that a credential may have under way at the same time; 0: any number.",
+        active=True,
+        minimum=0,
+        below=0,
+    )
 
 
 @frozen(kw_only=True)

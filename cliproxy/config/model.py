@@ -22,7 +22,6 @@ from cliproxy.config.entries import (
     ScopedError,
 )
 from cliproxy.config.groups import (
-    ROUND_ROBIN,
     ClaudeHeaderDefaults,
     CodexHeaderDefaults,
     CodexOptions,
@@ -171,7 +170,9 @@ class Config:
         example={"gitlab": {"status": 429, "match": ["quota"], "action": "continue"}},
     )
     payload: Payload = setting(Payload(), "Changes to requests on their way to the upstream.", active=True)
-    max_retry_credentials: int = setting(0, "Credentials tried in one round; 0: all.", minimum=0, below=0)
+    max_retry_credentials: int = setting(
+        0, "Credentials tried in one round; 0: all.", active=True, minimum=0, below=0
+    )
     max_active_auths: int = setting(0, "Credentials in use; 0: all.", minimum=0, below=0)
     disable_cooling: bool = setting(False, "Do not rest credentials that failed.", active=True)
     save_cooldown_status: bool = setting(False, "Remember over restarts which credentials rest.")
@@ -274,12 +275,7 @@ def inactive_keys(config: Config, lines: Mapping[str, int] | None = None) -> tup
     A key counts as set when its value differs from the default.
     """
     where = lines or {}
-    found = [Problem(NOT_ACTIVE, path, where.get(path), fatal=False) for path in _inactive(config, "")]
-    if config.routing.strategy != ROUND_ROBIN:
-        path = "routing.strategy"
-        message = f"{config.routing.strategy} is {NOT_ACTIVE}; {ROUND_ROBIN} is used"
-        found.append(Problem(message, path, where.get(path), fatal=False))
-    return tuple(found)
+    return tuple(Problem(NOT_ACTIVE, path, where.get(path), fatal=False) for path in _inactive(config, ""))
 
 
 def _inactive(value: object, path: str) -> Iterator[str]:

@@ -115,6 +115,9 @@ class Credential:
     priority: int = 0
     """Credentials of the highest priority that are ready are used first."""
     weight: int = 1
+    """Its share where the owner wants turns by weight; 0 or less: none."""
+    max_concurrent: int | None = None
+    """Requests it may have under way at once; 0: any number; ``None``: the global setting decides."""
     headers: Mapping[str, str] = field(factory=dict, converter=_frozen_text_map, repr=False)
     """Extra request headers; a value ``$Name`` copies the client's header of that name."""
     models: tuple[ModelEntry, ...] = ()

@@ -3,7 +3,8 @@
 Three loops are nested, widest first:
 
 * **rounds**: when nobody is ready, wait for the first cooldown to end, if that is soon enough, and start
-  over;
+  over. A round goes on where it was after waiting for a place with an account that has as many requests under
+  way as it may;
 * **candidates**: within a round every ready credential is tried at most once, in the order
   :class:`~cliproxy.exchange.turns.Turns` gives;
 * **contracts**: within a credential, its ways of reaching the upstream in order of preference. A refused
@@ -48,11 +49,11 @@ from cliproxy.errors import (
 )
 from cliproxy.exchange.deps import Deps, Snapshot
 from cliproxy.exchange.ending import STOPPING
-from cliproxy.exchange.health import Health, Place, brief, contract_place, host_of, place_of
+from cliproxy.exchange.health import Health, brief, contract_place, host_of, place_of
 from cliproxy.exchange.patience import Patient
 from cliproxy.exchange.plan import Plan, Planner
 from cliproxy.exchange.record import AttemptNote, Recorder
-from cliproxy.exchange.turns import LIMITS, Turns, is_of_account
+from cliproxy.exchange.turns import LIMITS, Turns, is_of_account, rules_of, stay_of
 from cliproxy.exchange.ways import Ways, first_opening, no_way
 from cliproxy.ir.events import StreamError
 from cliproxy.ir.request import IRRequest
@@ -66,7 +67,8 @@ from cliproxy.routing.classify import (
     with_source,
 )
 from cliproxy.routing.resolve import Resolution, resolve
-from cliproxy.routing.select import Earliest, RouteKey
+from cliproxy.routing.runtime import Place, RouteKey
+from cliproxy.routing.select import Earliest, Stay
 from cliproxy.wire.http import HttpCall, Limits, UpstreamCall
 from cliproxy.wire.jsontext import JsonError, JsonObject, dumps
 from cliproxy.wire.veil import Veil, veil_of
@@ -85,6 +87,8 @@ PASSING: Final = frozenset(
 """Failures that may be over by the time of another round."""
 MADE: Final = frozenset({Action.EMBED, Action.IMAGE})
 """What models make besides conversation."""
+BUSY_WAIT_S: Final = 1.0
+"""When to come back to accounts that have too much to do; nobody can know."""
 UNSIGNED: Final = "the upstream refused a reasoning signature; it was asked again without them"
 NONCE_DIGITS: Final = 32
 WAY_ENDS: Final = frozenset({Scope.CONTRACT, Scope.HOST})
@@ -136,6 +140,10 @@ class Attempts(Generic[T]):
     _hosts: dict[RouteKey, Place] = field(factory=dict, init=False)
     """Where the candidates tried so far were sent to."""
     _failures: list[Failure] = field(factory=list, init=False)
+    _stay: Stay | None = field(init=False)
+    _ticket: int = field(init=False)
+    _patience: float = field(init=False)
+    """Until when a place with a full account is waited for."""
     _uncarried: BadRequest | None = field(default=None, init=False)
     """Why the request cannot be carried to any of the upstreams tried so far."""
 
@@ -147,6 +155,10 @@ class Attempts(Generic[T]):
         self._resolution = resolution
         self._planner = Planner(self.request, resolution, self.deps, self._snapshot)
         self._health = Health(self.deps.runtime, self.deps.monotonic, self.deps.rng)
+        config = self._snapshot.config
+        self._stay = stay_of(self.request, resolution.name, config, self._snapshot.providers)
+        self._ticket = self.deps.places.ticket()
+        self._patience = self.deps.monotonic() + config.max_retry_interval
 
     def is_supported(self) -> bool:
         """Whether any candidate has an open contract for the action."""
@@ -190,13 +202,15 @@ class Attempts(Generic[T]):
         return max(rounds, config.streaming.bootstrap_retries) if self.request.stream else rounds
 
     async def _round(self, candidates: tuple[Candidate, ...]) -> tuple[bool, T | None, Earliest | None]:
-        turns = Turns(candidates, self.deps.runtime, self._snapshot.config.quota_exceeded)
+        turns = self._turns(candidates)
         while True:
             choice = turns.next(self.deps.monotonic())
             if not isinstance(choice, Candidate):
+                if choice is not None and await self._place_is_free(choice):
+                    continue
                 return False, None, choice
             try:
-                return True, await self._on_candidate(choice), None
+                result = await self._at_a_place(choice)
             except BadRequest as exc:
                 # What one upstream's dialect cannot carry, another's may.
                 self._uncarried = self._uncarried or exc
@@ -205,6 +219,44 @@ class Attempts(Generic[T]):
                 turns.failed(choice, exc.failure)
                 if exc.failure.scope is Scope.REQUEST:
                     raise UpstreamError([*self._failures]) from exc
+            else:
+                turns.served(choice, self.deps.monotonic())
+                return True, result, None
+
+    def _turns(self, candidates: tuple[Candidate, ...]) -> Turns:
+        """Begin a round for some of the candidates."""
+        everybody = self._resolution.candidates
+        is_all = len(candidates) == len(everybody)
+        left = frozenset() if is_all else {each.key for each in everybody} - {each.key for each in candidates}
+        config = self._snapshot.config
+        return Turns(
+            name=self._resolution.name,
+            candidates=everybody,
+            selector=self.deps.selector,
+            settings=config.quota_exceeded,
+            rules=rules_of(config),
+            stay=self._stay,
+            most=config.max_retry_credentials,
+            tried=frozenset(left),
+        )
+
+    async def _at_a_place(self, candidate: Candidate) -> T:
+        """Try a candidate, and count that as one of the exchanges its account has under way."""
+        account = candidate.credential.account
+        try:
+            with self.deps.runtime.working(account):
+                return await self._on_candidate(candidate)
+        finally:
+            self.deps.places.freed(account)
+
+    async def _place_is_free(self, earliest: Earliest) -> bool:
+        """Wait for an account that is only full; tell whether it is worth looking again."""
+        now = self.deps.monotonic()
+        if not earliest.full or now >= self._patience:
+            return False
+        until = min(self._patience, earliest.until) if earliest.until > now else self._patience
+        is_free = await self.deps.places.wait(self._ticket, earliest.full, until - now)
+        return is_free or until < self._patience
 
     def _wait_for(self, candidates: tuple[Candidate, ...]) -> float | None:
         """Return the seconds to wait before another round, or ``None`` when another round is useless."""
@@ -519,9 +571,7 @@ def nothing_ready(model: str, earliest: Earliest | None, now: float) -> NothingR
     """Explain why no candidate can be used: who waits for what, and until when."""
     if earliest is None:
         return NothingReady(f"No account is available for model `{model}`.", code="no_account")
-    wait = max(earliest.until - now, 0.0)
     kinds = {state.kind for _, state in earliest.states}
-    quota = kinds <= {Kind.RATE_LIMIT, Kind.QUOTA}
     detail = [
         {
             "provider": candidate.credential.provider,
@@ -534,11 +584,16 @@ def nothing_ready(model: str, earliest: Earliest | None, now: float) -> NothingR
     causes = "; ".join(
         sorted({f"{candidate.credential.provider}: {state.cause}" for candidate, state in earliest.states})
     )
+    wait = BUSY_WAIT_S if earliest.full else max(earliest.until - now, 0.0)
+    what = (
+        "are busy or cooling down; try again in a moment"
+        if earliest.full
+        else f"are cooling down; the first is ready in {wait:.0f} s"
+    )
     return NothingReady(
-        f"All {len(earliest.states)} account(s) for model `{model}` are cooling down; the first is ready in "
-        f"{wait:.0f} s. ({causes})",
-        kind=Kind.RATE_LIMIT if quota else Kind.UNAVAILABLE,
-        code="model_cooldown",
+        f"All {len(earliest.states)} account(s) for model `{model}` {what}. ({causes})",
+        kind=Kind.RATE_LIMIT if kinds <= {Kind.RATE_LIMIT, Kind.QUOTA} else Kind.UNAVAILABLE,
+        code="accounts_busy" if earliest.full else "model_cooldown",
         retry_after=wait,
         detail={"accounts": detail},
     )

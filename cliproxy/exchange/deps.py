@@ -6,17 +6,19 @@ from contextlib import AbstractAsyncContextManager
 from random import Random
 from typing import Protocol
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from cliproxy.catalog.registry import Registry
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, Token, TokenSlot
 from cliproxy.exchange.ending import Ending
 from cliproxy.exchange.payload import Rules, compiled
+from cliproxy.exchange.places import Places
 from cliproxy.exchange.record import ExchangeRecord
 from cliproxy.net.http import UpstreamStream
 from cliproxy.providers.base import Provider
-from cliproxy.routing.select import RuntimeTable
+from cliproxy.routing.runtime import RuntimeTable
+from cliproxy.routing.select import Selector
 from cliproxy.wire.http import UpstreamCall
 
 
@@ -70,6 +72,10 @@ class Deps:
     rng: Random
     ending: Ending = field(factory=Ending)
     """Interrupts exchanges when the server stops."""
+    selector: Selector = Factory(lambda self: Selector(self.runtime), takes_self=True)
+    """Whose turn it is, over all exchanges."""
+    places: Places = field(factory=Places)
+    """Where exchanges wait for an account that has as many under way as it may."""
 
     def random_hex(self, digits: int) -> str:
         """Return random hex digits for ids that are shown, not for secrets."""

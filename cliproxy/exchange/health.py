@@ -25,7 +25,8 @@ from cliproxy.login.rates import still_counting, wait_for
 from cliproxy.observe.logs import redacted
 from cliproxy.providers.base import CallLimit, Contract
 from cliproxy.routing.cooldown import RuntimeState, after_failure, after_success
-from cliproxy.routing.select import (
+from cliproxy.routing.runtime import (
+    Place,
     RuntimeTable,
     blocking_state,
     credential_place,
@@ -33,8 +34,6 @@ from cliproxy.routing.select import (
     places,
 )
 from cliproxy.wire.http import HttpCall, UpstreamCall
-
-Place = tuple[str, str]
 
 CONTRACT_PAUSE_S: Final = 1500.0
 """How long a contract is left alone that is closed to the account: the usual life of a gateway token."""

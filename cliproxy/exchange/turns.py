@@ -1,16 +1,17 @@
 """Whose turn it is within a round of attempts.
 
-Everybody gets one turn, in the order of :func:`cliproxy.routing.select.pick`. Two things come on top, both
-settings of the owner (`quota-exceeded`):
+Everybody gets one turn, in the order of :meth:`cliproxy.routing.select.Selector.pick`, until as many had
+one as the owner allows (`max-retry-credentials`). Two things come on top, both settings of the owner
+(`quota-exceeded`):
 
 * an account may count as several credentials, its projects. A used-up quota is that of one project, and the
-  next one goes on (`switch-project`); where the owner does not want that, it counts for the whole account. So
-  does a refused login, always: the projects share it.
+  next one goes on (`switch-project`); where the owner does not want that, it counts for the whole account.
+  So does a refused login, always: the projects share it.
 * when nobody is left for the model that was asked for, and that is for lack of quota, its previews stand in
   (`switch-preview-model`), in the order of the catalogue.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Final
 
@@ -18,12 +19,22 @@ from attrs import define, field
 
 from cliproxy.catalog.registry import Candidate
 from cliproxy.config.groups import QuotaExceeded
+from cliproxy.config.model import Config
+from cliproxy.config.normalize import duration_s
+from cliproxy.dialects.base import Action, ClientRequest
 from cliproxy.errors import Failure, Kind, Scope
-from cliproxy.routing.select import Earliest, RouteKey, RuntimeTable, blocking_state, pick
+from cliproxy.providers.base import Provider
+from cliproxy.routing.conversation import conversation_mark
+from cliproxy.routing.lineup import Rules
+from cliproxy.routing.runtime import RouteKey, blocking_state
+from cliproxy.routing.select import Earliest, Selector, Stay
+from cliproxy.wire.jsontext import Document
 
 LIMITS: Final = frozenset({Kind.RATE_LIMIT, Kind.QUOTA, Kind.OVERLOADED})
 """Failures that are about how much of a model there is."""
 _QUOTAS: Final = frozenset({Kind.RATE_LIMIT, Kind.QUOTA})
+_CONVERSING: Final = frozenset({Action.GENERATE, Action.COMPACT})
+"""What sends the beginning of a conversation once more."""
 
 
 def is_of_account(failure: Failure, settings: QuotaExceeded) -> bool:
@@ -31,26 +42,62 @@ def is_of_account(failure: Failure, settings: QuotaExceeded) -> bool:
     return failure.kind is Kind.AUTHENTICATION or (failure.kind in _QUOTAS and not settings.switch_project)
 
 
-@define(eq=False)
+def rules_of(config: Config) -> Rules:
+    """Return what the owner says about picking."""
+    return Rules(strategy=config.routing.strategy, max_concurrent=config.routing.max_concurrent)
+
+
+def stay_of(
+    request: ClientRequest, model: str, config: Config, providers: Mapping[str, Provider]
+) -> Stay | None:
+    """Return the wish that the conversation of a request stays where it is; ``None`` where it is no use."""
+    seconds = duration_s(config.routing.session_affinity_ttl) or 0.0
+    is_wanted = config.routing.session_affinity and seconds > 0
+    if not is_wanted or request.action not in _CONVERSING or not isinstance(request.document, Document):
+        return None
+    mark = conversation_mark(request.client, model, request.headers, request.document.value)
+    caching = frozenset(key for key, provider in providers.items() if provider.caches_prompts)
+    return Stay(mark=mark, seconds=seconds, providers=caching) if mark is not None else None
+
+
+@define(eq=False, kw_only=True)
 class Turns:
     """The turns of one round."""
 
+    name: str
+    """The model as the client named it."""
     candidates: Sequence[Candidate]
-    runtime: RuntimeTable
+    """The same object for every exchange with the same registry; see the selector."""
+    selector: Selector
     settings: QuotaExceeded
-    _tried: frozenset[RouteKey] = field(default=frozenset(), init=False)
+    rules: Rules = field(factory=Rules)
+    stay: Stay | None = None
+    most: int = 0
+    """How many may have a turn; 0: all."""
+    _tried: frozenset[RouteKey] = field(default=frozenset(), alias="tried")
+    """Who takes no part any more."""
     _limited: set[RouteKey] = field(factory=set, init=False)
     """Who had no quota left in this round."""
+    _count: int = field(default=0, init=False)
 
     def next(self, now: float) -> Candidate | Earliest | None:
         """Return whose turn it is, when somebody will be ready, or ``None`` when all had their turn."""
-        choice = pick(self.candidates, self.runtime, now, tried=self._tried)
+        if 0 < self.most <= self._count:
+            return None
+        choice = self.selector.pick(
+            self.name, self.candidates, now, rules=self.rules, tried=self._tried, stay=self.stay
+        )
         if not isinstance(choice, Candidate):
             choice = self._stand_in(now) or choice
         if isinstance(choice, Candidate):
             self._tried |= {choice.key}
-            self.runtime.advance(self.candidates[0].client_name, choice.key)
+            self._count += 1
         return choice
+
+    def served(self, candidate: Candidate, now: float) -> None:
+        """Learn whose turn came to something."""
+        others = self._tried - {candidate.key}
+        self.selector.served(self.name, candidate, now, tried=others, stay=self.stay)
 
     def failed(self, candidate: Candidate, failure: Failure) -> None:
         """Learn from a turn that came to nothing."""
@@ -73,9 +120,10 @@ class Turns:
         limited = [
             each.stand_ins for each in self.candidates if each.stand_ins and self._is_limited(each, now)
         ]
-        for rank in zip_longest(*limited):
-            equals = [each for each in rank if each is not None]
-            choice = pick(equals, self.runtime, now, tried=self._tried)
+        for rank, row in enumerate(zip_longest(*limited)):
+            equals = [each for each in row if each is not None]
+            name = f"{self.name}\n{rank}"
+            choice = self.selector.pick(name, equals, now, rules=self.rules, tried=self._tried)
             if isinstance(choice, Candidate):
                 return choice
         return None
@@ -83,5 +131,5 @@ class Turns:
     def _is_limited(self, candidate: Candidate, now: float) -> bool:
         if candidate.key in self._limited:
             return True
-        state = blocking_state(candidate, self.runtime, now)
+        state = blocking_state(candidate, self.selector.runtime, now)
         return state is not None and state.kind in LIMITS

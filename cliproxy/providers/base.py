@@ -234,6 +234,9 @@ class Provider:
     """Upstreams inside this process, by the target name of their calls."""
     quirks: tuple[Pass, ...] = ()
     """Repairs the upstream needs, applied before encoding."""
+    caches_prompts: bool = True
+    """The upstream recognises the beginnings of prompts it has seen from the same account, so that a
+    conversation should stay with one. True of almost every upstream there is."""
     native_first: bool = False
     """A contract in the client's own dialect goes before the others, which are as good otherwise."""
     summary: str = ""

@@ -1,12 +1,16 @@
-"""Pick the next route among the candidates.
+"""Pick the next route among the candidates of a model name.
 
-Candidates of the highest priority that are ready come first; among equals the strategy decides. Round robin
-remembers the *key* of the last pick rather than a position, so that credentials may come and go without
-resetting or skewing the turn.
+In this order: who serves the conversation already, if it is ready; otherwise the highest priority that has
+somebody ready, and among equals whom the strategy ranks first. Whoever is picked has had a turn with that.
+
+A new conversation is bound with its first pick, so that requests at the same time stay together. Later it
+moves with an answer from elsewhere, if its credential failed or rests; one whose credential merely has all
+its places taken is served elsewhere this once. All that is remembered is keyed by credentials and model
+names, and outlives rebuilds of the registry.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from attrs import define, field, frozen
@@ -14,150 +18,127 @@ from attrs import define, field, frozen
 from cliproxy.catalog.registry import Candidate
 from cliproxy.credentials.model import CredentialId
 from cliproxy.errors import Kind
+from cliproxy.routing.affinity import Bindings, Mark
 from cliproxy.routing.cooldown import RuntimeState
+from cliproxy.routing.lineup import Lineup, Rules
+from cliproxy.routing.runtime import RouteKey, RuntimeTable, blocking_state
 
-RouteKey = tuple[CredentialId, str]
-"""See :attr:`cliproxy.catalog.registry.Candidate.key`."""
-
-MAX_CURSORS: Final = 4096
-MAX_STATES: Final = 65536
-
-
-@define(eq=False)
-class RuntimeTable:
-    """The mutable part of routing: runtime states and counted calls by place, round-robin cursors by model.
-
-    Bounded."""
-
-    _states: OrderedDict[tuple[str, str], RuntimeState] = field(factory=OrderedDict, init=False)
-    _cursors: OrderedDict[str, RouteKey] = field(factory=OrderedDict, init=False)
-    _calls: OrderedDict[tuple[str, str], tuple[float, ...]] = field(factory=OrderedDict, init=False)
-
-    def state(self, place: tuple[str, str]) -> RuntimeState:
-        """Return what is known about a place; a clear state for an unknown one."""
-        return self._states.get(place, _NOTHING)
-
-    def put(self, place: tuple[str, str], state: RuntimeState) -> None:
-        """Replace what is known about a place."""
-        if state.failures == 0:
-            self._states.pop(place, None)
-            return
-        self._states[place] = state
-        self._states.move_to_end(place)
-        while len(self._states) > MAX_STATES:
-            self._states.popitem(last=False)
-
-    def cursor(self, model: str) -> RouteKey | None:
-        """Return who served a model last."""
-        return self._cursors.get(model)
-
-    def advance(self, model: str, picked: RouteKey) -> None:
-        """Remember who serves a model now."""
-        self._cursors[model] = picked
-        self._cursors.move_to_end(model)
-        while len(self._cursors) > MAX_CURSORS:
-            self._cursors.popitem(last=False)
-
-    def calls(self, place: tuple[str, str]) -> tuple[float, ...]:
-        """Return the times of recent calls at a place where they are counted."""
-        return self._calls.get(place, ())
-
-    def put_calls(self, place: tuple[str, str], times: Sequence[float]) -> None:
-        """Replace the times of recent calls at a place."""
-        self._calls[place] = tuple(times)
-        self._calls.move_to_end(place)
-        while len(self._calls) > MAX_STATES:
-            self._calls.popitem(last=False)
-
-    def forget(self, keep: Iterable[CredentialId]) -> None:
-        """Drop what is known about credentials that no longer exist."""
-        alive = set(keep)
-        for place in [place for place in self._calls if place[0] not in alive]:
-            del self._calls[place]
-        for place in [p for p in self._states if p[0] not in alive and not p[0].startswith(HOST_MARK)]:
-            del self._states[place]
-
-    def reconsider(self, credentials: Iterable[CredentialId]) -> None:
-        """Forget the failures of credentials that were changed, except those that only time cures."""
-        changed = set(credentials)
-        for place, state in list(self._states.items()):
-            if place[0] in changed and state.kind not in _USED_UP:
-                del self._states[place]
-
-    def statistics(self) -> dict[str, int]:
-        """Return sizes, for displays and tests."""
-        return {"states": len(self._states), "cursors": len(self._cursors)}
-
-
-_NOTHING: Final = RuntimeState()
-HOST_MARK: Final = "host:"
-_USED_UP: Final = frozenset({Kind.RATE_LIMIT, Kind.QUOTA})
-
-
-def model_place(candidate: Candidate) -> tuple[str, str]:
-    """The place of a credential's upstream model."""
-    return candidate.key
-
-
-def credential_place(credential_id: CredentialId) -> tuple[str, str]:
-    """The place of a credential as a whole."""
-    return (credential_id, "")
-
-
-def places(candidate: Candidate) -> tuple[tuple[str, str], ...]:
-    """The places that a candidate needs open: its model and its credential, and those of its account where
-    that counts as several credentials."""
-    credential = candidate.credential
-    own = (model_place(candidate), credential_place(credential.id))
-    if credential.part_of is None:
-        return own
-    return (*own, (credential.account, candidate.model), credential_place(credential.account))
-
-
-def host_place(host: str) -> tuple[str, str]:
-    """The place of an upstream host."""
-    return (HOST_MARK + host, "")
+MAX_LINED_UP: Final = 200_000
+"""Candidates in all lineups together; the lineup that was used longest ago goes first."""
+BUSY_CAUSE: Final = "as many requests as it may have at a time are under way"
 
 
 @frozen
 class Earliest:
-    """Nobody is ready. ``until`` is when the first one will be, on the monotonic clock; ``states`` says why,
-    for each."""
+    """Nobody is ready. ``until`` is when the first one that rests will be, on the monotonic clock; ``states``
+    says why, for each."""
 
     until: float
     states: tuple[tuple[Candidate, RuntimeState], ...]
+    full: frozenset[CredentialId] = frozenset()
+    """Accounts that only wait for one of their own requests to end."""
 
 
-def blocking_state(candidate: Candidate, table: RuntimeTable, now: float) -> RuntimeState | None:
-    """Return the state that keeps a candidate from being used now: the one that lasts longest."""
-    blocking = [state for place in places(candidate) if (state := table.state(place)).is_open(now)]
-    return max(blocking, key=lambda state: state.until) if blocking else None
+@frozen(kw_only=True)
+class Stay:
+    """A wish that a conversation stays where it is."""
+
+    mark: Mark
+    seconds: float
+    """How long its place is remembered."""
+    providers: frozenset[str]
+    """Those with which staying is worth something."""
 
 
-def pick(
-    candidates: Sequence[Candidate],
-    table: RuntimeTable,
-    now: float,
-    *,
-    tried: frozenset[RouteKey] = frozenset(),
-) -> Candidate | Earliest | None:
-    """Return the next candidate by round robin, or when one will be ready, or ``None`` when all have been
-    tried."""
-    remaining = [c for c in candidates if c.key not in tried]
-    if not remaining:
-        return None
-    ready: list[Candidate] = []
-    blocked: list[tuple[Candidate, RuntimeState]] = []
-    for candidate in remaining:
-        state = blocking_state(candidate, table, now)
-        if state is None:
-            ready.append(candidate)
+@define(eq=False)
+class Selector:
+    """Picks, and remembers whose turn it is and where conversations are."""
+
+    runtime: RuntimeTable
+    bindings: Bindings = field(factory=Bindings)
+    _lineups: OrderedDict[str, Lineup] = field(factory=OrderedDict, init=False)
+    _lined_up: int = field(default=0, init=False)
+
+    def pick(  # noqa: PLR0913 - the question itself, and three ways to narrow it
+        self,
+        name: str,
+        candidates: Sequence[Candidate],
+        now: float,
+        *,
+        rules: Rules,
+        tried: Collection[RouteKey] = frozenset(),
+        stay: Stay | None = None,
+    ) -> Candidate | Earliest | None:
+        """Return who serves a request next, or when somebody could, or ``None`` when all have been tried.
+
+        ``candidates`` has to be the same object for as long as the registry is the same: another one is
+        another registry.
+        """
+        lineup = self._lineup(name, candidates, rules)
+        lineup.catch_up(now)
+        home = self.bindings.get(stay.mark, now) if stay is not None else None
+        if home is not None and home not in tried and (choice := lineup.ready(home)) is not None:
+            lineup.take_turn(home, in_order=False)
+        elif (choice := lineup.first(tried)) is not None:
+            lineup.take_turn(choice.key, in_order=True)
         else:
-            blocked.append((candidate, state))
-    if not ready:
-        return Earliest(min(state.until for _, state in blocked), tuple(blocked))
-    top = max(c.credential.priority for c in ready)
-    equals = sorted((c for c in ready if c.credential.priority == top), key=lambda c: c.key)
-    last = table.cursor(candidates[0].client_name)
-    following = [c for c in equals if last is None or c.key > last]
-    return (following or equals)[0]
+            return _earliest(lineup, tried)
+        if home is None or home == choice.key:
+            self._bind(stay, choice, now)
+        return choice
+
+    def served(
+        self, name: str, choice: Candidate, now: float, *, tried: Collection[RouteKey], stay: Stay | None
+    ) -> None:
+        """Learn who has served a request in the end: there the conversation stays, if its credential failed
+        or rests."""
+        lineup = self._lineups.get(name)
+        home = self.bindings.get(stay.mark, now) if stay is not None else None
+        if lineup is None or home is None or home == choice.key:
+            return
+        lineup.catch_up(now)
+        if home in tried or lineup.is_resting(home):
+            self._bind(stay, choice, now)
+
+    def statistics(self) -> dict[str, int]:
+        """Return sizes, for displays and tests."""
+        return {"lineups": len(self._lineups), "lined_up": self._lined_up, "bindings": len(self.bindings)}
+
+    def _bind(self, stay: Stay | None, choice: Candidate, now: float) -> None:
+        if stay is not None and choice.credential.provider in stay.providers:
+            self.bindings.bind(stay.mark, choice.key, now, stay.seconds)
+
+    def _lineup(self, name: str, candidates: Sequence[Candidate], rules: Rules) -> Lineup:
+        """Return the lineup of a name, built anew if it is about others or follows other rules."""
+        found = self._lineups.get(name)
+        if found is None:
+            made = Lineup(candidates, rules, self.runtime, 0.0)
+        elif found.candidates is candidates and found.rules == rules:
+            self._lineups.move_to_end(name)
+            return found
+        else:
+            made = found.succeeded_by(candidates, rules)
+            self._lined_up -= len(found.candidates)
+        self._lineups[name] = made
+        self._lineups.move_to_end(name)
+        self._lined_up += len(candidates)
+        while self._lined_up > MAX_LINED_UP and len(self._lineups) > 1:
+            self._lined_up -= len(self._lineups.popitem(last=False)[1].candidates)
+        return made
+
+
+def _earliest(lineup: Lineup, tried: Collection[RouteKey]) -> Earliest | None:
+    """Say who could be picked when; nobody is ready. This alone looks at everybody."""
+    states: list[tuple[Candidate, RuntimeState]] = []
+    full: set[CredentialId] = set()
+    for each in lineup.participants():
+        if each.key in tried:
+            continue
+        state = blocking_state(each, lineup.runtime, lineup.now)
+        if state is None:
+            full.add(each.credential.account)
+        states.append((each, state or RuntimeState(until=lineup.now, kind=Kind.RATE_LIMIT, cause=BUSY_CAUSE)))
+    if not states:
+        return None
+    rests = [state.until for _, state in states if state.until > lineup.now]
+    return Earliest(min(rests, default=lineup.now), tuple(states), frozenset(full))

@@ -41,7 +41,7 @@ from cliproxy.exchange.ending import Ending
 from cliproxy.exchange.record import ExchangeRecord, Outcome
 from cliproxy.net.http import Upstreams
 from cliproxy.observe.logs import set_debug
-from cliproxy.routing.select import RuntimeTable
+from cliproxy.routing.runtime import RuntimeTable
 from cliproxy.service import connection
 from cliproxy.service.changes import Difference, ReloadStatus
 from cliproxy.service.listen import shown_url

@@ -18,7 +18,7 @@ from cliproxy.credentials.synthesis import model_entries
 from cliproxy.errors import Kind
 from cliproxy.exchange.deps import Snapshot
 from cliproxy.providers.base import Provider
-from cliproxy.routing.select import RuntimeTable, blocking_state
+from cliproxy.routing.runtime import RuntimeTable, blocking_state
 
 SHORT_S: Final = 60.0
 """A pause shorter than this does not make a model vanish from the lists."""

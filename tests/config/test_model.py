@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from cliproxy.config.entries import KeyEntry
-from cliproxy.config.groups import Payload, Routing, Tls
+from cliproxy.config.groups import Payload, QuotaExceeded, Routing, Tls
 from cliproxy.config.keys import is_section, keys_of
 from cliproxy.config.model import IGNORED_KEYS, NOT_BUILT, Config, inactive_keys
 from cliproxy.wire.secret import Secret
@@ -105,18 +105,26 @@ def test_an_inactive_key_is_reported_with_its_line():
 def test_inactive_keys_inside_groups_and_lists_are_found():
     config = Config(
         routing=Routing(session_affinity=False),
+        quota_exceeded=QuotaExceeded(antigravity_credits=False),
         payload=Payload(filter=()),
-        claude_api_key=(KeyEntry(api_key=Secret("k")), KeyEntry(api_key=Secret("l"), weight=3)),
+        claude_api_key=(KeyEntry(api_key=Secret("k")), KeyEntry(api_key=Secret("l"), alpha_search=True)),
         interactions_api_key=(KeyEntry(api_key=Secret("v")),),
     )
     found = {problem.path for problem in inactive_keys(config)}
-    assert found == {"routing.session-affinity", "claude-api-key[1].weight", "interactions-api-key"}
+    assert found == {
+        "quota-exceeded.antigravity-credits",
+        "claude-api-key[1].alpha-search",
+        "interactions-api-key",
+    }
 
 
-def test_a_strategy_that_does_not_work_yet_is_reported():
-    [problem] = inactive_keys(Config(routing=Routing(strategy="fill-first")))
-    assert problem.path == "routing.strategy"
-    assert "fill-first" in problem.message
+def test_every_key_about_picking_is_acted_on():
+    routing = Routing(
+        strategy="least-busy", session_affinity=False, session_affinity_ttl="5m", max_concurrent=2
+    )
+    key = KeyEntry(api_key=Secret("k"), weight=3, max_concurrent=1)
+    config = Config(routing=routing, max_retry_credentials=2, claude_api_key=(key,))
+    assert inactive_keys(config) == ()
 
 
 def test_no_secret_shows_in_the_representation():

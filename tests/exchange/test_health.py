@@ -14,7 +14,7 @@ from cliproxy.exchange.health import (
     host_of,
     place_of,
 )
-from cliproxy.routing.select import RuntimeTable, credential_place, host_place, model_place
+from cliproxy.routing.runtime import RuntimeTable, credential_place, host_place, model_place
 from cliproxy.wire.http import HttpCall, MemoryCall
 from cliproxy.wire.secret import Secret
 from support.exchange import FakeContract

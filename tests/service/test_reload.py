@@ -22,7 +22,7 @@ from cliproxy.errors import ConfigError, Kind
 from cliproxy.login.steps import Flow, Persist
 from cliproxy.providers.base import Provider, SlotPolicy
 from cliproxy.routing.cooldown import RuntimeState
-from cliproxy.routing.select import credential_place
+from cliproxy.routing.runtime import credential_place
 from cliproxy.service.listen import LOOPBACKS, Binding
 from cliproxy.service.reload import LOOK_S, SETTLE_S, Reloader
 from cliproxy.service.run import opened

@@ -27,7 +27,7 @@ from cliproxy.ir.response import Usage
 from cliproxy.net.http import Upstreams
 from cliproxy.providers.base import Provider
 from cliproxy.routing.cooldown import RuntimeState
-from cliproxy.routing.select import credential_place, model_place
+from cliproxy.routing.runtime import credential_place, model_place
 from cliproxy.service.changes import Difference, difference
 from cliproxy.service.listen import Binding, open_sockets
 from cliproxy.service.service import HARD_END_S, Service, hypercorn_config, log_record

@@ -9,7 +9,7 @@ from cliproxy.credentials.model import Credential, CredentialId, ModelEntry
 from cliproxy.errors import Failure, Kind, Scope
 from cliproxy.providers.base import Provider
 from cliproxy.routing.cooldown import RuntimeState
-from cliproxy.routing.select import RuntimeTable, model_place
+from cliproxy.routing.runtime import RuntimeTable, model_place
 from cliproxy.service.snapshots import SHORT_S, Snapshots, is_listed
 from support.routes import candidate, credential
 

@@ -22,7 +22,7 @@ from cliproxy.errors import Failure, LoginError
 from cliproxy.exchange.deps import Deps, Snapshot
 from cliproxy.exchange.record import ExchangeRecord, Recorder
 from cliproxy.providers.base import Call, CallLimit, Contract, Pass, Provider
-from cliproxy.routing.select import RuntimeTable
+from cliproxy.routing.runtime import RuntimeTable
 from cliproxy.wire.http import Headers, HttpCall, UpstreamCall
 from cliproxy.wire.jsontext import Document, JsonObject, dumps
 from cliproxy.wire.secret import Secret
@@ -208,6 +208,7 @@ def bottle(
     own: Mapping[str, Mapping[str, object]] | None = None,
     info: ModelInfo = MODEL,
     native_first: bool = False,
+    caches_prompts: bool = False,
     **settings: object,
 ) -> Bottle:
     """Build the world of an exchange for one client model, ``m`` if not told otherwise, served by credentials
@@ -222,6 +223,7 @@ def bottle(
         quirks=quirks,
         limits=limits or {},
         native_first=native_first,
+        caches_prompts=caches_prompts,
     )
     credentials = tuple(credential(name, **{**settings, **(own or {}).get(name, {})}) for name in names)
     registry = build([Offer(credential=each, models=(info,)) for each in credentials])

@@ -108,6 +108,7 @@ PROVIDER: Final = Provider(
     label="Built-in demo",
     contracts_for=contracts_for,
     static_models=static_models,
+    caches_prompts=False,
     memory={TALK.id: answer_call, EMBED.id: answer_embeddings, DRAW.id: answer_images},
     summary="A model that imitates, for trying the server without an account",
 )

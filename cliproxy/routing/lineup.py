@@ -1,0 +1,212 @@
+"""Everybody who serves one model name, in the order in which they would be picked.
+
+Picking must not cost more with thousands of credentials than with one, so nothing is sorted or scanned for
+a pick. Two heaps hold the candidates: the *ready* ones by rank, and the *resting* ones by the time when
+they have to be looked at again. Those who have all their places taken are in neither; the journal of the
+runtime table tells when that changes. What a change makes out of date in a heap is left there and
+recognised when it comes up: the entry that counts for a candidate is the one in ``_entries``.
+
+A pick thus costs a few steps for each change since the last one, each logarithmic. Three things keep turns
+fair over changes:
+
+* who comes back, from a rest or because a place got free, goes on at the present *mark* of its priority, not
+  where it left off: it has not saved up turns;
+* who is new begins half a share after the mark, which also spreads different weights evenly;
+* when the registry is built anew, turns and marks are taken over by key (:meth:`Lineup.succeeded_by`).
+
+A conversation that stays with its credential takes turns like every other request, so that new
+conversations go to those who have done less.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from heapq import heapify, heappop, heappush
+from typing import Final
+
+from attrs import define, field, frozen
+
+from cliproxy.catalog.registry import Candidate
+from cliproxy.config.groups import ROUND_ROBIN
+from cliproxy.routing.runtime import RouteKey, RuntimeTable, blocking_state
+from cliproxy.routing.strategies import STRATEGIES
+
+Entry = tuple[int, float, float, int]
+"""Priority (negated), rank, position: the order of picking. The position makes every entry comparable."""
+
+SLACK: Final = 64
+"""Entries that do not count any more a heap may hold, besides as many as there are candidates."""
+
+
+@frozen(kw_only=True)
+class Rules:
+    """What the owner says about picking."""
+
+    strategy: str = ROUND_ROBIN
+    max_concurrent: int = 0
+    """Exchanges that a credential may have under way unless it says otherwise; 0: any number."""
+
+
+def most_at_once(candidate: Candidate, rules: Rules) -> int:
+    """Return how many exchanges a candidate's account may have under way; 0: any number."""
+    own = candidate.credential.max_concurrent
+    return rules.max_concurrent if own is None else own
+
+
+@define(eq=False)
+class Lineup:
+    """See the module's text."""
+
+    candidates: Sequence[Candidate]
+    rules: Rules
+    runtime: RuntimeTable
+    now: float
+    """When it was last looked at."""
+    _order: list[Candidate] = field(init=False)
+    _positions: dict[RouteKey, int] = field(init=False)
+    _owned: dict[str, list[int]] = field(factory=lambda: defaultdict(list), init=False)
+    """Owner of places → positions."""
+    _weights: list[int] = field(init=False)
+    _turns: list[float] = field(init=False)
+    _marks: dict[int, float] = field(factory=dict, init=False)
+    """Priority → turn of the last pick."""
+    _entries: list[Entry | None] = field(init=False)
+    _ready: list[Entry] = field(factory=list, init=False)
+    _resting: list[tuple[float, int]] = field(factory=list, init=False)
+    _rests: list[float] = field(init=False)
+    """Until when each rests as far as the heap knows; 0: it is not in there."""
+    _bookmark: int = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._order = sorted(self.candidates, key=lambda each: (-each.credential.priority, each.key))
+        self._positions = {each.key: position for position, each in enumerate(self._order)}
+        weight = STRATEGIES[self.rules.strategy].weight
+        self._weights = [weight(each.credential) for each in self._order]
+        self._turns = [0.5 / max(weight, 1) for weight in self._weights]
+        for position, each in enumerate(self._order):
+            for owner in {each.credential.id, each.credential.account}:
+                self._owned[owner].append(position)
+        self._look_at_all()
+
+    def succeeded_by(self, candidates: Sequence[Candidate], rules: Rules) -> "Lineup":
+        """Return a lineup of other candidates, or under other rules, in which the turns go on."""
+        heir = Lineup(candidates, rules, self.runtime, self.now)
+        heir._marks = dict(self._marks)
+        for key, position in heir._positions.items():
+            before = self._positions.get(key)
+            # Turns under another priority were taken among others and tell nothing here.
+            if before is not None and self._priority(before) == heir._priority(position):
+                heir._turns[position] = self._turns[before]
+            else:
+                heir._turns[position] += heir._mark(position)
+        heir._look_at_all()
+        return heir
+
+    # --- picking ---------------------------------------------------------------------------------------
+
+    def catch_up(self, now: float) -> None:
+        """Learn what has changed and who has rested enough."""
+        self.now = now
+        owners = self.runtime.changed_since(self._bookmark)
+        self._bookmark = self.runtime.changes
+        if owners is None:
+            self._look_at_all()
+            return
+        for owner in owners:
+            for position in self._owned.get(owner, ()):
+                self._look_at(position)
+        while self._resting and self._resting[0][0] <= now:
+            until, position = heappop(self._resting)
+            if until == self._rests[position]:
+                self._rests[position] = 0.0
+                self._look_at(position)
+
+    def first(self, passed_over: Collection[RouteKey] = ()) -> Candidate | None:
+        """Return who is next, except for some."""
+        aside: list[Entry] = []
+        found: Candidate | None = None
+        while self._ready and found is None:
+            entry = self._ready[0]
+            each = self._order[entry[-1]]
+            if self._entries[entry[-1]] is not entry:
+                heappop(self._ready)
+            elif each.key in passed_over:
+                aside.append(heappop(self._ready))
+            else:
+                found = each
+        for entry in aside:
+            heappush(self._ready, entry)
+        return found
+
+    def ready(self, key: RouteKey) -> Candidate | None:
+        """Return a certain candidate, if it could be picked now."""
+        position = self._positions.get(key)
+        return None if position is None or self._entries[position] is None else self._order[position]
+
+    def take_turn(self, key: RouteKey, *, in_order: bool) -> None:
+        """Let a candidate have its turn; ``in_order``: because it was the first."""
+        position = self._positions[key]
+        if in_order:
+            self._marks[self._priority(position)] = max(self._mark(position), self._turns[position])
+        self._turns[position] += 1 / self._weights[position]
+        self._look_at(position)
+
+    def participants(self) -> Iterator[Candidate]:
+        """Yield everybody who takes part under the strategy."""
+        return (each for each, weight in zip(self._order, self._weights, strict=True) if weight > 0)
+
+    def is_resting(self, key: RouteKey) -> bool:
+        """Whether a candidate cannot be used for more than want of a place: it rests, or takes no part."""
+        position = self._positions.get(key)
+        if position is None or self._weights[position] <= 0:
+            return True
+        return blocking_state(self._order[position], self.runtime, self.now) is not None
+
+    # --- keeping order ---------------------------------------------------------------------------------
+
+    def _look_at_all(self) -> None:
+        self._bookmark = self.runtime.changes
+        self._entries = [None] * len(self._order)
+        self._rests = [0.0] * len(self._order)
+        self._ready.clear()
+        self._resting.clear()
+        for position in range(len(self._order)):
+            self._look_at(position)
+
+    def _look_at(self, position: int) -> None:
+        """Put a candidate where it belongs now."""
+        candidate = self._order[position]
+        if self._weights[position] <= 0:
+            return
+        state = blocking_state(candidate, self.runtime, self.now)
+        if state is not None and state.until != self._rests[position]:
+            self._rests[position] = state.until
+            heappush(self._resting, (state.until, position))
+        if state is not None or self._is_full(candidate):
+            self._entries[position] = None
+            return
+        was = self._entries[position]
+        if was is None:
+            self._turns[position] = max(self._turns[position], self._mark(position))
+        busy = self.runtime.busy(candidate.credential.account)
+        rank = STRATEGIES[self.rules.strategy].rank(busy, self._turns[position])
+        entry = (-self._priority(position), *rank, position)
+        if entry != was:
+            self._entries[position] = entry
+            heappush(self._ready, entry)
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Drop the entries that do not count, before they are the greater part."""
+        if len(self._ready) > 2 * len(self._order) + SLACK:
+            self._ready = [entry for entry in self._entries if entry is not None]
+            heapify(self._ready)
+
+    def _is_full(self, candidate: Candidate) -> bool:
+        most = most_at_once(candidate, self.rules)
+        return 0 < most <= self.runtime.busy(candidate.credential.account)
+
+    def _priority(self, position: int) -> int:
+        return self._order[position].credential.priority
+
+    def _mark(self, position: int) -> float:
+        return self._marks.get(self._priority(position), 0.0)
