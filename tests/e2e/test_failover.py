@@ -1,8 +1,9 @@
 """Two accounts, and everything the first one's upstream can do wrong: who answers, and what the client sees.
 
-The first account has priority. What fails before the client has received anything costs the client nothing:
-the second account answers. After that an answer can only end with an error. A fault of the request is
-nobody's fault but the client's, and is answered as it is.
+The first account has priority, and every request is tried there first: conversations do not stay. What fails
+before the client has received anything costs the client nothing: the second account answers. After that an
+answer can only end with an error. A fault of the request is nobody's fault but the client's, and is answered
+as it is.
 """
 
 import json
@@ -33,6 +34,7 @@ FIRST: Final[dict[str, Any]] = {"blocks": [{"text": FIRST_TEXT}]}
 CONFIG: Final = """\
 disable-cooling: true
 request-retry: 0
+routing: {session-affinity: false}
 limits: {answer-mb: 8, event-mb: 8}
 """
 SHORT: Final = "timeouts: {connect-seconds: 1, first-byte-seconds: 1, idle-seconds: 1}\n"

@@ -148,10 +148,18 @@ def test_on_a_terminal_the_address_is_pasted_and_the_projects_are_chosen(world: 
 
 
 def test_projects_take_turns(account: Accounts) -> None:
-    with account.server() as server:
+    with account.server("routing: {session-affinity: false}\n") as server:
         for _ in range(4):
             say_hello(server.url)
     assert [project for project, _ in asked(account)] == ["first-project", "second-project"] * 2
+
+
+def test_a_conversation_stays_with_its_project(account: Accounts) -> None:
+    """The same words are the same conversation; its project has seen their prompt."""
+    with account.server() as server:
+        for _ in range(3):
+            say_hello(server.url)
+    assert {project for project, _ in asked(account)} == {"first-project"}
 
 
 @pytest.mark.parametrize("stream", [False, True])
