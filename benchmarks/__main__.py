@@ -8,13 +8,15 @@ from typing import Final
 
 import trio
 
-from benchmarks import estimate, memory, relay, startup, translation
+from benchmarks import affinity, estimate, memory, relay, selection, startup, translation
 from benchmarks.processes import StartFailed
 
 COMMANDS: Final = {
     "relay": relay,
     "translation": translation,
     "estimate": estimate,
+    "selection": selection,
+    "affinity": affinity,
     "memory": memory,
     "startup": startup,
 }

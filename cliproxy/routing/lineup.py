@@ -59,8 +59,8 @@ class Lineup:
     candidates: Sequence[Candidate]
     rules: Rules
     runtime: RuntimeTable
-    now: float
-    """When it was last looked at."""
+    now: float = field(default=0.0, init=False)
+    """When it last caught up; before that it has nobody ready."""
     _order: list[Candidate] = field(init=False)
     _positions: dict[RouteKey, int] = field(init=False)
     _owned: dict[str, list[int]] = field(factory=lambda: defaultdict(list), init=False)
@@ -74,7 +74,7 @@ class Lineup:
     _resting: list[tuple[float, int]] = field(factory=list, init=False)
     _rests: list[float] = field(init=False)
     """Until when each rests as far as the heap knows; 0: it is not in there."""
-    _bookmark: int = field(init=False)
+    _bookmark: int | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._order = sorted(self.candidates, key=lambda each: (-each.credential.priority, each.key))
@@ -85,11 +85,11 @@ class Lineup:
         for position, each in enumerate(self._order):
             for owner in {each.credential.id, each.credential.account}:
                 self._owned[owner].append(position)
-        self._look_at_all()
+        self._clear()
 
     def succeeded_by(self, candidates: Sequence[Candidate], rules: Rules) -> "Lineup":
         """Return a lineup of other candidates, or under other rules, in which the turns go on."""
-        heir = Lineup(candidates, rules, self.runtime, self.now)
+        heir = Lineup(candidates, rules, self.runtime)
         heir._marks = dict(self._marks)
         for key, position in heir._positions.items():
             before = self._positions.get(key)
@@ -98,7 +98,6 @@ class Lineup:
                 heir._turns[position] = self._turns[before]
             else:
                 heir._turns[position] += heir._mark(position)
-        heir._look_at_all()
         return heir
 
     # --- picking ---------------------------------------------------------------------------------------
@@ -106,7 +105,7 @@ class Lineup:
     def catch_up(self, now: float) -> None:
         """Learn what has changed and who has rested enough."""
         self.now = now
-        owners = self.runtime.changed_since(self._bookmark)
+        owners = None if self._bookmark is None else self.runtime.changed_since(self._bookmark)
         self._bookmark = self.runtime.changes
         if owners is None:
             self._look_at_all()
@@ -163,12 +162,14 @@ class Lineup:
 
     # --- keeping order ---------------------------------------------------------------------------------
 
-    def _look_at_all(self) -> None:
-        self._bookmark = self.runtime.changes
+    def _clear(self) -> None:
         self._entries = [None] * len(self._order)
         self._rests = [0.0] * len(self._order)
         self._ready.clear()
         self._resting.clear()
+
+    def _look_at_all(self) -> None:
+        self._clear()
         for position in range(len(self._order)):
             self._look_at(position)
 

@@ -112,7 +112,7 @@ class Selector:
         """Return the lineup of a name, built anew if it is about others or follows other rules."""
         found = self._lineups.get(name)
         if found is None:
-            made = Lineup(candidates, rules, self.runtime, 0.0)
+            made = Lineup(candidates, rules, self.runtime)
         elif found.candidates is candidates and found.rules == rules:
             self._lineups.move_to_end(name)
             return found

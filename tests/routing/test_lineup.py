@@ -26,7 +26,9 @@ def resting(until: float) -> RuntimeState:
 
 
 def lineup(candidates: Sequence[Candidate], rules: Rules | None = None) -> Lineup:
-    return Lineup(candidates, rules or Rules(), RuntimeTable(), 0.0)
+    line = Lineup(candidates, rules or Rules(), RuntimeTable())
+    line.catch_up(0.0)
+    return line
 
 
 def turns(line: Lineup, count: int, now: float = 0.0) -> str:
