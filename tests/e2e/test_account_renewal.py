@@ -21,8 +21,8 @@ def world(tmp_path: Path) -> Iterator[Accounts]:
 
 def ask(server: Server, model: str) -> str:
     """Ask something and return the answer."""
-    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
-    done = client.chat.completions.create(model=model, messages=[{"role": "user", "content": "hello"}])
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client:
+        done = client.chat.completions.create(model=model, messages=[{"role": "user", "content": "hello"}])
     return done.choices[0].message.content or ""
 
 

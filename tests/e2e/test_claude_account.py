@@ -36,10 +36,10 @@ def stored(world: Accounts) -> dict[str, object]:
 
 
 def ask(url: str, system: str = AGENT, **headers: str) -> str:
-    client = anthropic.Anthropic(base_url=url, api_key="none", max_retries=0, default_headers=headers)
-    said = client.messages.create(
-        model=MODEL, max_tokens=99, system=system, messages=[{"role": "user", "content": "hello"}]
-    )
+    with anthropic.Anthropic(base_url=url, api_key="none", max_retries=0, default_headers=headers) as client:
+        said = client.messages.create(
+            model=MODEL, max_tokens=99, system=system, messages=[{"role": "user", "content": "hello"}]
+        )
     return said.content[0].text
 
 
@@ -88,8 +88,10 @@ def test_the_betas_of_the_client_and_of_the_token_are_sent_together(world: Accou
 
 def test_tokens_are_counted_with_the_account(world: Accounts) -> None:
     log_in(world)
-    with world.server() as server:
-        client = anthropic.Anthropic(base_url=server.url, api_key="none", max_retries=0)
+    with (
+        world.server() as server,
+        anthropic.Anthropic(base_url=server.url, api_key="none", max_retries=0) as client,
+    ):
         counted = client.messages.count_tokens(
             model=MODEL, system=AGENT, messages=[{"role": "user", "content": "hello"}]
         )

@@ -37,8 +37,8 @@ def stored(world: Accounts, name: str = FILE) -> dict[str, object]:
 
 
 def ask(url: str) -> str:
-    client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
-    said = client.chat.completions.create(model=MODEL, messages=HELLO)
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
+        said = client.chat.completions.create(model=MODEL, messages=HELLO)
     return said.choices[0].message.content
 
 

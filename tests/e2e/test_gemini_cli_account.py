@@ -63,18 +63,15 @@ def asked(world: Accounts) -> list[tuple[str, str]]:
     return [(entry.body["project"], entry.body["model"]) for entry in seen(world)]
 
 
-def client_of(url: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
-
-
 def say_hello(url: str, *, stream: bool = False, model: str = MODEL) -> str:
     """Ask the model; return the name of the one that answered."""
     messages: Any = [{"role": "user", "content": "hello"}]
-    if not stream:
-        answer = client_of(url).chat.completions.create(model=model, messages=messages)
-        assert answer.choices[0].message.content == "You said: hello"
-        return answer.model
-    chunks = list(client_of(url).chat.completions.create(model=model, messages=messages, stream=True))
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
+        if not stream:
+            answer = client.chat.completions.create(model=model, messages=messages)
+            assert answer.choices[0].message.content == "You said: hello"
+            return answer.model
+        chunks = list(client.chat.completions.create(model=model, messages=messages, stream=True))
     assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "You said: hello"
     return chunks[0].model
 

@@ -39,8 +39,10 @@ def leave(world: Accounts, path: str, document: dict[str, Any]) -> Path:
 
 
 def speaks(world: Accounts, model: str) -> None:
-    with world.server() as server:
-        client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+    with (
+        world.server() as server,
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client,
+    ):
         messages = [{"role": "user", "content": "hello"}]
         said = client.chat.completions.create(model=model, messages=messages)
         assert said.choices[0].message.content == "You said: hello"
@@ -88,15 +90,19 @@ def test_whoever_renews_second_is_logged_out_and_told_so(world: Accounts) -> Non
     [name] = world.files()
     taken = (world.auth_dir / name).read_text()
     world.configure(claude={"oauth": {"expire": True}})
-    with world.server() as server:
-        client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+    with (
+        world.server() as server,
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client,
+    ):
         ask = {"model": "claude-3-5-haiku-20241022", "messages": [{"role": "user", "content": "hello"}]}
         client.chat.completions.create(**ask)
     assert json.loads(taken)["refresh_token"] not in (world.auth_dir / name).read_text()
     (world.auth_dir / name).write_text(taken)
     world.configure(claude={"oauth": {"expire": True}})
-    with world.server() as server:
-        client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+    with (
+        world.server() as server,
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client,
+    ):
         with pytest.raises(openai.APIStatusError) as caught:
             client.chat.completions.create(**ask)
         assert "log in again" in caught.value.message
