@@ -143,6 +143,8 @@ class ClientRequest:
     request_id: str = ""
     client: str = ""
     """Masked name of the client key, for records."""
+    client_id: str = ""
+    """Stable id of the client key; empty without one."""
 
 
 @frozen(kw_only=True)

@@ -61,6 +61,7 @@ async def _recorded(request: ClientRequest, deps: Deps) -> AsyncIterator[Recorde
         monotonic=deps.monotonic,
         request_id=request.request_id,
         client=request.client,
+        client_id=request.client_id,
         dialect=request.dialect,
         action=request.action,
         model=request.model,
@@ -184,9 +185,9 @@ async def answer_exchange(request: ClientRequest, deps: Deps) -> Answer:
     async with _recorded(request, deps) as recorder:
 
         async def ask(wanted: ClientRequest) -> Answer:
-            return await _answered(wanted, deps, recorder)
+            return await _answered(wanted, deps, recorder.part())
 
-        answer = await completed(request, await ask(request), ask)
+        answer = await completed(request, await _answered(request, deps, recorder), ask)
         recorder.usage = answer.usage
         return answer
 

@@ -52,7 +52,7 @@ from cliproxy.exchange.ending import STOPPING
 from cliproxy.exchange.health import Health, brief, contract_place, host_of, place_of
 from cliproxy.exchange.patience import Patient
 from cliproxy.exchange.plan import Plan, Planner
-from cliproxy.exchange.record import AttemptNote, Recorder
+from cliproxy.exchange.record import Attempted, Outcome, Recorder
 from cliproxy.exchange.turns import LIMITS, Turns, is_of_account, rules_of, stay_of
 from cliproxy.exchange.ways import Ways, first_opening, no_way
 from cliproxy.ir.events import StreamError
@@ -357,19 +357,20 @@ class Attempts(Generic[T]):
 
     async def _on_contract(self, candidate: Candidate, contract: Contract) -> T:
         """Try one contract, note what came of it, and let it count for or against its place."""
+        self.recorder.attempt_began()
         try:
             result = await self._with_token(candidate, contract)
         except (AttemptFailed, AnswerCut) as exc:
-            self._note(candidate, contract, exc.failure)
+            self._note(candidate, contract, Outcome.ERROR, exc.failure)
             if exc.failure.scope is Scope.CONTRACT:
                 self._health.contract_failed(candidate, contract, exc.failure)
             else:
                 self._pause(candidate, exc.failure)
             raise
         except trio.Cancelled:
-            self._note(candidate, contract, None)
+            self._note(candidate, contract, Outcome.CANCELLED)
             raise
-        self._note(candidate, contract, None)
+        self._note(candidate, contract, Outcome.OK)
         self._health.answered(candidate, contract)
         return result
 
@@ -418,7 +419,8 @@ class Attempts(Generic[T]):
         unsigned = self._unsigned(candidate, contract, plan) if is_about_signature else None
         if unsigned is None:
             raise refused
-        self._note(candidate, contract, refused.failure)
+        self._note(candidate, contract, Outcome.ERROR, refused.failure)
+        self.recorder.attempt_began()
         return await self._send(candidate, contract, token, unsigned)
 
     def _unsigned(self, candidate: Candidate, contract: Contract, signed: Plan) -> Plan | None:
@@ -455,6 +457,7 @@ class Attempts(Generic[T]):
         try:
             async with self.deps.upstreams.open(call) as stream:
                 self._health.reached(host)
+                self.recorder.head_came(stream.status)
                 if stream.status // 100 != SUCCESS:
                     raise AttemptFailed(await self._refusal(stream, contract, plan))
                 return await self.serve(stream, plan)
@@ -526,16 +529,16 @@ class Attempts(Generic[T]):
 
     # --- what is remembered ----------------------------------------------------------------------------
 
-    def _note(self, candidate: Candidate, contract: Contract, failure: Failure | None) -> None:
-        self.recorder.attempts.append(
-            AttemptNote(
-                provider=candidate.credential.provider,
-                credential=candidate.credential.id,
-                contract=contract.id,
-                model=candidate.model,
-                failure=failure,
-            )
+    def _note(
+        self, candidate: Candidate, contract: Contract, outcome: Outcome, failure: Failure | None = None
+    ) -> None:
+        at = Attempted(
+            provider=candidate.credential.provider,
+            credential=candidate.credential.id,
+            contract=contract.id,
+            model=candidate.model,
         )
+        self.recorder.attempt_ended(at, outcome, failure)
 
     def _pause(self, candidate: Candidate, failure: Failure) -> None:
         """Let a failure pause the model or the account, unless the owner wants no pauses."""

@@ -1,9 +1,14 @@
-"""What is remembered of an exchange once it is over: one record for each client request, always."""
+"""What is remembered of an exchange once it is over: one record for each client request, always.
+
+A record holds a note about every attempt, the one that answered included, with its own times and its own
+usage: what a failed attempt has consumed was consumed. The usage of the exchange is that of the answer.
+"""
 
 from collections.abc import Callable
 from enum import StrEnum
+from typing import Self
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from cliproxy.errors import Failure, Kind
 from cliproxy.ir.response import Usage
@@ -19,14 +24,24 @@ class Outcome(StrEnum):
 
 @frozen(kw_only=True)
 class AttemptNote:
-    """One attempt that failed; without a ``failure``, the one that answered or was about to when the client
-    left."""
+    """One attempt. Times are in seconds."""
 
     provider: str
     credential: str
     contract: str
     model: str
+    """The upstream's name of it."""
+    outcome: Outcome
     failure: Failure | None = None
+    """Why it came to nothing."""
+    status: int = 0
+    """What the upstream answered with; 0: nothing."""
+    started: float
+    """Unix seconds."""
+    duration: float
+    first_byte: float | None = None
+    """From its start to the head of the upstream's answer."""
+    usage: Usage = field(factory=Usage)
 
 
 @frozen(kw_only=True)
@@ -36,6 +51,8 @@ class ExchangeRecord:
     request_id: str
     client: str
     """Masked name of the client key."""
+    client_id: str = ""
+    """Stable id of the client key; empty without one."""
     dialect: str
     action: str
     model: str
@@ -52,6 +69,22 @@ class ExchangeRecord:
     attempts: tuple[AttemptNote, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def served(self) -> AttemptNote | None:
+        """The attempt that answered."""
+        last = self.attempts[-1] if self.attempts else None
+        return last if last is not None and last.outcome is Outcome.OK else None
+
+
+@frozen(kw_only=True)
+class Attempted:
+    """What an attempt is made at."""
+
+    provider: str
+    credential: str
+    contract: str
+    model: str
+
 
 @define(eq=False, kw_only=True)
 class Recorder:
@@ -62,21 +95,62 @@ class Recorder:
     monotonic: Callable[[], float]
     request_id: str
     client: str
+    client_id: str = ""
     dialect: str
     action: str
     model: str
     stream: bool
     usage: Usage = field(factory=Usage)
+    """What the attempt under way has consumed so far."""
     attempts: list[AttemptNote] = field(factory=list)
     notes: list[str] = field(factory=list)
     _started: float = field(init=False)
     _begin: float = field(init=False)
     _first_byte: float | None = field(default=None, init=False)
+    _attempt_begin: float = field(default=0.0, init=False)
+    _attempt_head: float | None = field(default=None, init=False)
+    _status: int = field(default=0, init=False)
     _is_done: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._started = self.wall()
         self._begin = self.monotonic()
+
+    def attempt_began(self) -> None:
+        """Note that an attempt begins."""
+        self._attempt_begin = self.monotonic()
+        self._attempt_head = None
+        self._status = 0
+        self.usage = Usage()
+
+    def head_came(self, status: int) -> None:
+        """Note the head of an upstream's answer."""
+        self._attempt_head = self.monotonic()
+        self._status = status
+
+    def attempt_ended(self, at: Attempted, outcome: Outcome, failure: Failure | None = None) -> None:
+        """Note what came of the attempt that began last."""
+        begin, head = self._attempt_begin, self._attempt_head
+        self.attempts.append(
+            AttemptNote(
+                provider=at.provider,
+                credential=at.credential,
+                contract=at.contract,
+                model=at.model,
+                outcome=outcome,
+                failure=failure,
+                status=self._status,
+                started=self._started + begin - self._begin,
+                duration=self.monotonic() - begin,
+                first_byte=None if head is None else head - begin,
+                usage=self.usage,
+            )
+        )
+
+    def part(self) -> Self:
+        """Return a recorder for one of several requests that an exchange makes at the same time: its attempts
+        are the exchange's, what it has consumed is its own."""
+        return evolve(self, usage=Usage())
 
     def first_byte(self) -> None:
         """Note that the answer begins."""
@@ -92,6 +166,7 @@ class Recorder:
             ExchangeRecord(
                 request_id=self.request_id,
                 client=self.client,
+                client_id=self.client_id,
                 dialect=self.dialect,
                 action=self.action,
                 model=self.model,

@@ -55,7 +55,7 @@ def stay_of(
     is_wanted = config.routing.session_affinity and seconds > 0
     if not is_wanted or request.action not in _CONVERSING or not isinstance(request.document, Document):
         return None
-    mark = conversation_mark(request.client, model, request.headers, request.document.value)
+    mark = conversation_mark(request.client_id, model, request.headers, request.document.value)
     caching = frozenset(key for key, provider in providers.items() if provider.caches_prompts)
     return Stay(mark=mark, seconds=seconds, providers=caching) if mark is not None else None
 

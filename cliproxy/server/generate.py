@@ -17,7 +17,7 @@ from cliproxy.dialects.base import Action, ClientRequest, Dialect, Endpoint, Fra
 from cliproxy.errors import BadRequest, DialectError, NotFound, ProxyError
 from cliproxy.exchange.answer import answer_exchange, count_exchange, stream_exchange
 from cliproxy.exchange.pump import StreamHead
-from cliproxy.server.access import CREDENTIAL_HEADERS, KEY_QUERY
+from cliproxy.server.access import CREDENTIAL_HEADERS, KEY_QUERY, Client
 from cliproxy.server.asgi import nursery_of
 from cliproxy.server.blanks import with_blanks
 from cliproxy.server.body import ChannelBody, read_form, read_json
@@ -57,7 +57,7 @@ class Generate:
             error = BadRequest(error.message, param=error.param)
         return error_response(error, self.dialect)
 
-    async def _read(self, request: Request, facts: PathFacts, client: str) -> ClientRequest:
+    async def _read(self, request: Request, facts: PathFacts, client: Client) -> ClientRequest:
         wanted = await self._wanted(request, facts)
         if wanted.action is Action.IMAGE and not self.world.makes_images():
             raise NotFound("Images are switched off here (`disable-image-generation`).", code="not_found")
@@ -66,7 +66,8 @@ class Generate:
             headers=without(CREDENTIAL_HEADERS, facts.headers),
             query=facts.query,
             request_id=request_id_of(request),
-            client=client,
+            client=client.name,
+            client_id=client.id,
         )
 
     async def _wanted(self, request: Request, facts: PathFacts) -> ClientRequest:
@@ -78,7 +79,7 @@ class Generate:
     async def _answer(self, wanted: ClientRequest) -> Response:
         exchange = count_exchange if wanted.action is Action.COUNT else answer_exchange
         try:
-            with self.world.gate.entered(wanted.client):
+            with self.world.gate.entered(wanted.client_id):
                 answer = await exchange(wanted, self.world.deps)
         except (DialectError, ProxyError) as exc:
             return self._refusal(exc)
@@ -89,7 +90,7 @@ class Generate:
         self, wanted: ClientRequest, *, task_status: trio.TaskStatus[StreamHead]
     ) -> None:
         """Run a streamed exchange; its place in the gate is held to the end of the stream."""
-        with self.world.gate.entered(wanted.client):
+        with self.world.gate.entered(wanted.client_id):
             await stream_exchange(wanted, self.world.deps, task_status=task_status)
 
     async def _stream(self, request: Request, wanted: ClientRequest) -> Response:

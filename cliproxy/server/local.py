@@ -13,6 +13,7 @@ from typing import Final
 from quart import Request
 
 from cliproxy.errors import Forbidden
+from cliproxy.server.access import Client
 from cliproxy.server.world import World
 
 _NOT_ALONE: Final = ("forwarded", "via", "x-forwarded-for", "x-real-ip", "origin", "sec-fetch-site")
@@ -21,8 +22,8 @@ _NOT_ALONE: Final = ("forwarded", "via", "x-forwarded-for", "x-real-ip", "origin
 
 def admit(
     world: World, request: Request, headers: Mapping[str, str], query: Mapping[str, str], *, is_local: bool
-) -> str:
-    """Return the masked name of the client key, which is empty for local programs.
+) -> Client:
+    """Return who sent a request; nobody in particular where that is a local program.
 
     Raises :class:`~cliproxy.errors.Unauthorized` and :class:`~cliproxy.errors.Forbidden`.
     """
@@ -36,7 +37,7 @@ def admit(
             "This address is served to programs on the same machine only, not through a proxy or a web page.",
             code="local_only",
         )
-    return ""
+    return Client()
 
 
 def is_loopback(address: str) -> bool:

@@ -76,6 +76,8 @@ class Service:
     """What became of changed files; written by :mod:`cliproxy.service.reload`."""
     reload_wanted: trio.Event = field(factory=trio.Event, init=False)
     """Set when somebody does not want to wait for the next look at the files."""
+    listeners: list[Callable[[ExchangeRecord], None]] = field(factory=lambda: [log_record], init=False)
+    """Told of every finished exchange, at once and in this order; they must not wait."""
     on_config: list[Callable[[Config], None]] = field(factory=list, init=False)
     """Told of every configuration that is taken over, where reading the current one is not possible."""
     _http: HypercornConfig = field(factory=HypercornConfig, init=False)
@@ -93,12 +95,20 @@ class Service:
             upstreams=self.upstreams,
             tokens=self.tokens,
             runtime=self.runtime,
-            record=log_record,
+            record=self._tell,
             wall=time.time,
             monotonic=trio.current_time,
             rng=self.rng,
             ending=self.ending,
         )
+
+    def _tell(self, record: ExchangeRecord) -> None:
+        """Tell everybody of a finished exchange; a fault of one keeps it from nobody else."""
+        for listener in self.listeners:
+            try:
+                listener(record)
+            except Exception:
+                logger.exception("a finished exchange was not taken in request_id=%s", record.request_id)
 
     def is_ready(self) -> bool:
         """Whether requests can be served."""

@@ -1,9 +1,11 @@
 """Client keys: every place they may stand in, and nothing else."""
 
+from hashlib import sha256
+
 import pytest
 
 from cliproxy.errors import Unauthorized
-from cliproxy.server.access import KeyRing
+from cliproxy.server.access import Client, KeyRing
 from cliproxy.wire.secret import Secret
 
 RING = KeyRing([Secret("sk-one-0123456789abcdef"), Secret("sk-two-0123456789abcdef")])
@@ -25,7 +27,7 @@ ONE = "sk-one-0123456789abcdef"
     ],
 )
 def test_a_valid_key_in_any_place_is_admitted(headers: dict[str, str], query: dict[str, str]) -> None:
-    assert RING.admit(headers, query) == "***cdef"
+    assert RING.admit(headers, query) == Client(name="***cdef", id=sha256(ONE.encode()).hexdigest()[:16])
 
 
 @pytest.mark.parametrize(
@@ -48,7 +50,7 @@ def test_everything_else_is_refused(headers: dict[str, str], query: dict[str, st
 
 
 def test_without_keys_everybody_is_admitted() -> None:
-    assert KeyRing([]).admit({}, {}) == ""
+    assert KeyRing([]).admit({}, {}) == Client()
 
 
 def test_a_ring_does_not_keep_its_keys_readable() -> None:

@@ -272,7 +272,16 @@ def test_success_is_silent_except_for_losses(caplog: pytest.LogCaptureFixture) -
 
 def test_a_failure_is_one_line_with_its_cause(caplog: pytest.LogCaptureFixture) -> None:
     failure = Failure(kind=Kind.QUOTA, scope=Scope.CREDENTIAL, message="out of credits")
-    note = AttemptNote(provider="p", credential="a", contract="only", model="m", failure=failure)
+    note = AttemptNote(
+        provider="p",
+        credential="a",
+        contract="only",
+        model="m",
+        outcome=Outcome.ERROR,
+        failure=failure,
+        started=0.0,
+        duration=0.5,
+    )
     log_record(record(Outcome.ERROR, status=429, kind=Kind.QUOTA, attempts=(note, note)))
     [line] = caplog.records
     assert line.levelno == logging.WARNING
@@ -287,6 +296,20 @@ def test_a_client_that_left_is_worth_no_warning(caplog: pytest.LogCaptureFixture
     [line] = caplog.records
     assert line.levelno == logging.INFO
     assert line.message.endswith("provider=- after=1.50s cause=-")
+
+
+def test_every_listener_is_told_whatever_the_others_do(caplog: pytest.LogCaptureFixture) -> None:
+    subject, heard = service(), list[ExchangeRecord]()
+
+    def broken(_record: ExchangeRecord) -> None:
+        raise OSError("no space left")
+
+    subject.listeners += [broken, heard.append]
+    told = record(Outcome.OK)
+    subject.deps().record(told)
+    assert heard == [told]
+    [line] = caplog.records
+    assert line.message == "a finished exchange was not taken in request_id=req-1"
 
 
 # --- other settings while it runs -----------------------------------------------------------------

@@ -272,6 +272,7 @@ def recorder_of(world: Bottle, wanted: ClientRequest) -> Recorder:
         monotonic=world.deps.monotonic,
         request_id=wanted.request_id,
         client=wanted.client,
+        client_id=wanted.client_id,
         dialect=wanted.dialect,
         action=wanted.action,
         model=wanted.model,
