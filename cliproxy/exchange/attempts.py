@@ -66,8 +66,9 @@ from cliproxy.routing.classify import (
     most_useful,
     with_source,
 )
+from cliproxy.routing.cooldown import Place
 from cliproxy.routing.resolve import Resolution, resolve
-from cliproxy.routing.runtime import Place, RouteKey
+from cliproxy.routing.runtime import RouteKey
 from cliproxy.routing.select import Earliest, Stay
 from cliproxy.wire.http import HttpCall, Limits, UpstreamCall
 from cliproxy.wire.jsontext import JsonError, JsonObject, dumps

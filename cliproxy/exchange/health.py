@@ -24,9 +24,8 @@ from cliproxy.errors import Failure, Kind, Scope
 from cliproxy.login.rates import still_counting, wait_for
 from cliproxy.observe.logs import redacted
 from cliproxy.providers.base import CallLimit, Contract
-from cliproxy.routing.cooldown import RuntimeState, after_failure, after_success
+from cliproxy.routing.cooldown import Place, RuntimeState, after_failure, after_success
 from cliproxy.routing.runtime import (
-    Place,
     RuntimeTable,
     blocking_state,
     credential_place,

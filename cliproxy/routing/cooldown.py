@@ -41,6 +41,11 @@ PAUSES: Final[dict[Kind, Pause]] = {
 LONGEST_ASKED_S: Final = 7 * 86400.0
 """No upstream can send an account away for longer than this."""
 JITTER: Final = 0.1
+LONGEST_S: Final = LONGEST_ASKED_S * (1 + JITTER)
+"""No pause is longer than this."""
+
+Place = tuple[str, str]
+"""An owner and a part of it; see :mod:`cliproxy.routing.runtime`."""
 
 
 @define
@@ -52,6 +57,8 @@ class RuntimeState:
     """Failures in a row."""
     kind: Kind | None = None
     cause: str = ""
+    since: float = 0.0
+    """When the last failure became known."""
 
     def is_open(self, now: float) -> bool:
         """Whether the place must not be used now."""
@@ -75,6 +82,51 @@ def after_failure(state: RuntimeState, failure: Failure, now: float, rng: Random
         failures=max(failures, 1),
         kind=failure.kind,
         cause=failure.message,
+        since=now,
+    )
+
+
+@frozen(kw_only=True)
+class PauseRecord:
+    """A pause as it is kept over a restart, when the monotonic clock begins anew. Times are Unix seconds."""
+
+    place: Place
+    kind: Kind
+    cause: str
+    failures: int
+    until: float
+    updated: float
+    """When the record was made."""
+
+
+def recorded(place: Place, state: RuntimeState, now: float, wall: float) -> PauseRecord | None:
+    """Return the record of a state; ``None`` where nothing is left to wait for."""
+    if not state.is_open(now):
+        return None
+    return PauseRecord(
+        place=place,
+        kind=state.kind or Kind.UPSTREAM,
+        cause=state.cause,
+        failures=state.failures,
+        until=wall + state.until - now,
+        updated=wall,
+    )
+
+
+def restored(record: PauseRecord, now: float, wall: float) -> RuntimeState | None:
+    """Return the state of a record; ``None`` when its pause is over.
+
+    A wall clock that was set back meanwhile makes no pause longer than it was.
+    """
+    rest = min(record.until - wall, record.until - record.updated)
+    if not 0 < rest <= LONGEST_S:
+        return None
+    return RuntimeState(
+        until=now + rest,
+        failures=max(record.failures, 1),
+        kind=record.kind,
+        cause=record.cause,
+        since=now,
     )
 
 

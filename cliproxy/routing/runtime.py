@@ -5,14 +5,14 @@ it, (account, …) where one account counts as several credentials, and upstream
 credential ids and never by positions, so that it outlives every rebuild of configuration and registry.
 
 Those who keep an order of candidates (:mod:`cliproxy.routing.lineup`) must learn what changed without being
-called, and without looking at everything: the table keeps a short journal of the owners that changed. A
-reader asks for what came since it last looked, and looks at everything only when it has been away too long.
+called, and without looking at everything: the table keeps a journal of the owners that changed
+(:mod:`cliproxy.routing.journal`). A second one is for whoever keeps pauses over a restart: it names the
+places whose pause is another one, so that only these have to be written.
 """
 
-from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from typing import Final
 
 from attrs import define, field
@@ -20,14 +20,13 @@ from attrs import define, field
 from cliproxy.catalog.registry import Candidate
 from cliproxy.credentials.model import CredentialId
 from cliproxy.errors import Kind
-from cliproxy.routing.cooldown import RuntimeState
+from cliproxy.routing.cooldown import PauseRecord, Place, RuntimeState, recorded, restored
+from cliproxy.routing.journal import Journal
 
-Place = tuple[str, str]
 RouteKey = tuple[CredentialId, str]
 """See :attr:`cliproxy.catalog.registry.Candidate.key`."""
 
 MAX_STATES: Final = 65536
-MAX_JOURNAL: Final = 4096
 HOST_MARK: Final = "host:"
 _NOTHING: Final = RuntimeState()
 _USED_UP: Final = frozenset({Kind.RATE_LIMIT, Kind.QUOTA})
@@ -41,8 +40,10 @@ class RuntimeTable:
     _calls: OrderedDict[Place, tuple[float, ...]] = field(factory=OrderedDict, init=False)
     _busy: dict[CredentialId, int] = field(factory=dict, init=False)
     """Exchanges under way, by account; only of those that have any."""
-    _journal: deque[str] = field(factory=lambda: deque(maxlen=MAX_JOURNAL), init=False)
-    _changes: int = field(default=0, init=False)
+    _owners: Journal[str] = field(factory=Journal, init=False)
+    """Whose readiness may be another."""
+    _pauses: Journal[Place] = field(factory=Journal, init=False)
+    """Whose pause is another."""
 
     # --- who rests -------------------------------------------------------------------------------------
 
@@ -53,14 +54,24 @@ class RuntimeTable:
     def put(self, place: Place, state: RuntimeState) -> None:
         """Replace what is known about a place."""
         if state.failures == 0:
-            if self._states.pop(place, None) is not None:
-                self._changed(place[0])
+            self._drop([place])
             return
         self._states[place] = state
         self._states.move_to_end(place)
-        self._changed(place[0])
+        self._paused(place)
         while len(self._states) > MAX_STATES:
-            self._changed(self._states.popitem(last=False)[0][0])
+            self._paused(self._states.popitem(last=False)[0])
+
+    def clear(self, credential: CredentialId | None = None, model: str | None = None) -> int:
+        """Forget pauses by hand: all there are, those of a credential, of an upstream model, or of both
+        together. Return how many there were."""
+        return self._drop(
+            [
+                place
+                for place in self._states
+                if credential in {None, place[0]} and (model is None or model == place[1])
+            ]
+        )
 
     # --- how often somebody was called -----------------------------------------------------------------
 
@@ -99,39 +110,85 @@ class RuntimeTable:
     @property
     def changes(self) -> int:
         """How many changes there have been; a reader's bookmark in the journal."""
-        return self._changes
+        return self._owners.bookmark
 
     def changed_since(self, bookmark: int) -> frozenset[str] | None:
         """Return the owners of places that changed after a bookmark; ``None`` when the journal does not
         reach back that far."""
-        count = self._changes - bookmark
-        return None if count > len(self._journal) else frozenset(islice(reversed(self._journal), count))
+        return self._owners.since(bookmark)
 
     def forget(self, keep: Iterable[CredentialId]) -> None:
         """Drop what is known about credentials that no longer exist."""
         alive = set(keep)
         for place in [place for place in self._calls if place[0] not in alive]:
             del self._calls[place]
-        for place in [p for p in self._states if p[0] not in alive and not p[0].startswith(HOST_MARK)]:
-            del self._states[place]
-            self._changed(place[0])
+        self._drop([p for p in self._states if p[0] not in alive and not p[0].startswith(HOST_MARK)])
 
     def reconsider(self, credentials: Iterable[CredentialId]) -> None:
         """Forget the failures of credentials that were changed, except those that only time cures."""
         changed = set(credentials)
-        for place, state in list(self._states.items()):
-            if place[0] in changed and state.kind not in _USED_UP:
-                del self._states[place]
-                self._changed(place[0])
+        self._drop(
+            [
+                place
+                for place, state in self._states.items()
+                if place[0] in changed and state.kind not in _USED_UP
+            ]
+        )
 
     def statistics(self) -> dict[str, int]:
         """Return sizes, for displays and tests."""
         return {"states": len(self._states), "busy": sum(self._busy.values())}
 
+    # --- over a restart --------------------------------------------------------------------------------
+
+    @property
+    def pause_changes(self) -> int:
+        """How often a pause has changed; the bookmark of a writer."""
+        return self._pauses.bookmark
+
+    def pauses_changed_since(self, bookmark: int) -> frozenset[Place] | None:
+        """Return the places whose pause is another since a bookmark; ``None``: look at all of them."""
+        return self._pauses.since(bookmark)
+
+    def export(
+        self, now_monotonic: float, now_wall: float, only: Collection[Place] | None = None
+    ) -> list[PauseRecord]:
+        """Return the pauses that are not over, of all places or of some.
+
+        A place that changed and has no record here has nothing left to keep.
+        """
+        asked = self._states if only is None else [place for place in only if place in self._states]
+        records = (recorded(place, self._states[place], now_monotonic, now_wall) for place in asked)
+        return [record for record in records if record is not None]
+
+    def restore(self, records: Iterable[PauseRecord], now_monotonic: float, now_wall: float) -> int:
+        """Take over pauses that were exported earlier, except where more is known already; return how
+        many."""
+        count = 0
+        for record in records:
+            state = restored(record, now_monotonic, now_wall)
+            if state is not None and record.place not in self._states:
+                self.put(record.place, state)
+                count += 1
+        return count
+
+    # --- keeping the journals --------------------------------------------------------------------------
+
+    def _drop(self, places: Iterable[Place]) -> int:
+        count = 0
+        for place in places:
+            if self._states.pop(place, None) is not None:
+                self._paused(place)
+                count += 1
+        return count
+
+    def _paused(self, place: Place) -> None:
+        self._pauses.note(place)
+        self._changed(place[0])
+
     def _changed(self, owner: str) -> None:
         if not owner.startswith(HOST_MARK):
-            self._journal.append(owner)
-            self._changes += 1
+            self._owners.note(owner)
 
 
 def model_place(candidate: Candidate) -> Place:

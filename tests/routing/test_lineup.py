@@ -12,8 +12,9 @@ from cliproxy.catalog.registry import Candidate
 from cliproxy.credentials.model import CredentialId
 from cliproxy.errors import Kind
 from cliproxy.routing.cooldown import RuntimeState
+from cliproxy.routing.journal import MAX_ENTRIES
 from cliproxy.routing.lineup import SLACK, Lineup, Rules, most_at_once
-from cliproxy.routing.runtime import MAX_JOURNAL, RuntimeTable, credential_place, model_place
+from cliproxy.routing.runtime import RuntimeTable, credential_place, model_place
 from support.routes import candidate
 
 FIRST = Rules(strategy="fill-first")
@@ -137,7 +138,7 @@ def test_a_rest_that_becomes_longer_is_kept() -> None:
 def test_who_was_away_longer_than_the_journal_reaches_looks_at_everybody() -> None:
     line = lineup(named("ab"))
     line.runtime.put(credential_place(CredentialId("a")), resting(50.0))
-    for _ in range(MAX_JOURNAL):
+    for _ in range(MAX_ENTRIES):
         line.runtime.put(credential_place(CredentialId("z")), resting(50.0))
     assert turns(line, 2) == "bb"
 

@@ -1,12 +1,15 @@
 """What is known about places, and the journal of what changed."""
 
 import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cliproxy.credentials.model import CredentialId
 from cliproxy.errors import Kind
-from cliproxy.routing.cooldown import RuntimeState
+from cliproxy.routing.cooldown import PauseRecord, RuntimeState
+from cliproxy.routing.journal import MAX_ENTRIES
 from cliproxy.routing.runtime import (
-    MAX_JOURNAL,
     MAX_STATES,
     RuntimeTable,
     blocking_state,
@@ -112,7 +115,7 @@ def test_everything_that_frees_somebody_is_in_the_journal() -> None:
 
 def test_who_has_been_away_too_long_has_to_look_at_everything() -> None:
     table = RuntimeTable()
-    for _ in range(MAX_JOURNAL):
+    for _ in range(MAX_ENTRIES):
         table.put(credential_place(A), OPEN)
     assert table.changed_since(0) == {"a"}
     table.put(credential_place(A), OPEN)
@@ -131,3 +134,86 @@ def test_a_changed_credential_gets_another_chance_but_no_new_quota() -> None:
     assert table.state((A, "m")) == OPEN
     assert table.state(credential_place(B)) == refused
     assert table.changed_since(bookmark) == {"a"}
+
+
+def test_pauses_can_be_cleared_by_hand() -> None:
+    table = RuntimeTable()
+    everywhere = ((A, "m"), (A, "n"), credential_place(A), (B, "m"), host_place("x.example"))
+    for place in everywhere:
+        table.put(place, OPEN)
+    assert table.clear(A, "m") == 1
+    assert table.state((A, "m")).failures == 0
+    assert table.clear(model="m") == 1
+    assert table.clear(A) == 2
+    assert table.state(host_place("x.example")) == OPEN
+    bookmark = table.changes
+    assert table.clear() == 1
+    assert table.clear() == 0
+    assert table.statistics()["states"] == 0
+    assert table.changed_since(bookmark) == frozenset()
+
+
+def test_pauses_survive_a_restart_with_what_is_left_of_them() -> None:
+    table = RuntimeTable()
+    table.put((A, "m"), evolve(OPEN, until=110.0, failures=3))
+    table.put(credential_place(B), evolve(OPEN, until=90.0))
+    [record] = table.export(100.0, 1_000_000.0)
+    assert record == PauseRecord(
+        place=(A, "m"), kind=Kind.RATE_LIMIT, cause="too many", failures=3, until=1_000_010.0, updated=1e6
+    )
+    again = RuntimeTable()
+    assert again.restore([record], 5.0, 1_000_004.0) == 1
+    state = again.state((A, "m"))
+    assert (state.until, state.failures, state.kind, state.cause) == (11.0, 3, Kind.RATE_LIMIT, "too many")
+    assert again.changed_since(0) == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("moved", "rest"),
+    [(0.0, 100.0), (-3600.0, 100.0), (60.0, 40.0), (99.0, 1.0), (100.0, 0.0), (3600.0, 0.0)],
+)
+def test_a_clock_that_was_set_makes_no_pause_longer(moved: float, rest: float) -> None:
+    table, again = RuntimeTable(), RuntimeTable()
+    table.put((A, "m"), evolve(OPEN, until=100.0))
+    assert again.restore(table.export(0.0, 1e9), 50.0, 1e9 + moved) == (rest > 0)
+    assert max(again.state((A, "m")).until - 50.0, 0.0) == rest
+
+
+@pytest.mark.parametrize("until", [float("nan"), float("inf"), 1e12, -1e12])
+def test_a_spoilt_record_is_passed_over(until: float) -> None:
+    record = PauseRecord(place=(A, "m"), kind=Kind.QUOTA, cause="", failures=0, until=until, updated=1e9)
+    assert RuntimeTable().restore([record], 0.0, 1e9) == 0
+
+
+def test_what_is_known_already_is_worth_more_than_a_record() -> None:
+    table = RuntimeTable()
+    table.put((A, "m"), OPEN)
+    records = table.export(0.0, 1e9)
+    table.put((A, "m"), evolve(OPEN, until=70.0))
+    assert table.restore(records, 0.0, 1e9) == 0
+    assert table.state((A, "m")).until == 70.0
+
+
+def test_a_writer_learns_whose_pause_is_another() -> None:
+    """Only these have to be written; one without a record is to be deleted."""
+    table = RuntimeTable()
+    table.put((A, "m"), OPEN)
+    bookmark = table.pause_changes
+    with table.working(A):
+        assert table.pauses_changed_since(bookmark) == frozenset()
+    table.put(host_place("x.example"), OPEN)
+    table.put((A, "m"), RuntimeState())
+    changed = table.pauses_changed_since(bookmark)
+    assert changed == {(A, "m"), host_place("x.example")}
+    assert [record.place for record in table.export(0.0, 1e9, changed)] == [host_place("x.example")]
+    for _ in range(MAX_ENTRIES + 1):
+        table.put((A, "m"), OPEN)
+    assert table.pauses_changed_since(bookmark) is None
+
+
+@given(st.floats(0, 1e6), st.floats(1e8, 1e10), st.floats(-1e4, 1e4), st.floats(0, 1e6))
+def test_no_restart_makes_a_pause_longer(now: float, wall: float, moved: float, begin: float) -> None:
+    table, again = RuntimeTable(), RuntimeTable()
+    table.put((A, "m"), evolve(OPEN, until=now + 600.0))
+    again.restore(table.export(now, wall), begin, wall + moved)
+    assert again.state((A, "m")).until - begin <= 600.0 + 1e-3
