@@ -31,7 +31,7 @@ async def everything(stream: UpstreamStream, _plan: Plan) -> bytes:
 
 async def ask(world: Bottle, said: str = "hi", client: str = "") -> bytes:
     """Send one request of a conversation that begins with some words."""
-    wanted = request({"messages": [{"role": "user", "content": said}]}, client=client)
+    wanted = request({"messages": [{"role": "user", "content": said}]}, client_id=client)
     return await Attempts(wanted, world.deps, recorder_of(world, wanted), everything).run()
 
 
