@@ -88,7 +88,7 @@ def read(raw: bytes, client: str) -> ClientRequest:
 
 def planned(raw: bytes, client: str, upstream: str) -> Plan:
     """Carry a request to the upstream's bytes."""
-    resolution = Resolution(MODEL, (CANDIDATE,))
+    resolution = Resolution(MODEL, (CANDIDATE,), MODEL)
     planner = Planner(read(raw, client), resolution, DEPS, SNAPSHOT)
     return planner.plan(CANDIDATE, cast("Contract", UpstreamOf(upstream)))
 

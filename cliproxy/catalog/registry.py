@@ -14,12 +14,12 @@ model that is listed can be asked for.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Final
 
 from attrs import evolve, frozen
 
+from cliproxy.catalog.allowance import EVERYTHING, Allowance, matches, names_of
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.catalog.static import efforts, refused
 from cliproxy.credentials.model import Credential, CredentialId, ModelEntry
@@ -70,45 +70,107 @@ class Listing:
 
 
 class Registry:
-    """The index. Build with :func:`build`."""
+    """The index, or what a client may see of it. Build the index with :func:`build`.
 
-    def __init__(self, by_name: Mapping[str, tuple[Candidate, ...]]) -> None:
-        self._by_name = MappingProxyType(dict(by_name))
+    A *view* (:meth:`visible`) has the same methods as the whole and is made on demand, name by name. There is
+    one for each allowance, kept as long as the index, so that it too gives the same object for the same name
+    every time.
+    """
+
+    def __init__(
+        self,
+        by_name: Mapping[str, tuple[Candidate, ...]],
+        whole: "Registry | None" = None,
+        allowance: Allowance = EVERYTHING,
+    ) -> None:
+        self._by_name = MappingProxyType(by_name if whole is not None else dict(by_name))
+        self._whole = whole
+        self._allowance = allowance
+        self._views: dict[Allowance, Registry] = {}
+        """As many as there are client keys with different allowances."""
         self._narrowed: dict[str, tuple[Candidate, ...]] = {}
-        """Answers to names that restrict to a provider: as many as there are such names with an answer."""
+        """Answers that had to be looked for, by name: as many as there are names with such an answer."""
+        self._names: list[str] | None = None
 
     def __contains__(self, name: object) -> bool:
-        return name in self._by_name
+        return isinstance(name, str) and name in self._by_name and bool(self.candidates(name))
 
     def __len__(self) -> int:
-        return len(self._by_name)
+        return len(self._sorted())
+
+    def visible(self, allowance: Allowance) -> "Registry":
+        """Return the part of the registry that an allowance covers; always the same one."""
+        if allowance.is_everything:
+            return self
+        view = self._views.get(allowance)
+        if view is None:
+            view = self._views[allowance] = Registry(self._by_name, self, allowance)
+        return view
 
     def candidates(self, name: str) -> tuple[Candidate, ...]:
         """Return who serves a client's model name; empty for an unknown name.
 
-        ``provider://name`` restricts to a provider, or to the upstream an owner has given that name. The same
-        name always gives the same object.
+        ``upstream://name`` restricts to a provider, or to the upstream an owner has given that name; in what
+        stands before the mark case does not count. The same name always gives the same object.
         """
-        found = self._by_name.get(name) or self._narrowed.get(name)
+        found = self._narrowed.get(name)
         if found is not None:
             return found
-        provider, mark, rest = name.partition(PROVIDER_MARK)
-        if not mark:
-            return ()
-        found = tuple(c for c in self._by_name.get(rest, ()) if provider in _names_of(c.credential))
+        return self._of_upstream(name) if self._whole is None else self._allowed(self._whole, name)
+
+    def _of_upstream(self, name: str) -> tuple[Candidate, ...]:
+        found = self._by_name.get(name)
+        if found is not None:
+            return found
+        said, mark, rest = name.partition(PROVIDER_MARK)
+        upstream = said.lower()
+        if not mark or upstream != said:
+            # Only the plain spelling is kept, so that nobody can fill the memory with others.
+            return self.candidates(f"{upstream}{mark}{rest}") if mark else ()
+        found = tuple(c for c in self._by_name.get(rest, ()) if upstream in names_of(c.credential))
         if found:
             self._narrowed[name] = found
         return found
 
+    def _allowed(self, whole: "Registry", name: str) -> tuple[Candidate, ...]:
+        """Return the candidates the whole has, without those that are not allowed."""
+        everybody = whole.candidates(name)
+        allows = self._allowance.allows
+        found = tuple(c for c in everybody if allows(c.client_name, *names_of(c.credential)))
+        if len(found) == len(everybody):
+            found = everybody
+        if found:
+            self._narrowed[name] = found
+        return found
+
+    def lineup(self, name: str) -> str:
+        """Return the name under which turns among the candidates of a name are remembered.
+
+        Turns are shared wherever the same candidates stand behind a name, so that many clients, each with an
+        allowance of its own, do not all begin with the same account. Where an allowance leaves some of them
+        out, the turns among the others are a matter of their own.
+        """
+        if self._whole is None:
+            return name
+        shared = self._whole.lineup(name)
+        if self.candidates(name) is self._whole.candidates(name):
+            return shared
+        return f"{','.join(self._allowance.providers)}{PROVIDER_MARK}{shared}"
+
     def names(self) -> list[str]:
         """Return every client name, sorted."""
-        return sorted(self._by_name)
+        return list(self._sorted())
+
+    def _sorted(self) -> list[str]:
+        if self._names is None:
+            self._names = sorted(name for name in self._by_name if self.candidates(name))
+        return self._names
 
     def listing(self, usable: Callable[[Candidate], bool] = lambda _: True) -> list[Listing]:
         """Return the models that at least one usable credential serves, sorted by name."""
         shown: list[Listing] = []
-        for name in self.names():
-            candidates = [candidate for candidate in self._by_name[name] if usable(candidate)]
+        for name in self._sorted():
+            candidates = [candidate for candidate in self.candidates(name) if usable(candidate)]
             if candidates:
                 providers = tuple(sorted({candidate.credential.provider for candidate in candidates}))
                 shown.append(Listing(name=name, info=candidates[0].info, providers=providers))
@@ -116,12 +178,7 @@ class Registry:
 
     def credentials(self) -> frozenset[CredentialId]:
         """Return the ids of all credentials that serve something."""
-        return frozenset(c.credential.id for candidates in self._by_name.values() for c in candidates)
-
-
-def _names_of(credential: Credential) -> tuple[str, object]:
-    """Return what an owner may call a credential's upstream: its provider, or the name of its entry."""
-    return credential.provider, credential.options.get("name")
+        return frozenset(c.credential.id for name in self._sorted() for c in self.candidates(name))
 
 
 def build(offers: Iterable[Offer], *, force_prefix: bool = False) -> Registry:
@@ -148,7 +205,7 @@ def _served(offer: Offer) -> list[Candidate]:
     patterns = (*credential.excluded_models, *offer.excluded)
     served: list[Candidate] = []
     for entry in entries:
-        if _matches(entry.client_name, patterns) or _matches(entry.name, patterns):
+        if matches(entry.client_name, patterns) or matches(entry.name, patterns):
             continue
         info = _info(entry.name, known, credential)
         candidate = Candidate(
@@ -158,7 +215,7 @@ def _served(offer: Offer) -> list[Candidate]:
             info=info,
             shown_model=entry.client_name if entry.force_mapping else "",
         )
-        previews = [name for name in info.previews if name in known and not _matches(name, patterns)]
+        previews = [name for name in info.previews if name in known and not matches(name, patterns)]
         stand_ins = [evolve(candidate, model=each, info=_info(each, known, credential)) for each in previews]
         served.append(evolve(candidate, stand_ins=tuple(stand_ins)))
     return served
@@ -203,10 +260,6 @@ def _aliased(entries: Sequence[ModelEntry], aliases: Sequence[ModelEntry]) -> li
             result.append(entry)
         result.extend(evolve(alias, name=entry.name, alias=alias.client_name) for alias in renamed)
     return result
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
 
 
 def _with_prefix(name: str, prefix: str, force: bool) -> tuple[str, ...]:

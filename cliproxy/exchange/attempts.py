@@ -231,7 +231,7 @@ class Attempts(Generic[T]):
         left = frozenset() if is_all else {each.key for each in everybody} - {each.key for each in candidates}
         config = self._snapshot.config
         return Turns(
-            name=self._resolution.name,
+            name=self._resolution.lineup,
             candidates=everybody,
             selector=self.deps.selector,
             settings=config.quota_exceeded,

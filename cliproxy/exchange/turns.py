@@ -65,7 +65,7 @@ class Turns:
     """The turns of one round."""
 
     name: str
-    """The model as the client named it."""
+    """What the turns are remembered under; see :attr:`cliproxy.routing.resolve.Resolution.lineup`."""
     candidates: Sequence[Candidate]
     """The same object for every exchange with the same registry; see the selector."""
     selector: Selector

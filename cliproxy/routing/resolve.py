@@ -22,24 +22,31 @@ class Resolution:
     name: str
     """The client's model name without a suffix."""
     candidates: tuple[Candidate, ...]
+    lineup: str
+    """The name under which turns among the candidates are remembered."""
     reasoning: Reasoning | None = None
 
 
 def resolve(registry: Registry, wanted: str) -> Resolution | None:
-    """Find the candidates of a model name; ``None`` when nobody serves it."""
-    if found := registry.candidates(wanted):
-        return Resolution(wanted, found)
+    """Find the candidates of a model name; ``None`` when nobody serves it.
+
+    A client that may not use everything is given what it may see of the registry.
+    """
+    if found := _found(registry, wanted):
+        return found
     base, reasoning = split_suffix(wanted)
     if base == AUTO and AUTO not in registry:
         names = registry.names()
-        wish = _stated(reasoning)
-        return Resolution(names[0], registry.candidates(names[0]), wish) if names else None
-    if reasoning is not None and (found := registry.candidates(base)):
-        return Resolution(base, found, _stated(reasoning))
+        return _found(registry, names[0], _stated(reasoning)) if names else None
+    if reasoning is not None and (found := _found(registry, base, _stated(reasoning))):
+        return found
     base, reasoning = split_level_name(wanted)
-    if reasoning is not None and (found := registry.candidates(base)):
-        return Resolution(base, found, reasoning)
-    return None
+    return _found(registry, base, reasoning) if reasoning is not None else None
+
+
+def _found(registry: Registry, name: str, reasoning: Reasoning | None = None) -> Resolution | None:
+    candidates = registry.candidates(name)
+    return Resolution(name, candidates, registry.lineup(name), reasoning) if candidates else None
 
 
 def _stated(wish: Reasoning | None) -> Reasoning | None:

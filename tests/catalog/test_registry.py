@@ -2,8 +2,9 @@
 
 import pytest
 
+from cliproxy.catalog.allowance import Allowance
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.catalog.registry import Offer, build
+from cliproxy.catalog.registry import Offer, Registry, build
 from cliproxy.credentials.model import ModelEntry
 from support.routes import credential
 
@@ -137,3 +138,76 @@ def test_a_stand_in_is_the_same_account_with_the_facts_of_the_other_model() -> N
     first = found.stand_ins[0]
     assert first.credential == found.credential
     assert (first.client_name, first.info.display_name) == ("alpha", "Next")
+
+
+# --- what a client may see ---
+
+
+def both() -> Registry:
+    """Two upstreams with the same models, and one model that only the second has."""
+    second = Offer(credential=credential("b", provider="y"), models=(*MODELS, ModelInfo(id="gamma")))
+    return build([Offer(credential=credential("a", provider="x"), models=MODELS), second])
+
+
+def seen(registry: Registry, name: str) -> list[str]:
+    return [candidate.credential.id for candidate in registry.candidates(name)]
+
+
+def test_nothing_hidden_is_the_registry_itself() -> None:
+    registry = both()
+    assert registry.visible(Allowance()) is registry
+
+
+def test_a_view_has_the_models_and_upstreams_that_are_allowed() -> None:
+    registry = both()
+    view = registry.visible(Allowance(models=("beta*", "gamma"), providers=("x",)))
+    assert view.names() == ["beta", "beta-mini"]
+    assert len(view) == 2
+    assert seen(view, "beta") == ["a"]
+    assert view.candidates("alpha") == view.candidates("gamma") == ()
+    assert "beta" in view
+    assert "alpha" not in view
+    assert [entry.name for entry in view.listing()] == ["beta", "beta-mini"]
+    assert view.credentials() == {"a"}
+
+
+def test_naming_an_upstream_is_no_way_around_an_allowance() -> None:
+    view = both().visible(Allowance(models=("alpha",), providers=("x",)))
+    assert seen(view, "x://alpha") == ["a"]
+    assert view.candidates("y://alpha") == view.candidates("x://beta") == ()
+
+
+def test_a_view_of_a_view_has_what_both_allow() -> None:
+    registry = both()
+    view = registry.visible(Allowance(providers=("y",))).visible(Allowance(models=("g*",)))
+    assert view.names() == ["gamma"]
+    assert registry.visible(Allowance(providers=("y",))).visible(Allowance(providers=("x",))).names() == []
+
+
+def test_views_and_their_answers_are_the_same_every_time() -> None:
+    registry = both()
+    for allowance in (Allowance(models=("alpha",)), Allowance(providers=("y",))):
+        view = registry.visible(allowance)
+        assert registry.visible(Allowance(models=allowance.models, providers=allowance.providers)) is view
+        for name in ("alpha", "y://alpha"):
+            assert view.candidates(name)
+            assert view.candidates(name) is view.candidates(name)
+
+
+def test_turns_are_shared_among_clients_that_have_the_same_choice() -> None:
+    """Otherwise many clients with few requests each would all use the first account."""
+    registry = both()
+    by_model = registry.visible(Allowance(models=("alpha",)))
+    by_upstream = registry.visible(Allowance(providers=("y",)))
+    same = registry.visible(Allowance(models=("al*",), providers=("y",)))
+    assert by_model.candidates("alpha") is registry.candidates("alpha")
+    assert by_model.lineup("alpha") == registry.lineup("alpha") == "alpha"
+    assert by_upstream.lineup("alpha") == same.lineup("alpha") != "alpha"
+    assert by_upstream.lineup("gamma") == registry.lineup("gamma")
+
+
+def test_case_counts_in_names_and_not_in_upstreams() -> None:
+    registry = both()
+    assert seen(registry, "X://alpha") == ["a"]
+    assert registry.candidates("X://alpha") is registry.candidates("x://alpha")
+    assert registry.candidates("Alpha") == registry.candidates("x://Alpha") == ()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cliproxy.catalog.allowance import Allowance
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.catalog.registry import Offer, Registry, build
 from cliproxy.routing.resolve import resolve
@@ -54,3 +55,17 @@ def test_unknown_names(wanted: str) -> None:
 
 def test_nothing_is_served_by_nobody() -> None:
     assert resolve(registry(), "auto") is None
+
+
+def test_a_client_that_may_not_use_everything_has_turns_of_its_own_where_its_choice_differs() -> None:
+    model = (ModelInfo(id="m"),)
+    whole = build([Offer(credential=credential(each, provider=each), models=model) for each in "ab"])
+    view = whole.visible(Allowance(providers=("b",)))
+    everybody, one = resolve(whole, "m(low)"), resolve(view, "m(low)")
+    assert everybody is not None
+    assert one is not None
+    assert (everybody.name, one.name) == ("m", "m")
+    assert len(everybody.candidates) > len(one.candidates)
+    assert everybody.lineup == "m"
+    assert one.lineup != "m"
+    assert resolve(view, "a://m") is None
