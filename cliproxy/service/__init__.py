@@ -15,5 +15,6 @@ __all__ = [
     "service",
     "snapshots",
     "state",
+    "supervise",
     "tokens",
 ]

@@ -62,7 +62,8 @@ class Discovery:
     _reviewed: trio.Event = field(factory=trio.Event, init=False)
 
     async def run(self) -> None:
-        """Ask now and every ten minutes, for ever."""
+        """Ask now and every ten minutes, for ever. May be started again after a crash."""
+        self._asking.clear()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._publish, name="discover: publish")
             while True:

@@ -96,9 +96,8 @@ async def run_server(
         async with trio.open_nursery() as nursery:
             await nursery.start(service.watch_signals)
             nursery.start_soon(service.enforce_the_end)
-            await nursery.start(service.tokens.run)
             discovery = Discovery(service)
-            nursery.start_soon(discovery.run, name="discovery")
+            jobs = {"token-renewal": service.tokens.run, "discovery": discovery.run}
             if options.read_config is not None:
                 reloader = Reloader(
                     service=service,
@@ -109,7 +108,9 @@ async def run_server(
                     read_config=options.read_config,
                     review=discovery.review,
                 )
-                nursery.start_soon(reloader.run, name="reload")
+                jobs["reload"] = reloader.run
+            for name, job in jobs.items():
+                nursery.start_soon(service.jobs.supervised, name, job, name=name)
             urls = await nursery.start(
                 start_and_stop, service, app, list(options.sockets), nursery.cancel_scope
             )

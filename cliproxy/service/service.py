@@ -7,9 +7,9 @@ Tasks and owners::
 
     run
     └ nursery ─ signals              first: drain, second: stop at once; SIGHUP: reload
-              ─ token renewal        (service.refresh)
-              ─ model discovery      one task for each credential whose provider can list its models
-              ─ reload               looks for changed files (service.reload)
+              ─ token renewal        (service.refresh)                            ┐ supervised: what
+              ─ model discovery      one task for each credential with such lists │ crashes begins again
+              ─ reload               looks for changed files (service.reload)     ┘ (service.supervise)
               ─ server               hypercorn; each connection and request has its own nursery inside
 
 Stopping: the listener closes and ``/readyz`` turns false; requests under way go on for the drain time; what
@@ -28,7 +28,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import trio
-from attrs import define, field
+from attrs import Factory, define, field
 from hypercorn.config import Config as HypercornConfig
 from hypercorn.trio import serve
 from hypercorn.typing import ASGIFramework
@@ -47,6 +47,7 @@ from cliproxy.service.changes import Difference, ReloadStatus
 from cliproxy.service.listen import shown_url
 from cliproxy.service.refresh import TokenTable
 from cliproxy.service.snapshots import Snapshots, is_listed
+from cliproxy.service.supervise import Supervisor
 from cliproxy.wire.secret import Secret
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,8 @@ class Service:
     runtime: RuntimeTable = field(factory=RuntimeTable)
     rng: random.Random = field(factory=random.SystemRandom)
     ending: Ending = field(factory=Ending)
+    jobs: Supervisor = Factory(lambda self: Supervisor(self.rng), takes_self=True)
+    """What runs beside the requests, and how it is."""
     is_stopping: bool = field(default=False, init=False)
     reload_status: ReloadStatus = field(factory=ReloadStatus, init=False)
     """What became of changed files; written by :mod:`cliproxy.service.reload`."""

@@ -220,3 +220,13 @@ async def test_only_what_differs_is_asked_about_again(autojump_clock: Clock) -> 
             discovery.review([each.id for each in now])
             vendor.asked.clear()
     assert vendor.asked == []
+
+
+async def test_after_a_crash_everybody_is_asked_again(autojump_clock: Clock) -> None:
+    """A run that ended has taken its questions along, whoever they were about."""
+    vendor = Vendor(models("m"))
+    discovery = Discovery(service(vendor, credential("a"), credential("b")))
+    for _ in range(2):
+        with trio.move_on_after(5):
+            await discovery.run()
+    assert sorted(name for _, name in vendor.asked) == ["a", "a", "b", "b"]
