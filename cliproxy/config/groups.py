@@ -135,6 +135,16 @@ class QuotaExceeded:
     antigravity_credits: bool = setting(True, "Go on with paid credits (Antigravity).")
 
 
+LOG_FORMATS: Final[Mapping[str, str]] = {"text": "text", "json": "json"}
+
+
+@frozen(kw_only=True)
+class Metrics:
+    """Figures for monitoring at /metrics, in Prometheus' text format."""
+
+    enable: bool = setting(True, "Serve them, to programs on this machine and to holders of a client key.")
+
+
 @frozen(kw_only=True)
 class RemoteManagement:
     """The management interface."""

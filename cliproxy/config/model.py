@@ -22,10 +22,12 @@ from cliproxy.config.entries import (
     ScopedError,
 )
 from cliproxy.config.groups import (
+    LOG_FORMATS,
     ClaudeHeaderDefaults,
     CodexHeaderDefaults,
     CodexOptions,
     Limits,
+    Metrics,
     Payload,
     QuotaExceeded,
     RemoteManagement,
@@ -223,10 +225,13 @@ class Config:
     redis_usage_queue_retention_seconds: int = setting(
         60, "How long usage events wait to be fetched.", minimum=0, maximum=3600, below=60, above=3600
     )
+    metrics: Metrics = setting(Metrics(), "Figures for monitoring, at /metrics.")
+    log_format: str = setting("text", "Lines of the log: text or json.", words=LOG_FORMATS)
     logging_to_file: bool = setting(False, "Write the log to files.")
     logs_max_total_size_mb: int = setting(
         100, "Oldest logs are deleted beyond this size in MB; 0: no limit.", minimum=0, below=0
     )
+    error_log: bool = setting(False, "Log requests that failed in full.")
     error_logs_max_files: int = setting(10, "Logs of failed requests to keep; 0: all.", minimum=0, below=10)
     request_log: bool = setting(False, "Log every request in full.")
     commercial_mode: bool = setting(False, "Never log requests, to save memory.")
