@@ -72,7 +72,7 @@ from cliproxy.routing.runtime import RouteKey
 from cliproxy.routing.select import Earliest, Stay
 from cliproxy.wire.http import HttpCall, Limits, UpstreamCall
 from cliproxy.wire.jsontext import JsonError, JsonObject, dumps
-from cliproxy.wire.veil import Veil, veil_of
+from cliproxy.wire.veil import Veil, confidential_in
 
 T = TypeVar("T")
 Serve = Callable[[UpstreamStream, Plan], Awaitable[T]]
@@ -157,7 +157,7 @@ class Attempts(Generic[T]):
         self._planner = Planner(self.request, resolution, self.deps, self._snapshot)
         self._health = Health(self.deps.runtime, self.deps.monotonic, self.deps.rng)
         config = self._snapshot.config
-        self._stay = stay_of(self.request, resolution.name, config, self._snapshot.providers)
+        self._stay = stay_of(self.request, resolution, config, self._snapshot.providers)
         self._ticket = self.deps.places.ticket()
         self._patience = self.deps.monotonic() + config.max_retry_interval
 
@@ -438,13 +438,13 @@ class Attempts(Generic[T]):
     async def _send(self, candidate: Candidate, contract: Contract, token: Token | None, plan: Plan) -> T:
         self.recorder.notes = plan.context.notes
         call = self._prepared(candidate, contract, token, plan)
-        veil = veil_of(call)
+        plan.veil.cover(confidential_in(call))
         try:
-            return await self._exchanged(candidate, contract, evolve(plan, veil=veil), call)
+            return await self._exchanged(candidate, contract, plan, call)
         except AttemptFailed as exc:
-            raise AttemptFailed(veiled(exc.failure, veil)) from exc
+            raise AttemptFailed(veiled(exc.failure, plan.veil)) from exc
         except AnswerCut as exc:
-            raise AnswerCut(veiled(exc.failure, veil)) from exc
+            raise AnswerCut(veiled(exc.failure, plan.veil)) from exc
 
     async def _exchanged(self, candidate: Candidate, contract: Contract, plan: Plan, call: UpstreamCall) -> T:
         host = host_of(candidate, call)

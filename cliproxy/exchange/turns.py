@@ -26,6 +26,7 @@ from cliproxy.errors import Failure, Kind, Scope
 from cliproxy.providers.base import Provider
 from cliproxy.routing.conversation import conversation_mark
 from cliproxy.routing.lineup import Rules
+from cliproxy.routing.resolve import Resolution
 from cliproxy.routing.runtime import RouteKey, blocking_state
 from cliproxy.routing.select import Earliest, Selector, Stay
 from cliproxy.wire.jsontext import Document
@@ -48,14 +49,18 @@ def rules_of(config: Config) -> Rules:
 
 
 def stay_of(
-    request: ClientRequest, model: str, config: Config, providers: Mapping[str, Provider]
+    request: ClientRequest, resolution: Resolution, config: Config, providers: Mapping[str, Provider]
 ) -> Stay | None:
-    """Return the wish that the conversation of a request stays where it is; ``None`` where it is no use."""
-    seconds = duration_s(config.routing.session_affinity_ttl) or 0.0
-    is_wanted = config.routing.session_affinity and seconds > 0
-    if not is_wanted or request.action not in _CONVERSING or not isinstance(request.document, Document):
+    """Return the wish that the conversation of a request stays where it is; ``None`` where it is no use, as
+    where there is no other place."""
+    if len(resolution.candidates) == 1 or not config.routing.session_affinity:
         return None
-    mark = conversation_mark(request.client_id, model, request.headers, request.document.value)
+    if request.action not in _CONVERSING or not isinstance(request.document, Document):
+        return None
+    seconds = duration_s(config.routing.session_affinity_ttl) or 0.0
+    if seconds <= 0:
+        return None
+    mark = conversation_mark(request.client_id, resolution.name, request.headers, request.document.value)
     caching = frozenset(key for key, provider in providers.items() if provider.caches_prompts)
     return Stay(mark=mark, seconds=seconds, providers=caching) if mark is not None else None
 

@@ -19,7 +19,7 @@ Library exceptions leave this module as :class:`~cliproxy.errors.TransportError`
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from math import inf
 from typing import Final, Protocol
@@ -28,6 +28,7 @@ from urllib.request import getproxies
 import httpcore2
 import httpx2 as httpx
 import trio
+from attrs import frozen
 
 from cliproxy import __version__
 from cliproxy.errors import Kind, TransportError
@@ -183,22 +184,42 @@ class HttpStream:
         return await read_rest(self.read, limit, f"{self._host}: the answer")
 
 
-@asynccontextmanager
-async def _answering(
-    status: int,
-    headers: Headers,
-    body: AsyncIterator[bytes],
-    host: str,
-    aclose: Callable[[], Awaitable[None]],
-) -> AsyncIterator[UpstreamStream]:
-    """Offer an answer for reading, and close it."""
-    pieces = Body(body, host)
-    try:
-        yield HttpStream(status, headers, pieces.read, host)
-    finally:
+@frozen
+class Arrived:
+    """An answer of the HTTP library whose head has come."""
+
+    status: int
+    headers: Headers
+    body: AsyncIterator[bytes]
+    host: str
+    aclose: Callable[[], Awaitable[None]]
+
+
+class Exchanged:
+    """A call that is sent on entering and whose connection is free, or closed, on leaving.
+
+    A class of its own, as a decorated generator for every call costs more than what it does here.
+    """
+
+    def __init__(self, ask: Callable[[], Awaitable[Arrived]]) -> None:
+        self._ask = ask
+
+    async def __aenter__(self) -> UpstreamStream:
+        self._arrived = arrived = await self._ask()
+        self._body = Body(arrived.body, arrived.host)
+        try:
+            return HttpStream(arrived.status, arrived.headers, self._body.read, arrived.host)
+        except TransportError:
+            await self._aclose()
+            raise
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._aclose()
+
+    async def _aclose(self) -> None:
         with trio.move_on_after(CLOSE_LIMIT_S, shield=True):
-            await pieces.aclose()
-            await aclose()
+            await self._body.aclose()
+            await self._arrived.aclose()
 
 
 def _as_text(fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
@@ -259,27 +280,22 @@ class Upstreams:
         is_direct = not self._has_proxies if proxy is None else proxy.lower() in NO_PROXY_WORDS
         target = target_of(call.url) if is_direct else None
         if target is not None:
-            return self._open_direct(call, target)
-        return self._open_by_client(call, proxy)
+            return Exchanged(partial(self._ask_directly, call, target))
+        return Exchanged(partial(self._ask_by_client, call, proxy))
 
-    @asynccontextmanager
-    async def _open_direct(self, call: HttpCall, target: Target) -> AsyncIterator[UpstreamStream]:
+    async def _ask_directly(self, call: HttpCall, target: Target) -> Arrived:
         try:
             response = await self._direct.ask(call, target, direct_fields(call, target))
         except _ERRORS as exc:
             raise _fault(exc, target.host) from exc
-        head = response.status, Headers(_as_text(response.headers))
-        async with _answering(*head, response.aiter_stream(), target.host, response.aclose) as stream:
-            yield stream
+        headers = Headers(_as_text(response.headers))
+        return Arrived(response.status, headers, response.aiter_stream(), target.host, response.aclose)
 
-    @asynccontextmanager
-    async def _open_by_client(self, call: HttpCall, proxy: str | None) -> AsyncIterator[UpstreamStream]:
+    async def _ask_by_client(self, call: HttpCall, proxy: str | None) -> Arrived:
         request = build_request(call)
-        host = request.url.host
         response = await self._send(self._client(proxy), request, call.limits.first_byte)
-        head = response.status_code, Headers(response.headers.multi_items())
-        async with _answering(*head, response.aiter_raw(), host, response.aclose) as stream:
-            yield stream
+        headers = Headers(response.headers.multi_items())
+        return Arrived(response.status_code, headers, response.aiter_raw(), request.url.host, response.aclose)
 
     async def _send(
         self, client: httpx.AsyncClient, request: httpx.Request, first_byte: float | None

@@ -5,6 +5,8 @@ and written to the log, so whatever a call carried in confidence is masked in th
 fields whose names speak of credentials, and such fields of a form, or of a JSON object where no header field
 speaks of any, as in requests for tokens.
 
+What a call carried in confidence is looked up when somebody asks: most calls succeed, and nobody does.
+
 Only exact quotations are found, which is why the veil goes over errors and not over answers: a model never
 sees a request's headers.
 """
@@ -30,37 +32,52 @@ _TELLING: Final = re.compile(r"(?i)auth|cookie|credential|key|password|secret|to
 class Veil:
     """Masks certain texts wherever they are quoted."""
 
-    __slots__ = ("_texts",)
+    __slots__ = ("_found", "_sources")
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
-        found = {text for text in texts if len(text) >= SHORTEST}
-        # JSON may spell a slash with a backslash.
-        found |= {text.replace("/", r"\/") for text in found if "/" in text}
-        # The longest first: one may be a part of another.
-        self._texts = tuple(sorted(found, key=lambda text: (-len(text), text)))
+        self._sources = [texts]
+        self._found: frozenset[str] = frozenset()
+
+    def cover(self, texts: Iterable[str]) -> None:
+        """Mask some more; they are read when they are needed."""
+        self._sources.append(texts)
 
     def text(self, said: str) -> str:
         """Return a text without the quotations."""
-        for text in self._texts:
+        for text in self._texts():
             said = said.replace(text, MASK)
         return said
 
     def data(self, said: bytes) -> bytes:
         """Return bytes without the quotations."""
-        for text in self._texts:
+        for text in self._texts():
             said = said.replace(text.encode("utf-8", "surrogatepass"), MASK.encode())
         return said
+
+    def _texts(self) -> list[str]:
+        """Return what is masked, the longest first: one may be a part of another."""
+        found = {text for source in self._sources for text in source if len(text) >= SHORTEST}
+        # JSON may spell a slash with a backslash.
+        escaped = {text.replace("/", r"\/") for text in found if "/" in text}
+        self._sources.clear()
+        self._found |= found | escaped
+        return sorted(self._found, key=lambda text: (-len(text), text))
 
 
 def veil_of(call: UpstreamCall) -> Veil:
     """Return the veil over everything confidential in a call."""
+    return Veil(confidential_in(call))
+
+
+def confidential_in(call: UpstreamCall) -> Iterator[str]:
+    """Yield what a call carries in confidence."""
     texts = list(_confidential(call.headers))
     kind = call.headers.get("content-type").partition(";")[0].strip().lower()
     if kind == FORM_TYPE:
         texts += _confidential(parse_qsl(call.body.decode("utf-8", "replace")))
     elif kind == JSON_TYPE and not texts and len(call.body) <= MAX_JSON:
         texts += _confidential(_members(call.body))
-    return Veil(texts)
+    yield from texts
 
 
 def _members(body: bytes) -> list[tuple[str, str]]:

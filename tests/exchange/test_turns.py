@@ -11,6 +11,7 @@ from cliproxy.dialects.base import Action
 from cliproxy.errors import Failure, Kind, Scope
 from cliproxy.exchange.turns import Turns, is_of_account, rules_of, stay_of
 from cliproxy.routing.cooldown import RuntimeState
+from cliproxy.routing.resolve import Resolution
 from cliproxy.routing.runtime import RuntimeTable, credential_place, model_place
 from cliproxy.routing.select import Earliest, Selector
 from support.exchange import bottle, chat
@@ -128,8 +129,14 @@ def test_the_rules_are_those_of_the_configuration() -> None:
 
 def test_only_what_continues_a_conversation_stays() -> None:
     providers = bottle(caches_prompts=True).deps.snapshot().providers
-    stay = stay_of(chat(), "m", Config(routing=Routing(session_affinity_ttl="90s")), providers)
+    several = Resolution("m", (candidate("a"), candidate("b")))
+    stay = stay_of(chat(), several, Config(routing=Routing(session_affinity_ttl="90s")), providers)
     assert stay is not None
     assert (stay.seconds, stay.providers) == (90.0, {"p"})
     for action in set(Action) - {Action.GENERATE, Action.COMPACT}:
-        assert stay_of(evolve(chat(), action=action), "m", Config(), providers) is None
+        assert stay_of(evolve(chat(), action=action), several, Config(), providers) is None
+
+
+def test_where_there_is_no_other_place_nothing_need_stay() -> None:
+    providers = bottle(caches_prompts=True).deps.snapshot().providers
+    assert stay_of(chat(), Resolution("m", (candidate("a"),)), Config(), providers) is None
