@@ -129,7 +129,7 @@ def test_the_rules_are_those_of_the_configuration() -> None:
 
 def test_only_what_continues_a_conversation_stays() -> None:
     providers = bottle(caches_prompts=True).deps.snapshot().providers
-    several = Resolution("m", (candidate("a"), candidate("b")))
+    several = Resolution("m", (candidate("a"), candidate("b")), "m")
     stay = stay_of(chat(), several, Config(routing=Routing(session_affinity_ttl="90s")), providers)
     assert stay is not None
     assert (stay.seconds, stay.providers) == (90.0, {"p"})
@@ -139,4 +139,4 @@ def test_only_what_continues_a_conversation_stays() -> None:
 
 def test_where_there_is_no_other_place_nothing_need_stay() -> None:
     providers = bottle(caches_prompts=True).deps.snapshot().providers
-    assert stay_of(chat(), Resolution("m", (candidate("a"),)), Config(), providers) is None
+    assert stay_of(chat(), Resolution("m", (candidate("a"),), "m"), Config(), providers) is None
