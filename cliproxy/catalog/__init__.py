@@ -1,3 +1,3 @@
 """Models: what is known about them, and which credential serves which one now."""
 
-__all__ = ["facts", "model", "registry", "static"]
+__all__ = ["facts", "model", "prices", "registry", "static"]

@@ -87,7 +87,7 @@ def find(name: str, *wanted: str) -> ModelInfo | None:
     speak of models as such."""
     catalogue = _catalogue()
     spellings = catalogue.spellings
-    spelling = _spelling(name)
+    spelling = reduced(name)
     places = wanted or [section for section in spellings if section not in catalogue.apart]
     found = (spellings[section].get(spelling) for section in places if section in spellings)
     return next((info for info in found if info is not None), None)
@@ -98,7 +98,7 @@ def refused(name: str) -> frozenset[str]:
 
     The first group of models counts whose patterns match.
     """
-    spelling = _spelling(name)
+    spelling = reduced(name)
     for patterns, settings in _catalogue().refusals:
         if any(fnmatchcase(spelling, pattern) for pattern in patterns):
             return settings
@@ -156,7 +156,7 @@ def thinking_from(said: Mapping[str, JsonValue]) -> ThinkingSupport:
     )
 
 
-def _spelling(name: str) -> str:
+def reduced(name: str) -> str:
     """Reduce a name to what its spellings have in common."""
     last = name.lower().rpartition("/")[2]
     return _RELEASE.sub("", last.replace("_", "-")).replace(".", "-")
@@ -167,7 +167,7 @@ def _catalogue() -> _Catalogue:
     document = loads_object(files("cliproxy.catalog").joinpath(_DATA).read_bytes())
     read = {name: tuple(_read_section(section)) for name, section in _members(document, "sections")}
     spellings = {
-        name: {_spelling(entry.info.id): entry.info for entry in reversed(entries)}
+        name: {reduced(entry.info.id): entry.info for entry in reversed(entries)}
         for name, entries in read.items()
     }
     return _Catalogue(

@@ -65,6 +65,21 @@ class ModelFacts:
 
 
 @frozen(kw_only=True)
+class ModelPrice:
+    """What a model costs, in USD for a million tokens."""
+
+    name: str = setting("", 'Name of the model at the upstream; "*" stands for anything.', active=True)
+    input: float = setting(0.0, "Tokens of the prompt.", active=True, minimum=0)
+    output: float = setting(0.0, "Tokens of the answer, reasoning included.", active=True, minimum=0)
+    cache_read: float | None = setting(
+        None, "Tokens read from a prompt cache; empty: as input.", active=True, minimum=0
+    )
+    cache_write: float | None = setting(
+        None, "Tokens written to a prompt cache; empty: as input.", active=True, minimum=0
+    )
+
+
+@frozen(kw_only=True)
 class ScopedError:
     """An upstream error that the owner wants treated in a certain way."""
 

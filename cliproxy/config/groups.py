@@ -159,6 +159,25 @@ class RemoteManagement:
 
 
 @frozen(kw_only=True)
+class Database:
+    """The database of usage, pauses and counters."""
+
+    path: str = setting(
+        "", "The file; empty: state/cliproxy.db in auth-dir. A change needs a restart.", active=True
+    )
+    retention_days: int = setting(
+        90,
+        "Days that single requests are kept; 0: without end. Hourly sums always stay.",
+        active=True,
+        minimum=0,
+        below=0,
+    )
+    retention_rows: int = setting(
+        1_000_000, "Single requests that are kept; 0: any number.", active=True, minimum=0, below=0
+    )
+
+
+@frozen(kw_only=True)
 class CodexHeaderDefaults:
     """Header values for Codex accounts when the client sends none."""
 

@@ -18,6 +18,7 @@ from cliproxy.config.entries import (
     KeyEntry,
     ModelFacts,
     ModelName,
+    ModelPrice,
     OAuthClient,
     ScopedError,
 )
@@ -26,6 +27,7 @@ from cliproxy.config.groups import (
     ClaudeHeaderDefaults,
     CodexHeaderDefaults,
     CodexOptions,
+    Database,
     Limits,
     Metrics,
     Payload,
@@ -221,7 +223,18 @@ class Config:
     trusted_proxies: tuple[str, ...] = setting(
         (), "Addresses of reverse proxies whose forwarded headers are believed.", example=["10.0.0.1"]
     )
-    usage_statistics_enabled: bool = setting(True, "Keep usage statistics.")
+    usage_statistics_enabled: bool = setting(True, "Keep usage statistics.", active=True)
+    database: Database = setting(
+        Database(),
+        "Where usage, pauses of accounts and counters of keys are kept over restarts.",
+        active=True,
+    )
+    model_prices: Mapping[str, tuple[ModelPrice, ...]] = setting(
+        {},
+        "What models cost, by provider; these prices go before the known ones.",
+        active=True,
+        example={"openai-compatibility": {"name": "qwen3-*", "input": 0.5, "output": 2.0}},
+    )
     redis_usage_queue_retention_seconds: int = setting(
         60, "How long usage events wait to be fetched.", minimum=0, maximum=3600, below=60, above=3600
     )
