@@ -44,6 +44,10 @@ class Limits:
 
     body_mb: int = setting(64, "Largest request body in MB, after decompression.", active=True, minimum=1)
     header_kb: int = setting(64, "Largest block of request headers in KB.", active=True, minimum=1)
+    header_count: int = setting(256, "Most headers of a request.", active=True, minimum=16, below=16)
+    connections: int = setting(
+        4096, "Open connections of clients; 0: no limit.", active=True, minimum=0, below=0
+    )
     concurrent_requests: int = setting(
         1000, "Requests at the same time; 0: no limit.", active=True, minimum=0, below=0
     )
@@ -60,7 +64,7 @@ class Limits:
 class Timeouts:
     """How long is waited; all in seconds."""
 
-    header_seconds: float = setting(30.0, "For the headers of a request.", minimum=1)
+    header_seconds: float = setting(30.0, "For the headers of a request.", active=True, minimum=1)
     body_seconds: float = setting(60.0, "For the body of a request.", active=True, minimum=1)
     keep_alive_seconds: float = setting(
         75.0, "For the next request on an open connection.", active=True, minimum=1

@@ -15,6 +15,7 @@ from typing import Final, cast
 from quart import Request, Response
 from werkzeug.exceptions import HTTPException
 
+from cliproxy.config.groups import Limits
 from cliproxy.dialects import DIALECTS, by_id
 from cliproxy.dialects.base import Dialect
 from cliproxy.errors import Kind, LimitExceeded, NotFound, ProxyError
@@ -37,12 +38,20 @@ def begin(world: World, request: Request) -> Response | None:
     facts[_REQUEST_ID] = new_request_id(request.headers.get("X-Request-Id"))
     facts[_STARTED] = time.monotonic()
     log_id.set(secrets.token_hex(4))
-    size = sum(len(name) + len(value) for name, value in request.scope["headers"])
-    limit = world.deps.snapshot().config.limits.header_kb
-    if size > limit * 1024:
-        error = LimitExceeded(f"the request headers exceed the limit of {limit} KB", status=431)
+    excess = _excess(request, world.deps.snapshot().config.limits)
+    if excess:
+        error = LimitExceeded(f"the request headers exceed the limit of {excess}", status=431)
         return error_response(error, dialect_of_path(request.path))
     return Response(b"", status=204) if request.method == "OPTIONS" else None
+
+
+def _excess(request: Request, limits: Limits) -> str:
+    """Return the limit that the headers of a request exceed; empty: none."""
+    fields = request.scope["headers"]
+    if sum(len(name) + len(value) for name, value in fields) > limits.header_kb * 1024:
+        return f"{limits.header_kb} KB"
+    count = len(list(fields))
+    return f"{limits.header_count} headers" if count > limits.header_count else ""
 
 
 def end(world: World, request: Request, response: Response) -> Response:

@@ -29,7 +29,6 @@ from typing import Final
 
 import trio
 from attrs import Factory, define, field
-from hypercorn.config import Config as HypercornConfig
 from hypercorn.trio import serve
 from hypercorn.typing import ASGIFramework
 
@@ -44,6 +43,7 @@ from cliproxy.observe.logs import set_debug
 from cliproxy.routing.runtime import RuntimeTable
 from cliproxy.service import connection
 from cliproxy.service.changes import Difference, ReloadStatus
+from cliproxy.service.connection import Terms
 from cliproxy.service.listen import shown_url
 from cliproxy.service.refresh import TokenTable
 from cliproxy.service.snapshots import Snapshots, is_listed
@@ -83,7 +83,7 @@ class Service:
     """Told of every finished exchange, at once and in this order; they must not wait."""
     on_config: list[Callable[[Config], None]] = field(factory=list, init=False)
     """Told of every configuration that is taken over, where reading the current one is not possible."""
-    _http: HypercornConfig = field(factory=HypercornConfig, init=False)
+    _http: Terms = field(factory=Terms, init=False)
     _stop: trio.Event = field(factory=trio.Event, init=False)
 
     @property
@@ -224,7 +224,7 @@ def proxy_of(config: Config) -> Secret | None:
 
 async def serve_app(  # noqa: ASYNC128 - the task status is handed on
     app: ASGIFramework,
-    config: HypercornConfig,
+    config: Terms,
     stopped: Callable[[], Awaitable[None]],
     *,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
@@ -234,9 +234,9 @@ async def serve_app(  # noqa: ASYNC128 - the task status is handed on
     await serve(app, config, shutdown_trigger=stopped, task_status=task_status, mode="asgi")
 
 
-def hypercorn_config(config: Config, sockets: list[socket.socket]) -> HypercornConfig:
+def hypercorn_config(config: Config, sockets: list[socket.socket]) -> Terms:
     """Translate our configuration; every default of hypercorn that matters is set here and nowhere else."""
-    result = HypercornConfig()
+    result = Terms()
     result.bind = [f"fd://{sock.fileno()}" for sock in sockets]
     result.backlog = 1024
     result.keep_alive_max_requests = NO_LIMIT
@@ -252,12 +252,14 @@ def hypercorn_config(config: Config, sockets: list[socket.socket]) -> HypercornC
     return result
 
 
-def set_bounds(result: HypercornConfig, config: Config) -> None:
+def set_bounds(result: Terms, config: Config) -> None:
     """Set what hypercorn looks up whenever it is needed, so that it can be changed while it runs."""
     times, limits = config.timeouts, config.limits
     result.graceful_timeout = times.drain_seconds
     result.shutdown_timeout = times.drain_seconds
     result.keep_alive_timeout = times.keep_alive_seconds
+    result.header_timeout = result.ssl_handshake_timeout = times.header_seconds
+    result.most_connections = limits.connections
     result.h11_max_incomplete_size = limits.header_kb * HEADER_BYTES
     result.h2_max_header_list_size = limits.header_kb * HEADER_BYTES
     result.websocket_max_message_size = limits.websocket_message_mb * 1024 * 1024

@@ -9,6 +9,10 @@ def test_limits_are_bounded_by_default():
     assert (Limits().body_mb, Limits().header_kb, Limits().event_mb, Limits().answer_mb) == (64, 64, 16, 64)
 
 
+def test_clients_are_bounded_by_default():
+    assert (Limits().connections, Limits().header_count, Timeouts().header_seconds) == (4096, 256, 30)
+
+
 def test_waiting_is_bounded_by_default_and_a_whole_answer_is_not():
     times = Timeouts()
     assert (times.connect_seconds, times.first_byte_seconds, times.idle_seconds) == (10, 300, 300)

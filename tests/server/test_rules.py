@@ -54,6 +54,17 @@ async def test_headers_over_the_limit_are_refused(
 
 
 @each_way
+async def test_more_headers_than_anybody_needs_are_refused(
+    method: str, path: str, body: dict[str, object] | bytes
+) -> None:
+    many = {f"x-{number}": "x" for number in range(300)}
+    async with client_of(application(bottle(json_reply(WHOLE)))) as client:
+        response = await client(method, path, body, many)
+        assert response.status == 431
+        assert "256 headers" in (await response.json())["error"]["message"]
+
+
+@each_way
 async def test_allowed_origins_are_told_so(method: str, path: str, body: dict[str, object] | bytes) -> None:
     app = application(bottle(json_reply(WHOLE)), cors_allowed_origins=("https://a.example",))
     async with client_of(app) as client:

@@ -20,9 +20,9 @@ from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
-from cliproxy.config.groups import Timeouts
+from cliproxy.config.groups import Limits, Timeouts
 from cliproxy.config.model import Config
-from cliproxy.service.connection import Http1
+from cliproxy.service.connection import AHEAD_BYTES, LINGER_S, Http1
 from cliproxy.service.service import hypercorn_config, serve_app
 from support.server import Server, running
 
@@ -82,15 +82,18 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 @asynccontextmanager
-async def served(keep_alive_s: float) -> AsyncIterator[tuple[trio.SocketStream, trio.Event]]:
+async def served(
+    keep_alive_s: float, header_s: float = 1000.0, connections: int = 0, app: Any = None
+) -> AsyncIterator[tuple[trio.SocketStream, trio.Event]]:
     """Serve for real; a connection, and the event that stops the server."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
-        config = hypercorn_config(Config(timeouts=Timeouts(keep_alive_seconds=keep_alive_s)), [listener])
+        times = Timeouts(keep_alive_seconds=keep_alive_s, header_seconds=header_s)
+        config = hypercorn_config(Config(timeouts=times, limits=Limits(connections=connections)), [listener])
         listener.detach()
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
-        await nursery.start(serve_app, echo, config, stop.wait)
+        await nursery.start(serve_app, app or echo, config, stop.wait)
         async with await trio.open_tcp_stream(*address) as stream:
             yield stream, stop
         stop.set()
@@ -145,6 +148,162 @@ async def test_the_end_of_the_server_ends_idle_connections_at_once() -> None:
         stop.set()
         with trio.fail_after(10):
             assert await stream.receive_some() == b""
+
+
+async def read_to_the_end(stream: trio.SocketStream) -> bytes:
+    return b"".join([data async for data in stream])
+
+
+@pytest.mark.parametrize("asks_first", [False, True])
+async def test_a_head_that_trickles_in_has_a_deadline(
+    asks_first: bool, mock_clock: trio.testing.MockClock
+) -> None:
+    """It starts with the first byte; further ones do not move it. The time for another request is another."""
+    async with served(keep_alive_s=1000, header_s=10) as (stream, _):
+        if asks_first:
+            await answered(stream, "first")
+            await settle(mock_clock, 500)
+        for piece in (b"GET /", b"x HTTP/1.1", b"\r\nHost: x\r\n"):
+            await stream.send_all(piece)
+            await settle(mock_clock, 3)
+        await stream.send_all(b"X-More: ")
+        await settle(mock_clock, 2)
+        answer = await read_to_the_end(stream)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"connection: close" in answer
+
+
+async def test_a_head_that_comes_in_time_is_answered(mock_clock: trio.testing.MockClock) -> None:
+    async with served(keep_alive_s=5, header_s=10) as (stream, _):
+        for _ in range(3):
+            await stream.send_all(b"GET /slow HTTP/1.1\r\n")
+            await settle(mock_clock, 9)
+            await stream.send_all(b"Host: x\r\n\r\n")
+            await settle(mock_clock, 29)
+            await settle(mock_clock, 2)
+            assert (await stream.receive_some()).endswith(b"slow")
+
+
+async def test_who_never_says_anything_is_not_waited_for_longer(mock_clock: trio.testing.MockClock) -> None:
+    """And not told anything: a browser that connects in advance would take it for an answer."""
+    async with served(keep_alive_s=1000, header_s=10) as (stream, _):
+        await settle(mock_clock, 11)
+        assert await stream.receive_some() == b""
+
+
+async def test_who_is_in_the_middle_of_a_head_at_the_end_of_the_server_is_not_blamed() -> None:
+    async with served(keep_alive_s=1000) as (stream, stop):
+        await stream.send_all(b"GET / HT")
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        stop.set()
+        with trio.fail_after(10):
+            assert await stream.receive_some() == b""
+
+
+# --- numbers -------------------------------------------------------------------------------------------
+
+
+async def test_one_connection_too_many_is_told_so_and_the_others_go_on() -> None:
+    async with served(keep_alive_s=1000, connections=1) as (stream, _):
+        await answered(stream, "first")
+        address = stream.socket.getpeername()
+        async with await trio.open_tcp_stream(*address) as second:
+            await second.send_all(get("second"))
+            with trio.fail_after(10):
+                assert (await read_to_the_end(second)).startswith(b"HTTP/1.1 503 ")
+        await answered(stream, "third")
+        await stream.aclose()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        async with await trio.open_tcp_stream(*address) as third:
+            await answered(third, "fourth")
+
+
+# --- versions ------------------------------------------------------------------------------------------
+
+
+async def test_a_wish_for_another_protocol_is_passed_over() -> None:
+    wish = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+    async with served(keep_alive_s=1000) as (stream, _):
+        await stream.send_all(b"GET /first HTTP/1.1\r\nHost: x\r\n" + wish + b"\r\n")
+        answer = await stream.receive_some()
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        await answered(stream, "second")
+
+
+async def test_another_version_is_refused() -> None:
+    async with served(keep_alive_s=1000) as (stream, _):
+        await stream.send_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        with trio.fail_after(10):
+            assert (await read_to_the_end(stream)).startswith(b"HTTP/1.1 505 ")
+
+
+# --- reading on ----------------------------------------------------------------------------------------
+
+
+async def test_requests_that_come_together_are_answered_one_after_the_other() -> None:
+    async with served(keep_alive_s=1000) as (stream, _):
+        await stream.send_all(get("first") + get("pieces") + get("third")[:9])
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        await stream.send_all(get("third")[9:] + get("last"))
+        data = b""
+        with trio.fail_after(10):
+            while not data.endswith(b"last"):
+                data += await stream.receive_some()
+    assert [data.index(word) for word in (b"first", b"two", b"third", b"last")] == sorted(
+        data.index(word) for word in (b"first", b"two", b"third", b"last")
+    )
+    assert data.count(b"HTTP/1.1 200") == 4
+
+
+@pytest.mark.parametrize("more", [b"\r\n", get("next"), b"GET /"])
+@pytest.mark.parametrize("how", ["fin", "rst"])
+async def test_a_client_that_leaves_is_noticed_whatever_it_has_sent_ahead(more: bytes, how: str) -> None:
+    asked, left = trio.Event(), trio.Event()
+
+    async def waiting(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await echo(scope, receive, send)
+            return
+        asked.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        left.set()
+
+    async with served(keep_alive_s=1000, app=waiting) as (stream, _):
+        await stream.send_all(get("first") + more)
+        await asked.wait()
+        if how == "rst":
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+        await stream.aclose()
+        with trio.fail_after(5):
+            await left.wait()
+
+
+async def test_no_more_than_so_much_is_received_ahead() -> None:
+    """The rest waits in the system, and holds the client back; nothing is lost."""
+    count = 4 * AHEAD_BYTES // len(get("again"))
+    async with served(keep_alive_s=1000) as (stream, _), trio.open_nursery() as nursery:
+        nursery.start_soon(stream.send_all, get("first") + get("again") * count)
+        data, seen = b"", 0
+        with trio.fail_after(60):
+            while seen <= count:
+                data += await stream.receive_some()
+                seen += data.count(b"HTTP/1.1 200")
+                data = data[-11:] if not data.endswith(b"HTTP/1.1 200") else b""
+
+
+async def test_a_client_that_is_still_sending_can_read_its_answer(mock_clock: trio.testing.MockClock) -> None:
+    """What it sends meanwhile is passed over, for a while."""
+    head = b"POST /first HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n"
+    async with served(keep_alive_s=1000) as (stream, _):
+        await stream.send_all(head + b"x" * 100_000)
+        assert (await stream.receive_some()).endswith(b"first")
+        await stream.send_all(b"x" * 1_000_000)
+        assert await stream.receive_some() == b""
+        await stream.send_all(b"x" * 1_000_000)
+        await settle(mock_clock, LINGER_S + 1)
+        with pytest.raises(trio.BrokenResourceError):
+            await stream.send_all(b"x" * 100_000_000)
 
 
 # --- writing -------------------------------------------------------------------------------------------
