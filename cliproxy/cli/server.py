@@ -116,7 +116,7 @@ def greeting(
     yield "Accounts: " + ", ".join(f"{provider} ({count})" for provider, count in sorted(counts.items()))
     if any(credential.provider == DEMO for credential in credentials):
         yield "Demo mode: the model `demo` is built in, offline, deterministic. It is NOT a real model."
-        key = " -H 'Authorization: Bearer <one of api-keys>'" if config.api_keys else ""
+        key = " -H 'Authorization: Bearer <a client key>'" if config.asks_for_keys else ""
         yield "Try it:"
         yield (
             f"  curl -N {first}/v1/chat/completions{key} -H 'Content-Type: application/json' \\\n"

@@ -6,6 +6,7 @@ Text goes in and values come out; files are the business of the stores.
 
 __all__ = [
     "clean",
+    "clientkeys",
     "data",
     "edit",
     "entries",

@@ -6,13 +6,13 @@ more useful than none; what would make the server unsafe or wholly unusable is f
 and never its secret.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeVar
 
 import attrs
 from attrs import define, field, frozen
 
+from cliproxy.config.clientkeys import SAMPLE, SAMPLE_KEY, SHORT, SHORT_KEY, findings, normal_client_key
 from cliproxy.config.entries import (
     PAYLOAD_PROTOCOLS,
     CompatibleEntry,
@@ -40,9 +40,6 @@ from cliproxy.wire import jsonpath
 from cliproxy.wire.jsontext import JsonError, JsonValue, loads
 from cliproxy.wire.secret import Secret
 
-SAMPLE_KEY: Final = re.compile(r"your-api-key(-\d+)?")
-"""Client keys from example files, which anybody knows."""
-SHORT_KEY: Final = 16
 MAX_SECRET_BYTES: Final = 72
 """What bcrypt can take in."""
 
@@ -117,7 +114,7 @@ def _clean_server(config: Config, report: _Report) -> Config:
         config,
         host=_clean_host(config.host, report),
         auth_dir=config.auth_dir or DEFAULT_AUTH_DIR,
-        api_keys=_clean_client_keys(config.api_keys, report),
+        api_keys=_clean_plain_keys(config.api_keys, report),
         cors_allowed_origins=_clean_origins(config.cors_allowed_origins, report),
         proxy_url=_clean_global_proxy(config.proxy_url, report),
     )
@@ -130,7 +127,7 @@ def _clean_host(host: str, report: _Report) -> str:
     return address
 
 
-def _clean_client_keys(keys: Iterable[Secret], report: _Report) -> tuple[Secret, ...]:
+def _clean_plain_keys(keys: Iterable[Secret], report: _Report) -> tuple[Secret, ...]:
     found: dict[str, Secret] = {}
     for index, secret in enumerate(keys):
         text = secret.reveal().strip()
@@ -138,13 +135,18 @@ def _clean_client_keys(keys: Iterable[Secret], report: _Report) -> tuple[Secret,
         if not text:
             continue
         if SAMPLE_KEY.fullmatch(text.lower()):
-            report.refuse(
-                path, "is a sample from an example file, which everybody knows; choose a key of your own"
-            )
+            report.refuse(path, SAMPLE)
         elif len(text) < SHORT_KEY and text not in found:
-            report.warn(path, f"is shorter than {SHORT_KEY} characters and may be guessed")
+            report.warn(path, SHORT)
         found.setdefault(text, Secret(text))
     return tuple(found.values())
+
+
+def _clean_client_keys(config: Config, report: _Report) -> Config:
+    for finding in findings(config.client_keys, config.api_keys):
+        note = report.refuse if finding.fatal else report.warn
+        note(finding.path, finding.message)
+    return attrs.evolve(config, client_keys=tuple(map(normal_client_key, config.client_keys)))
 
 
 def _clean_origins(origins: Iterable[str], report: _Report) -> tuple[str, ...]:
@@ -460,4 +462,11 @@ def _is_raw_json(value: JsonValue) -> bool:
     return True
 
 
-_STEPS: Final = (_clean_server, _clean_texts, _clean_key_lists, _clean_account_models, _clean_payload)
+_STEPS: Final = (
+    _clean_server,
+    _clean_client_keys,
+    _clean_texts,
+    _clean_key_lists,
+    _clean_account_models,
+    _clean_payload,
+)

@@ -1,4 +1,4 @@
-"""The items of the lists in the configuration: provider keys, model names, aliases, payload rules.
+"""The items of the lists in the configuration: provider keys, client keys, model names, payload rules.
 
 All lists of single keys (``gemini-api-key``, ``claude-api-key``, …) share :class:`KeyEntry`. A key that only
 some lists know names them in ``only``; elsewhere it is an unknown key.
@@ -310,6 +310,49 @@ class PayloadFilter:
         (), "Which requests the rule is about.", active=True, example=_PAYLOAD_MODEL
     )
     params: tuple[str, ...] = setting((), "The paths.", active=True, example=["reasoning.effort"])
+
+
+@frozen(kw_only=True)
+class ClientKey:
+    """A key of a client, and what it may do. A limit that is left out is none."""
+
+    place: str = place()
+    name: str = setting("", "Who has the key; lists, logs and error messages show it.", active=True)
+    hash: Secret = setting(
+        Secret(""),
+        'SHA-256 of the key, as "sha256:" and 64 digits; `cliproxy keys new` makes key and hash.',
+        active=True,
+    )
+    key: Secret = setting(Secret(""), "The key itself, in place of its hash.", active=True)
+    models: tuple[str, ...] = setting(
+        (), 'Models it may use, by the names of clients; "*" stands for anything. None: all.', active=True
+    )
+    providers: tuple[str, ...] = setting(
+        (), "Providers it may use, or names of openai-compatibility. None: all.", active=True
+    )
+    requests_per_minute: int | None = setting(None, "Requests in any 60 seconds.", active=True, minimum=1)
+    tokens_per_minute: int | None = setting(
+        None, "Tokens, read and written, in any 60 seconds.", active=True, minimum=1
+    )
+    tokens_per_day: int | None = setting(None, "Tokens in a day (UTC).", active=True, minimum=1)
+    tokens_per_month: int | None = setting(None, "Tokens in a calendar month (UTC).", active=True, minimum=1)
+    money_per_day: float | None = setting(
+        None, "US dollars in a day (UTC), by list prices.", active=True, minimum=0
+    )
+    money_per_month: float | None = setting(
+        None, "US dollars in a calendar month (UTC), by list prices.", active=True, minimum=0
+    )
+    concurrent: int | None = setting(
+        None,
+        "Requests at the same time; overrides limits.concurrent-requests-per-key.",
+        active=True,
+        minimum=1,
+    )
+    expires: str = setting(
+        "", "Last day (UTC) it can be used, such as 2030-12-31, or a time, 2030-12-31T18:00:00Z.", active=True
+    )
+    disabled: bool = setting(False, "Keep the entry and refuse the key.", active=True)
+    note: str = setting("", "Free text for yourself.", active=True)
 
 
 @frozen(kw_only=True)

@@ -14,6 +14,7 @@ from typing import Final
 from attrs import frozen
 
 from cliproxy.config.entries import (
+    ClientKey,
     CompatibleEntry,
     KeyEntry,
     ModelFacts,
@@ -65,6 +66,12 @@ class Config:
         "Keys that clients must send. None: everybody who can reach the server may use it.",
         active=True,
         example=["your-api-key-1"],
+    )
+    client_keys: tuple[ClientKey, ...] = setting(
+        (),
+        "Keys of clients with a name and limits. They are accepted besides api-keys, which have no limits.",
+        active=True,
+        example={"name": "alice", "key": "your-api-key-2"},
     )
     allow_unauthenticated: bool = setting(
         False, "Allow a host other than this machine although there are no api-keys.", active=True
@@ -248,6 +255,11 @@ class Config:
     error_logs_max_files: int = setting(10, "Logs of failed requests to keep; 0: all.", minimum=0, below=10)
     request_log: bool = setting(False, "Log every request in full.")
     commercial_mode: bool = setting(False, "Never log requests, to save memory.")
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether clients must send a key. One that is switched off or has expired keeps the door closed."""
+        return bool(self.api_keys or self.client_keys)
 
 
 IGNORED_KEYS: Final = frozenset(

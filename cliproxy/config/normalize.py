@@ -6,6 +6,7 @@ wrong, a second function says what is wrong with it; neither ever repeats a secr
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -19,6 +20,7 @@ _HEADER_VALUE_BAN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _URL_BAN: Final = re.compile(r"[\s\x00-\x1f\x7f]")
 _DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
 _DURATION_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _UNIT_S: Final[Mapping[str, float]] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -110,6 +112,20 @@ def delay_range_s(text: str) -> tuple[float, float] | None:
     except ValueError:
         return None
     return (low, high) if 0 <= low <= high < float("inf") else None
+
+
+def end_of(text: str) -> float | None:
+    """Read until when something holds, as Unix seconds; ``None`` when it is no moment.
+
+    A date holds to the end of its day in UTC; a time (RFC 3339) has to name its zone.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        if _DATE.fullmatch(text):
+            moment = moment.replace(tzinfo=UTC) + timedelta(days=1)
+        return None if moment.tzinfo is None else moment.timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def is_hashed_secret(text: str) -> bool:

@@ -6,8 +6,9 @@ from contextlib import AbstractAsyncContextManager
 from random import Random
 from typing import Protocol
 
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
 
+from cliproxy.catalog.allowance import Allowance
 from cliproxy.catalog.registry import Registry
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, Token, TokenSlot
@@ -32,10 +33,23 @@ class Snapshot:
     credentials: tuple[Credential, ...] = ()
     rules: Rules | None = field(init=False, repr=False)
     """The payload rules of the configuration, understood; ``None``: there are none."""
+    _views: dict[Allowance, "Snapshot"] = field(factory=dict, init=False, repr=False, eq=False)
 
     @rules.default
     def _understood(self) -> Rules | None:
         return compiled(self.config.payload)
+
+    def visible(self, allowance: Allowance) -> "Snapshot":
+        """Return the snapshot with the part of the registry that an allowance covers; always the same one.
+
+        An exchange that is given it cannot leave the allowance, whatever happens to it on its way.
+        """
+        if allowance.is_everything:
+            return self
+        view = self._views.get(allowance)
+        if view is None:
+            view = self._views[allowance] = evolve(self, registry=self.registry.visible(allowance))
+        return view
 
 
 class UpstreamOpener(Protocol):
@@ -76,6 +90,14 @@ class Deps:
     """Whose turn it is, over all exchanges."""
     places: Places = field(factory=Places)
     """Where exchanges wait for an account that has as many under way as it may."""
+
+    def within(self, allowance: Allowance) -> "Deps":
+        """Return the world as a client sees it that may not use everything."""
+        return (
+            self
+            if allowance.is_everything
+            else evolve(self, snapshot=lambda: self.snapshot().visible(allowance))
+        )
 
     def random_hex(self, digits: int) -> str:
         """Return random hex digits for ids that are shown, not for secrets."""

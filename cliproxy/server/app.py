@@ -224,12 +224,14 @@ class RingOf:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._keys: object = None
+        self._keys: tuple[object, object] = (None, None)
         self._ring = KeyRing(())
 
     def __call__(self) -> KeyRing:
         """Return the ring."""
-        keys = self._service.config.api_keys
-        if keys is not self._keys:
-            self._keys, self._ring = keys, KeyRing(keys)
+        config = self._service.config
+        plain, entries = self._keys
+        if config.api_keys is not plain or config.client_keys is not entries:
+            self._keys = config.api_keys, config.client_keys
+            self._ring = KeyRing(config.api_keys, config.client_keys)
         return self._ring

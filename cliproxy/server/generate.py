@@ -44,13 +44,13 @@ class Generate:
             facts = PathFacts(args=path_arguments, query=without(KEY_QUERY, query), headers=headers)
             wanted = await self._read(request, facts, client)
             if wanted.stream and wanted.action is not Action.COUNT:
-                return await self._stream(request, wanted)
+                return await self._stream(request, client, wanted)
         except (DialectError, ProxyError) as exc:
             return self._refusal(exc)
         interval = self.world.blanks_s()
         if not interval:
-            return await self._answer(wanted)
-        return await with_blanks(nursery_of(request), interval, partial(self._answer, wanted))
+            return await self._answer(client, wanted)
+        return await with_blanks(nursery_of(request), interval, partial(self._answer, client, wanted))
 
     def _refusal(self, error: DialectError | ProxyError) -> Response:
         if isinstance(error, DialectError):
@@ -76,25 +76,25 @@ class Generate:
             return self.endpoint.read_form(await read_form(request, limit), facts)
         return self.endpoint.read(await read_json(request, limit), facts)
 
-    async def _answer(self, wanted: ClientRequest) -> Response:
+    async def _answer(self, client: Client, wanted: ClientRequest) -> Response:
         exchange = count_exchange if wanted.action is Action.COUNT else answer_exchange
         try:
-            with self.world.gate.entered(wanted.client_id):
-                answer = await exchange(wanted, self.world.deps)
+            with self.world.serving(client) as deps:
+                answer = await exchange(wanted, deps)
         except (DialectError, ProxyError) as exc:
             return self._refusal(exc)
         headers = forwarded(answer.headers) if self.world.passes_headers() else {}
         return json_response(answer.body, answer.status, headers)
 
     async def _pump(  # noqa: ASYNC128 - the task status is handed on
-        self, wanted: ClientRequest, *, task_status: trio.TaskStatus[StreamHead]
+        self, client: Client, wanted: ClientRequest, *, task_status: trio.TaskStatus[StreamHead]
     ) -> None:
-        """Run a streamed exchange; its place in the gate is held to the end of the stream."""
-        with self.world.gate.entered(wanted.client_id):
-            await stream_exchange(wanted, self.world.deps, task_status=task_status)
+        """Run a streamed exchange; its place is held to the end of the stream."""
+        with self.world.serving(client) as deps:
+            await stream_exchange(wanted, deps, task_status=task_status)
 
-    async def _stream(self, request: Request, wanted: ClientRequest) -> Response:
-        head = await nursery_of(request).start(self._pump, wanted, name=f"pump {wanted.request_id}")
+    async def _stream(self, request: Request, client: Client, wanted: ClientRequest) -> Response:
+        head = await nursery_of(request).start(self._pump, client, wanted, name=f"pump {wanted.request_id}")
         headers = forwarded(head.headers) if self.world.passes_headers() else {}
         response = Response(b"", headers=headers)
         is_array = wanted.framing is Framing.JSON_ARRAY

@@ -46,8 +46,8 @@ class ShowModels:
         return json_response(shape.encode_one(found))
 
     def _models(self) -> Sequence[ListedModel]:
-        self.world.keys().admit(headers_of(request), query_of(request))
-        registry = self.world.deps.snapshot().registry
+        client = self.world.keys().admit(headers_of(request), query_of(request))
+        registry = self.world.deps.snapshot().registry.visible(client.allowance)
         return [listed(entry) for entry in registry.listing(self.world.is_usable)]
 
 

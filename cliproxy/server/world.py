@@ -13,7 +13,7 @@ from quart import Request
 from cliproxy.catalog.registry import Candidate
 from cliproxy.errors import Kind, LimitExceeded
 from cliproxy.exchange.deps import Deps
-from cliproxy.server.access import KeyRing
+from cliproxy.server.access import Client, KeyRing
 
 MEGABYTE: Final = 1024 * 1024
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -30,9 +30,13 @@ class Gate:
     _by_key: Counter[str] = field(factory=Counter, init=False)
 
     @contextmanager
-    def entered(self, key: str) -> Iterator[None]:
-        """Hold a place. Raises :class:`~cliproxy.errors.LimitExceeded` when there is none."""
+    def entered(self, key: str, most: int | None = None) -> Iterator[None]:
+        """Hold a place. ``most`` is what this key may hold at the same time, if not the same as all.
+
+        Raises :class:`~cliproxy.errors.LimitExceeded` when there is none.
+        """
         total, each = self.limits()
+        each = each if most is None else most
         if total and self._total >= total:
             raise LimitExceeded(
                 f"the server is serving {total} requests already, its limit",
@@ -69,6 +73,16 @@ class World:
     """Whether requests can be served: configuration loaded, at least one usable credential, not stopping."""
     is_usable: Callable[[Candidate], bool]
     version: str
+
+    @contextmanager
+    def serving(self, client: Client) -> Iterator[Deps]:
+        """Serve a request of a client: hold its place, and give the world as this client sees it.
+
+        Raises :class:`~cliproxy.errors.LimitExceeded`.
+        """
+        most = client.entry.concurrent if client.entry is not None else None
+        with self.gate.entered(client.id, most):
+            yield self.deps.within(client.allowance)
 
     def body_limit(self) -> int:
         """Largest request body in bytes."""

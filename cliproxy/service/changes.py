@@ -160,7 +160,11 @@ def needs_restart(
 
 def exposure(config: Config, binding: Binding, line: int | None = None) -> Problem | None:
     """Say why a configuration must not be taken over by a server that listens where this one does."""
-    if config.api_keys or config.allow_unauthenticated or all(is_loopback(host) for host in binding.hosts):
+    if (
+        config.asks_for_keys
+        or config.allow_unauthenticated
+        or all(is_loopback(host) for host in binding.hosts)
+    ):
         return None
     return Problem(
         "the server listens on addresses beyond this machine, and without keys anybody could use your "

@@ -39,14 +39,14 @@ def choose_binding(config: Config, source: str = "config", line: int | None = No
     where it stands."""
     host = config.host.strip("[]")
     if not host:
-        if config.api_keys:
+        if config.asks_for_keys:
             return Binding(("",), config.port, "all addresses, because client keys are configured")
         if config.allow_unauthenticated:
             return Binding(("",), config.port, "all addresses, because `allow-unauthenticated` is set")
         return Binding(
             LOOPBACKS, config.port, "this machine only, because no client keys (`api-keys`) are configured"
         )
-    if not is_loopback(host) and not config.api_keys and not config.allow_unauthenticated:
+    if not is_loopback(host) and not config.asks_for_keys and not config.allow_unauthenticated:
         message = (
             f"`{host}` is reachable from other machines and there are no `api-keys`: anybody could use "
             "your accounts. Configure keys, or set `allow-unauthenticated: true` if that is what you want"

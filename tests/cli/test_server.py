@@ -108,7 +108,7 @@ def test_the_demo_says_what_it_is_and_how_to_try_it() -> None:
     keys = Config(api_keys=(Secret("sk-0123456789abcdef"),))
     text = "\n".join(greeting(["http://x:1"], HERE, [demo_credential()], keys))
     assert "NOT a real model" in text
-    assert "curl -N http://x:1/v1/chat/completions -H 'Authorization: Bearer <one of api-keys>'" in text
+    assert "curl -N http://x:1/v1/chat/completions -H 'Authorization: Bearer <a client key>'" in text
     assert "sk-0123456789abcdef" not in text
     open_server = "\n".join(greeting(["http://x:1"], HERE, [demo_credential()], Config()))
     assert "Authorization" not in open_server

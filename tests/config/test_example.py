@@ -51,9 +51,9 @@ def test_every_key_is_in_the_example(name):
 
 
 def test_every_commented_setting_is_right_once_its_sign_is_gone():
-    """All but the sample client key, which is refused whoever uncomments it."""
+    """All but the sample client keys, which are refused whoever uncomments them."""
     loaded = examine(COMMENTED.sub("", example_config()))
-    assert [error.path for error in loaded.errors] == ["api-keys[0]"]
+    assert [error.path for error in loaded.errors] == ["api-keys[0]", "client-keys[0].key"]
     assert (loaded.warnings, loaded.unknown, loaded.migrations) == ((), (), ())
     assert loaded.config.gitlab_api_key[0].models[0].alias == "client-model"
     assert loaded.config.openai_compatibility[0].name == "openrouter"

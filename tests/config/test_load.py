@@ -193,12 +193,19 @@ def _sections(kind, top=None):
 
 FREE_TEXTS = {"host", "proxy-url", "tls", "remote-management"}
 """Keys for which a random text is refused."""
+CHECKED = {"hash", "models", "providers", "expires"}
+"""The same of client keys."""
 
 
 @given(_sections(Config))
 def test_every_configuration_with_values_of_the_right_type_loads(document):
     document = {name: value for name, value in document.items() if name not in FREE_TEXTS}
     document["api-keys"] = [f"0123456789abcdef-{key}" for key in document.get("api-keys", [])]
+    document["client-keys"] = [
+        {name: value for name, value in entry.items() if name not in CHECKED}
+        | {"name": f"client {number}", "key": f"fedcba9876543210-{number}"}
+        for number, entry in enumerate(document.get("client-keys") or [])
+    ]
     loaded = load_config(plain_text(document))
     assert loaded.unknown == ()
 

@@ -6,6 +6,7 @@ import pytest
 from cliproxy.config.entries import KeyEntry
 from cliproxy.config.groups import Payload, QuotaExceeded, Routing, Tls
 from cliproxy.config.keys import is_section, keys_of
+from cliproxy.config.load import load_config
 from cliproxy.config.model import IGNORED_KEYS, NOT_BUILT, Config, inactive_keys
 from cliproxy.wire.secret import Secret
 
@@ -131,3 +132,16 @@ def test_no_secret_shows_in_the_representation():
     config = Config(api_keys=(Secret("client-secret"),), tls=Tls(), proxy_url=Secret("http://u:pw@h"))
     assert "client-secret" not in repr(config)
     assert "pw" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [
+        ("", False),
+        ("api-keys: [a-client-key-that-is-long]", True),
+        ("client-keys: [{name: a, key: a-client-key-that-is-long}]", True),
+        ("client-keys: [{name: a, key: a-client-key-that-is-long, disabled: true}]", True),
+    ],
+)
+def test_keys_are_asked_for_as_soon_as_there_is_one_of_either_kind(text, asks):
+    assert load_config(text).config.asks_for_keys is asks

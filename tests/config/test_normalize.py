@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from cliproxy.config.normalize import (
     delay_range_s,
     duration_s,
+    end_of,
     is_hashed_secret,
     is_no_proxy,
     normal_headers,
@@ -153,3 +154,21 @@ def test_what_is_no_delay_range(text):
 )
 def test_hashed_secrets_are_recognised(text, hashed):
     assert is_hashed_secret(text) is hashed
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("1970-01-01", 86400.0),
+        ("1970-01-02T00:00:00Z", 86400.0),
+        ("1970-01-02T02:00:00+02:00", 86400.0),
+        ("1970-01-02T00:00:00.5Z", 86400.5),
+        ("1970-01-02T00:00:00", None),
+        ("1970-02-30", None),
+        ("9999-12-31", None),
+        ("tomorrow", None),
+        ("", None),
+    ],
+)
+def test_ends(text, moment):
+    assert end_of(text) == moment

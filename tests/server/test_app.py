@@ -3,10 +3,12 @@
 import pytest
 from quart.testing import WebsocketResponseError
 
+from cliproxy.config.entries import ClientKey
 from cliproxy.config.groups import Limits, Timeouts
 from cliproxy.config.model import Config
 from cliproxy.dialects import DIALECTS
 from cliproxy.server.app import rule_of
+from cliproxy.wire.secret import Secret
 from support.application import application
 from support.asgi import client_of
 from support.exchange import bottle
@@ -27,9 +29,15 @@ def test_paths_are_spelled_the_frameworks_way(path: str, rule: str) -> None:
 
 
 async def test_every_api_route_asks_for_the_key_and_nothing_else_does() -> None:
-    """The route table is walked from another machine, with no key and with a key. What is for programs on
-    this machine takes no key at all."""
-    app = application(bottle(), keys=[KEY])
+    """The route table is walked from another machine, with no key, with keys of both kinds, with one that may
+    use nothing and with one that is switched off. What is for programs on this machine takes no key at all.
+    """
+    entries = [
+        ClientKey(name="free", key=Secret("free-0123456789abcdef")),
+        ClientKey(name="none", key=Secret("none-0123456789abcdef"), models=("nothing",)),
+        ClientKey(name="off", key=Secret("off-0123456789abcdef"), disabled=True),
+    ]
+    app = application(bottle(), keys=[KEY], entries=entries)
     open_pages = {"/", "/healthz", "/readyz", "/api/event_logging/batch"}
     async with client_of(app, peer="192.0.2.1") as client:
         for rule in app.url_map.iter_rules():
@@ -38,8 +46,14 @@ async def test_every_api_route_asks_for_the_key_and_nothing_else_does() -> None:
             status = (await client(method, path, {} if method == "POST" else b"")).status
             refusal = 403 if path.startswith("/v1internal:") else 401
             assert (status == refusal) is (path not in open_pages), path
-            with_key = (await client(method, path, {}, {"authorization": f"Bearer {KEY}"})).status
-            assert with_key != 401, path
+            is_open = path in open_pages
+            for key in (KEY, "free-0123456789abcdef", "none-0123456789abcdef", "off-0123456789abcdef"):
+                body = {"model": "m", "messages": []} if method == "POST" else b""
+                answer = await client(method, path, body, {"authorization": f"Bearer {key}"})
+                assert answer.status != 401, path
+                assert (answer.status == 403) is (refusal == 403 or (key.startswith("off") and not is_open))
+                if key.startswith("none") and not is_open:
+                    assert b'"m"' not in await answer.read(), path
 
 
 def test_every_endpoint_of_every_dialect_has_its_route() -> None:

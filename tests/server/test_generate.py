@@ -8,11 +8,13 @@ import pytest
 import trio
 import trio.testing
 
+from cliproxy.config.entries import ClientKey
 from cliproxy.config.groups import Limits as ConfigLimits
 from cliproxy.config.groups import Streaming
 from cliproxy.dialects.base import Action
 from cliproxy.exchange.record import Outcome
 from cliproxy.wire.formdata import FormData, Part
+from cliproxy.wire.secret import Secret
 from support.application import application
 from support.asgi import client_of
 from support.exchange import ANSWER, DONE, FakeContract, Reply, bottle, chunk, json_reply
@@ -113,6 +115,55 @@ async def test_bounds_are_refused_by_name() -> None:
         busy = await client("POST", PATH, CHAT)
         assert busy.status == 503
         assert "its limit" in (await busy.json())["error"]["message"]
+
+
+def client_key(name: str, **limits: object) -> ClientKey:
+    return ClientKey(name=name, key=Secret(f"sk-{name}-0123456789"), **limits)  # type: ignore[arg-type]
+
+
+def bearer(name: str) -> dict[str, str]:
+    return {"authorization": f"Bearer sk-{name}-0123456789"}
+
+
+@pytest.mark.parametrize("model", ["m", "p://m", "m(high)", "auto"])
+@pytest.mark.parametrize("body", [CHAT, STREAM])
+async def test_a_model_that_a_key_may_not_use_does_not_exist(body: dict[str, object], model: str) -> None:
+    """It learns nothing of what others may use: the answer is that to a name nobody knows."""
+    entries = [client_key("none", models=("other",)), client_key("some", models=("m",))]
+    world = bottle(json_reply(WHOLE), Reply(body=ANSWER))
+    async with client_of(application(world, entries=entries)) as client:
+        refused = await client("POST", PATH, {**body, "model": model}, bearer("none"))
+        unknown = await client("POST", PATH, {**body, "model": "nobody-knows"}, bearer("none"))
+        assert (refused.status, unknown.status) == (404, 404)
+        said, same = (await refused.json())["error"], (await unknown.json())["error"]
+        assert said["code"] == "model_not_found"
+        assert said["message"].replace(f"`{model}`", "`nobody-knows`") == same["message"]
+        assert world.upstreams.calls == []
+        assert (await client("POST", PATH, {**CHAT, "model": model}, bearer("some"))).status == 200
+    assert [record.client for record in world.records] == ["none", "none", "some"]
+
+
+async def test_failover_stays_with_the_providers_of_a_key() -> None:
+    """Nobody else is asked, also when all that may be asked have failed."""
+    world = bottle(Reply(status=500), Reply(status=500), json_reply(WHOLE), names="ab")
+    entries = [client_key("none", providers=("q",)), client_key("all", providers=("p",))]
+    async with client_of(application(world, entries=entries)) as client:
+        assert (await client("POST", PATH, CHAT, bearer("none"))).status == 404
+        assert world.hosts == []
+        assert (await client("POST", PATH, CHAT, bearer("all"))).status == 500
+    assert world.hosts == ["a", "b"]
+
+
+@pytest.mark.parametrize("body", [CHAT, STREAM])
+async def test_a_key_has_places_of_its_own(body: dict[str, object]) -> None:
+    world = bottle(Reply(body=(chunk("a"), math.inf)), Reply(body=ANSWER))
+    entries = [client_key("one", concurrent=1), client_key("other", concurrent=1)]
+    async with client_of(application(world, entries=entries)) as client:
+        await client("POST", PATH, STREAM, bearer("one"))
+        busy = await client("POST", PATH, body, bearer("one"))
+        assert (busy.status, busy.headers["retry-after"]) == (429, "1")
+        assert "1 requests under way" in (await busy.json())["error"]["message"]
+        assert (await client("POST", PATH, STREAM, bearer("other"))).status == 200
 
 
 async def test_upstream_headers_are_shown_only_when_wanted() -> None:

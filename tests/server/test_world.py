@@ -26,6 +26,17 @@ def test_a_place_is_given_back_after_an_error() -> None:
         pass
 
 
+def test_a_key_may_have_a_bound_of_its_own() -> None:
+    gate = Gate(lambda: (0, 1))
+    with gate.entered("a", 2), gate.entered("a", 2):
+        with pytest.raises(LimitExceeded, match="2 requests under way"), gate.entered("a", 2):
+            pass
+        with pytest.raises(LimitExceeded), gate.entered("a"):
+            pass
+    with gate.entered("b"):
+        pass
+
+
 @pytest.mark.parametrize("given", ["abc", "A-1_2.3:4", "x" * 128])
 def test_a_decent_request_id_is_kept(given: str) -> None:
     assert new_request_id(given) == given

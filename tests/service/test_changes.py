@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cliproxy.config.entries import ClientKey
 from cliproxy.config.groups import Tls
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, CredentialId
@@ -221,6 +222,7 @@ def test_what_needs_a_restart_is_named(
         (Config(), Binding(("10.0.0.1",), 1, ""), True),
         (Config(), HERE, False),
         (Config(api_keys=(Secret("k"),)), ALL, False),
+        (Config(client_keys=(ClientKey(name="a", key=Secret("k"), disabled=True),)), ALL, False),
         (Config(allow_unauthenticated=True), ALL, False),
     ],
 )

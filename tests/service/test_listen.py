@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from cliproxy.config.entries import ClientKey
 from cliproxy.config.model import Config
 from cliproxy.errors import ConfigError
 from cliproxy.service.listen import LOOPBACKS, Binding, choose_binding, is_loopback, open_sockets, shown_url
@@ -20,6 +21,7 @@ def test_without_keys_it_is_this_machine_only() -> None:
 
 def test_with_keys_it_is_every_address() -> None:
     assert choose_binding(Config(api_keys=KEYS)).hosts == ("",)
+    assert choose_binding(Config(client_keys=(ClientKey(name="a", key=KEYS[0]),))).hosts == ("",)
 
 
 def test_an_open_server_says_why_it_is_open() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from attrs import evolve
 
+from cliproxy.config.entries import ClientKey
 from cliproxy.config.model import Config
 from cliproxy.server.access import KeyRing
 from cliproxy.server.app import App, create_app
@@ -16,6 +17,7 @@ def application(
     world: Bottle,
     *,
     keys: Sequence[str] = (),
+    entries: Sequence[ClientKey] = (),
     bounds: tuple[int, int] = (0, 0),
     is_ready: bool = True,
     **config: object,
@@ -24,7 +26,7 @@ def application(
     snapshot = world.deps.snapshot()
     current = evolve(snapshot, config=evolve(snapshot.config, **config)) if config else snapshot
     assert isinstance(current.config, Config)
-    ring = KeyRing([Secret(key) for key in keys])
+    ring = KeyRing([Secret(key) for key in keys], entries, world.deps.wall)
     return create_app(
         World(
             deps=evolve(world.deps, snapshot=lambda: current),
