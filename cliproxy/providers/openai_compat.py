@@ -72,10 +72,12 @@ class CompatibleContract:
     def prepare(self, call: Call) -> UpstreamCall:
         """Address the server. The owner's own headers replace these, except what a stream needs."""
         key = call.credential.api_key
-        headers = Headers({"Content-Type": call.content_type})
+        fields = [("Content-Type", call.content_type)]
         if key is not None:
-            headers = headers.with_field("Authorization", f"Bearer {key.reveal()}")
-        headers = headers.merged(own_headers(call))
+            fields.append(("Authorization", f"Bearer {key.reveal()}"))
+        headers, own = Headers(fields), own_headers(call)
+        if own:
+            headers = headers.merged(own)
         if call.stream:
             headers = headers.merged({"Accept": "text/event-stream", "Cache-Control": "no-cache"})
         return HttpCall(

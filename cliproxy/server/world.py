@@ -1,7 +1,7 @@
 """What the handlers see of the running service, and small readings of a request."""
 
 import re
-import uuid
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -122,4 +122,4 @@ def new_request_id(given: str | None) -> str:
     """Return the client's own request id if it is one, or a new one."""
     if given and _REQUEST_ID.fullmatch(given):
         return given
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)
