@@ -28,7 +28,8 @@ from benchmarks import conversations
 from benchmarks.dialects import DIALECTS, EVENTS
 from benchmarks.report import OVER, print_overruns, print_table, show_progress, verdict
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.catalog.registry import Candidate, build
+from cliproxy.catalog.offers import build
+from cliproxy.catalog.registry import Candidate
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, CredentialId, CredentialKind
 from cliproxy.dialects import by_id

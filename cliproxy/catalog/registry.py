@@ -1,30 +1,29 @@
 """Which credential serves which model name now: a frozen index, rebuilt when configuration, credentials or
 discovery change.
 
-For every credential the same three steps, whatever its provider:
-
-1. **exclude**: models matching one of its patterns are gone;
-2. **alias**: a list of entries on the credential replaces the provider's own list; an owner's alias adds a
-  client name for an upstream model, and hides the upstream name unless the alias is a fork;
-3. **prefix**: ``prefix/name`` is served besides ``name``, or instead of it where prefixes are forced.
-
-Lookups by name are one dictionary access; the listing is sorted by id and comes from the same index, so a
-model that is listed can be asked for.
+:mod:`cliproxy.catalog.offers` says which names a credential serves its models under. Lookups by name are one
+dictionary access; the listing is sorted by name and comes from the same index, so a model that is listed can
+be asked for.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
 from attrs import evolve, frozen
 
-from cliproxy.catalog.allowance import EVERYTHING, Allowance, matches, names_of
+from cliproxy.catalog.allowance import EVERYTHING, Allowance, names_of
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.catalog.static import efforts, refused
-from cliproxy.credentials.model import Credential, CredentialId, ModelEntry
+from cliproxy.catalog.ranking import rank
+from cliproxy.credentials.model import Credential, CredentialId
+from cliproxy.ir.request import Reasoning
 
 PROVIDER_MARK: Final = "://"
+_FACTS: Final = (
+    *("display_name", "description", "owned_by", "created"),
+    *("context_tokens", "output_tokens", "thinking"),
+)
+"""What one provider tells of a model and another may not."""
 
 
 @frozen(kw_only=True)
@@ -38,6 +37,10 @@ class Candidate:
     info: ModelInfo
     shown_model: str = ""
     """The name to show in answers; empty: whatever the upstream says."""
+    reasoning: Reasoning | None = None
+    """The wish for reasoning that the owner has put into the name; goes before the client's."""
+    is_described: bool = False
+    """Whether facts about the model are the owner's own words."""
     stand_ins: tuple["Candidate", ...] = ()
     """The same credential with the model's previews, for when its quota is used up."""
 
@@ -46,18 +49,6 @@ class Candidate:
         """What makes two candidates of one name different: one account may serve it with several models (a
         pool)."""
         return (self.credential.id, self.model)
-
-
-@frozen(kw_only=True)
-class Offer:
-    """A credential and the models it was found to have."""
-
-    credential: Credential
-    models: tuple[ModelInfo, ...]
-    aliases: tuple[ModelEntry, ...] = ()
-    """Owner-wide aliases for this credential's provider."""
-    excluded: tuple[str, ...] = ()
-    """Owner-wide exclusions for this credential's provider."""
 
 
 @frozen(kw_only=True)
@@ -70,7 +61,7 @@ class Listing:
 
 
 class Registry:
-    """The index, or what a client may see of it. Build the index with :func:`build`.
+    """The index, or what a client may see of it. Build the index with :func:`cliproxy.catalog.offers.build`.
 
     A *view* (:meth:`visible`) has the same methods as the whole and is made on demand, name by name. There is
     one for each allowance, kept as long as the index, so that it too gives the same object for the same name
@@ -91,6 +82,8 @@ class Registry:
         self._narrowed: dict[str, tuple[Candidate, ...]] = {}
         """Answers that had to be looked for, by name: as many as there are names with such an answer."""
         self._names: list[str] | None = None
+        self._shown: list[Listing] | None = None
+        self._ranked: list[str] | None = None
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name in self._by_name and bool(self.candidates(name))
@@ -166,103 +159,46 @@ class Registry:
             self._names = sorted(name for name in self._by_name if self.candidates(name))
         return self._names
 
+    def ranked(self) -> Sequence[str]:
+        """Return every client name, the best first; see :mod:`cliproxy.catalog.ranking`."""
+        if self._ranked is None:
+            order = {
+                shown.name: rank(shown.name, shown.info, self.candidates(shown.name)[0].credential.priority)
+                for shown in self._everything()
+            }
+            self._ranked = sorted(order, key=order.__getitem__)
+        return self._ranked
+
     def listing(self, usable: Callable[[Candidate], bool] = lambda _: True) -> list[Listing]:
-        """Return the models that at least one usable credential serves, sorted by name."""
-        shown: list[Listing] = []
-        for name in self._sorted():
-            candidates = [candidate for candidate in self.candidates(name) if usable(candidate)]
-            if candidates:
-                providers = tuple(sorted({candidate.credential.provider for candidate in candidates}))
-                shown.append(Listing(name=name, info=candidates[0].info, providers=providers))
-        return shown
+        """Return the models that at least one usable credential serves, sorted by name.
+
+        What is shown of a model does not depend on who of those that serve it is usable.
+        """
+        return [shown for shown in self._everything() if any(map(usable, self.candidates(shown.name)))]
+
+    def _everything(self) -> list[Listing]:
+        if self._shown is None:
+            self._shown = [_listing(name, self.candidates(name)) for name in self._sorted()]
+        return self._shown
 
     def credentials(self) -> frozenset[CredentialId]:
         """Return the ids of all credentials that serve something."""
         return frozenset(c.credential.id for name in self._sorted() for c in self.candidates(name))
 
 
-def build(offers: Iterable[Offer], *, force_prefix: bool = False) -> Registry:
-    """Index the offers. Disabled credentials serve nothing."""
-    by_name: dict[str, dict[tuple[CredentialId, str], Candidate]] = defaultdict(dict)
-    for offer in offers:
-        if offer.credential.disabled:
-            continue
-        for candidate in _served(offer):
-            for name in _with_prefix(candidate.client_name, offer.credential.prefix, force_prefix):
-                by_name[name].setdefault(candidate.key, evolve(candidate, client_name=name))
-    return Registry({name: _ordered(found.values()) for name, found in by_name.items()})
-
-
-def _ordered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    return tuple(sorted(candidates, key=lambda c: (-c.credential.priority, c.credential.provider, c.key)))
-
-
-def _served(offer: Offer) -> list[Candidate]:
-    credential = offer.credential
-    known = {model.id: model for model in offer.models}
-    entries = _entries(credential.models) or _offered(offer.models)
-    entries = _aliased(entries, offer.aliases)
-    patterns = (*credential.excluded_models, *offer.excluded)
-    served: list[Candidate] = []
-    for entry in entries:
-        if matches(entry.client_name, patterns) or matches(entry.name, patterns):
-            continue
-        info = _info(entry.name, known, credential)
-        candidate = Candidate(
-            credential=credential,
-            model=entry.name,
-            client_name=entry.client_name,
-            info=info,
-            shown_model=entry.client_name if entry.force_mapping else "",
-        )
-        previews = [name for name in info.previews if name in known and not matches(name, patterns)]
-        stand_ins = [evolve(candidate, model=each, info=_info(each, known, credential)) for each in previews]
-        served.append(evolve(candidate, stand_ins=tuple(stand_ins)))
-    return served
-
-
-def _info(name: str, known: Mapping[str, ModelInfo], credential: Credential) -> ModelInfo:
-    info = known.get(name) or ModelInfo(id=name, owned_by=credential.provider)
-    return evolve(
-        info,
-        refuses=info.refuses or refused(name),
-        thinking=info.thinking or efforts(name),
+def _listing(name: str, candidates: Sequence[Candidate]) -> Listing:
+    """Return what is shown of a model: the facts as the one knows them who comes first, by the owner's own
+    words, priority and provider; what is unknown there, as the next one knows it."""
+    infos = [candidate.info for candidate in sorted(candidates, key=lambda each: not each.is_described)]
+    first = infos[0]
+    lacking = [fact for fact in _FACTS if not getattr(first, fact)] if len(infos) > 1 else []
+    found = {
+        fact: value
+        for fact in lacking
+        if (value := next((known for info in infos if (known := getattr(info, fact))), None)) is not None
+    }
+    return Listing(
+        name=name,
+        info=evolve(first, **found) if found else first,
+        providers=tuple(sorted({candidate.credential.provider for candidate in candidates})),
     )
-
-
-def _offered(models: Iterable[ModelInfo]) -> list[ModelEntry]:
-    """Return the provider's own names of its models."""
-    entries: list[ModelEntry] = []
-    for model in models:
-        entries.append(ModelEntry(name=model.id))
-        entries.extend(ModelEntry(name=model.id, alias=alias) for alias in model.aliases)
-    return entries
-
-
-def _entries(declared: Sequence[ModelEntry]) -> list[ModelEntry]:
-    """Expand the entries of a credential: a fork serves the upstream's name too."""
-    entries: list[ModelEntry] = []
-    for entry in declared:
-        entries.append(entry)
-        if entry.fork and entry.alias:
-            entries.append(ModelEntry(name=entry.name))
-    return entries
-
-
-def _aliased(entries: Sequence[ModelEntry], aliases: Sequence[ModelEntry]) -> list[ModelEntry]:
-    by_upstream: dict[str, list[ModelEntry]] = defaultdict(list)
-    for alias in aliases:
-        by_upstream[alias.name.lower()].append(alias)
-    result: list[ModelEntry] = []
-    for entry in entries:
-        renamed = by_upstream.get(entry.client_name.lower(), [])
-        if not renamed or any(alias.fork for alias in renamed):
-            result.append(entry)
-        result.extend(evolve(alias, name=entry.name, alias=alias.client_name) for alias in renamed)
-    return result
-
-
-def _with_prefix(name: str, prefix: str, force: bool) -> tuple[str, ...]:
-    if not prefix:
-        return (name,)
-    return (f"{prefix}/{name}",) if force else (name, f"{prefix}/{name}")

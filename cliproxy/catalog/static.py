@@ -23,7 +23,7 @@ from cliproxy.catalog.model import ModelInfo
 from cliproxy.credentials.model import Credential, ModelEntry
 from cliproxy.ir.request import Family
 from cliproxy.ir.signatures import family_of_model
-from cliproxy.ir.thinking import ThinkingSupport
+from cliproxy.ir.thinking import ThinkingSupport, split_wish
 from cliproxy.wire.jsontext import (
     JsonObject,
     JsonValue,
@@ -123,12 +123,9 @@ def models_of(credential: Credential, section: str, plan: str = "") -> tuple[Mod
 
 def _declared(entry: ModelEntry, section: str) -> ModelInfo:
     """Return the facts about a model that the owner's configuration names."""
-    known = find(entry.name, section)
-    info = (
-        evolve(known, id=entry.name)
-        if known
-        else ModelInfo(id=entry.name, family=family_of_model(entry.name))
-    )
+    name, _ = split_wish(entry.name)
+    known = find(name, section)
+    info = evolve(known, id=name) if known else ModelInfo(id=name, family=family_of_model(name))
     if entry.image:
         info = evolve(info, output_modalities=("image",))
     return info if entry.thinking is None else evolve(info, thinking=thinking_from(entry.thinking))
@@ -136,7 +133,7 @@ def _declared(entry: ModelEntry, section: str) -> ModelInfo:
 
 def only_draws(credential: Credential, section: str, model: str) -> bool:
     """Tell whether a model makes images and nothing else: as the owner declares it, else as it is known."""
-    declared = next((entry for entry in credential.models if entry.name == model), None)
+    declared = next((entry for entry in credential.models if split_wish(entry.name)[0] == model), None)
     if declared is not None and declared.image:
         return True
     known = find(model, section)

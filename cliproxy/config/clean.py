@@ -17,6 +17,7 @@ from cliproxy.config.entries import (
     PAYLOAD_PROTOCOLS,
     CompatibleEntry,
     KeyEntry,
+    ModelFacts,
     ModelName,
     PayloadFilter,
     PayloadModel,
@@ -319,6 +320,7 @@ def _clean_account_models(config: Config, report: _Report) -> Config:
         config,
         oauth_model_alias=_clean_aliases(config.oauth_model_alias, report),
         oauth_excluded_models=_clean_exclusions(config.oauth_excluded_models),
+        model_facts=_clean_facts(config.model_facts, report),
     )
 
 
@@ -351,6 +353,23 @@ def _clean_aliases(
             else:
                 kept[alias] = model
         found[channel] = tuple(kept.values())
+    return found
+
+
+def _clean_facts(
+    values: Mapping[str, tuple[ModelFacts, ...]], report: _Report
+) -> Mapping[str, tuple[ModelFacts, ...]]:
+    found: dict[str, tuple[ModelFacts, ...]] = {}
+    for channel, facts in _by_channel(values).items():
+        kept: dict[str, ModelFacts] = {}
+        for place, fact in facts:
+            path = f"model-facts.{place}"
+            if not fact.name:
+                report.warn(path, "has no name and is left out")
+            elif fact.name in kept:
+                report.warn(path, f"is about `{fact.name}` like an earlier entry, and replaces it")
+            kept[fact.name] = fact
+        found[channel] = tuple(fact for name, fact in kept.items() if name)
     return found
 
 

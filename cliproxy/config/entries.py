@@ -41,14 +41,20 @@ class ModelName:
     thinking: Mapping[str, JsonValue] | None = setting(
         None, "Thinking the model can do, such as {levels: [low, high]}; empty: as known.", active=True
     )
-    display_name: str = setting("", "Name shown in model lists.")
-    max_context_length: int = setting(0, "Context window in tokens; 0: as known.", minimum=0, below=0)
-    is_compat: bool = setting(False, "Treat the model as one of a merely compatible server.")
+    display_name: str = setting("", "Name shown in model lists; empty: as known.", active=True)
+    max_context_length: int = setting(
+        0, "Context window in tokens, for model lists; 0: as known.", active=True, minimum=0, below=0
+    )
+    is_compat: bool = setting(
+        False, "It only has the name of a known model: conclude nothing from it.", active=True
+    )
     image: bool = setting(
         False, "The model only makes images: ask for them at the images API of the server.", active=True
     )
-    input_modalities: tuple[str, ...] = setting((), "What the model reads, such as [text, image].")
-    output_modalities: tuple[str, ...] = setting((), "What the model writes.")
+    input_modalities: tuple[str, ...] = setting(
+        (), "What the model reads, for model lists, such as [text, image].", active=True
+    )
+    output_modalities: tuple[str, ...] = setting((), "What the model writes, for model lists.", active=True)
 
 
 @frozen(kw_only=True)

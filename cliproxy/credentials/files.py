@@ -244,10 +244,20 @@ class _Settings:
         for item in objects(self.data, "model_aliases"):
             name, alias = text(item, "name").strip(), text(item, "alias").strip()
             if name and alias and name != alias:
-                found.append(ModelEntry(name=name, alias=alias, fork=bool(flag(item, "fork"))))
+                found.append(_alias(name, alias, _present_names(item)))
             else:
                 self._warn("model_aliases", "has an entry without name and alias; it is left out")
         return tuple(found)
+
+
+def _alias(name: str, alias: str, said: JsonObject) -> ModelEntry:
+    return ModelEntry(
+        name=name,
+        alias=alias,
+        fork=bool(flag(said, "fork")),
+        force_mapping=bool(flag(said, "force_mapping")),
+        display_name=text(said, "display_name").strip(),
+    )
 
 
 # ------------------------------------------------------------------------------------------------- writing

@@ -84,6 +84,16 @@ class ModelEntry:
     """Thinking capabilities of the model, when the owner declares them."""
     image: bool = False
     """The model makes images and nothing else, as the owner declares."""
+    display_name: str = ""
+    """The name for people; empty: as known."""
+    max_context_length: int = 0
+    """Tokens; 0: as known."""
+    is_compat: bool = False
+    """Nothing is to be concluded from the model's name."""
+    input_modalities: tuple[str, ...] = ()
+    """What the model reads; empty: as known."""
+    output_modalities: tuple[str, ...] = ()
+    """What the model writes; empty: as known."""
 
     @property
     def client_name(self) -> str:

@@ -129,6 +129,11 @@ def model_entries(names: Iterable[ModelName]) -> tuple[ModelEntry, ...]:
             force_mapping=model.force_mapping,
             thinking=model.thinking,
             image=model.image,
+            display_name=model.display_name,
+            max_context_length=model.max_context_length,
+            is_compat=model.is_compat,
+            input_modalities=model.input_modalities,
+            output_modalities=model.output_modalities,
         )
         for model in names
     )

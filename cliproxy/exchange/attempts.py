@@ -150,12 +150,12 @@ class Attempts(Generic[T]):
 
     def __attrs_post_init__(self) -> None:
         self._snapshot = self.deps.snapshot()
-        resolution = resolve(self._snapshot.registry, self.request.model)
+        self._health = Health(self.deps.runtime, self.deps.monotonic, self.deps.rng)
+        resolution = resolve(self._snapshot.registry, self.request.model, self._could_answer)
         if resolution is None:
             raise ModelNotFound(self.request.model)
         self._resolution = resolution
         self._planner = Planner(self.request, resolution, self.deps, self._snapshot)
-        self._health = Health(self.deps.runtime, self.deps.monotonic, self.deps.rng)
         config = self._snapshot.config
         self._stay = stay_of(self.request, resolution, config, self._snapshot.providers)
         self._ticket = self.deps.places.ticket()
@@ -166,6 +166,15 @@ class Attempts(Generic[T]):
         now = self.deps.monotonic()
         candidates = self._resolution.candidates
         return any(self._contracts(each) and self._opening(each) <= now for each in candidates)
+
+    def _could_answer(self, candidate: Candidate) -> bool:
+        """Whether a candidate can do what is wanted, and nothing keeps it from doing so now."""
+        now = self.deps.monotonic()
+        return (
+            bool(self._contracts(candidate))
+            and self._opening(candidate) <= now
+            and self._health.ready_at(candidate, None) <= now
+        )
 
     def decoded(self) -> IRRequest:
         """Return the decoded request. Raises :class:`~cliproxy.errors.DialectError`."""

@@ -44,7 +44,7 @@ from cliproxy.exchange.deps import Deps, Snapshot
 from cliproxy.exchange.payload import Occasion
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.repair import normalise
-from cliproxy.ir.request import Family, IRRequest
+from cliproxy.ir.request import Family, IRRequest, Reasoning
 from cliproxy.ir.response import Usage
 from cliproxy.ir.sampling import without_refused
 from cliproxy.ir.schema import clean_schemas
@@ -197,10 +197,14 @@ class Planner:
         body = self.request.document.value
         if dialect.may_pass is not None and not dialect.may_pass(body, candidate.model):
             return False
-        if dialect.read_reasoning is None or self.resolution.reasoning is not None:
+        if dialect.read_reasoning is None or self._wish(candidate) is not None:
             return True
         wish = dialect.read_reasoning(body)
         return wish is None or is_understood(wish, candidate.info.thinking, dialect.id)
+
+    def _wish(self, candidate: Candidate) -> Reasoning | None:
+        """Return the wish for reasoning that a name carries: the owner's, or else the client's."""
+        return candidate.reasoning or self.resolution.reasoning
 
     def _patched(self, candidate: Candidate, dialect: Dialect, usage: Changes) -> bytes:
         document = self.request.document
@@ -211,8 +215,8 @@ class Planner:
         changes = {**dialect.patch_model(candidate.model), **usage}
         if dialect.patch_refused is not None and candidate.info.refuses:
             changes |= dialect.patch_refused(document.value, candidate.info.refuses)
-        if self.resolution.reasoning is not None:
-            wish = IRRequest(model=candidate.model, messages=[], reasoning=self.resolution.reasoning)
+        if (named := self._wish(candidate)) is not None:
+            wish = IRRequest(model=candidate.model, messages=[], reasoning=named)
             reasoning = apply_thinking(wish, candidate.info.thinking, dialect.id, source=dialect.id).reasoning
             if reasoning is not None:
                 changes.update(dialect.patch_reasoning(reasoning, document.value))
@@ -265,8 +269,8 @@ class Planner:
         request = evolve(self._decode(context), model=candidate.model, stream=stream)
         if unsigned:
             request = without_signatures(request)
-        if self.resolution.reasoning is not None:
-            request = evolve(request, reasoning=override(self.resolution.reasoning, request.reasoning))
+        if (named := self._wish(candidate)) is not None:
+            request = evolve(request, reasoning=override(named, request.reasoning))
         request = apply_thinking(
             request,
             candidate.info.thinking,

@@ -124,6 +124,13 @@ def split_suffix(name: str) -> tuple[str, Reasoning | None]:
     return base, evolve(_wish_of_suffix(value.strip().lower()), from_name=True)
 
 
+def split_wish(name: str) -> tuple[str, Reasoning | None]:
+    """Split ``model(value)`` as an owner writes it: a suffix that means nothing is a part of the name."""
+    base, wish = split_suffix(name)
+    says_something = wish is not None and (wish.level is not None or wish.budget is not None)
+    return (base, wish) if says_something else (name, None)
+
+
 def _wish_of_suffix(value: str) -> Reasoning:
     if value in {OFF, AUTO} or value in LEVELS:
         return Reasoning(level=value)

@@ -1,9 +1,14 @@
 """From the model name a client wrote to candidates and a reasoning wish.
 
 In this order: the name as it stands; the name without a thinking suffix ``model(high)``; ``base-level``
-spellings such as ``gpt-5-high`` when only the base is known; ``auto`` for any model that can be served.
+spellings such as ``gpt-5-high`` when only the base is known; ``auto`` for the best model that can be used
+now, in the order of :mod:`cliproxy.catalog.ranking`.
+
+Upper and lower case differ in names of models; a name says exactly one thing. Names that mean a reasoning
+wish besides are taken apart only where nobody serves a model that is called like that.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from attrs import frozen
@@ -27,17 +32,20 @@ class Resolution:
     reasoning: Reasoning | None = None
 
 
-def resolve(registry: Registry, wanted: str) -> Resolution | None:
+def resolve(
+    registry: Registry, wanted: str, usable: Callable[[Candidate], bool] = lambda _: True
+) -> Resolution | None:
     """Find the candidates of a model name; ``None`` when nobody serves it.
 
-    A client that may not use everything is given what it may see of the registry.
+    ``registry`` is what the client may see of it. ``usable`` tells who could answer now; it is asked only
+    where there is a choice among models.
     """
     if found := _found(registry, wanted):
         return found
     base, reasoning = split_suffix(wanted)
     if base == AUTO and AUTO not in registry:
-        names = registry.names()
-        return _found(registry, names[0], _stated(reasoning)) if names else None
+        best = _best(registry, usable)
+        return _found(registry, best, _stated(reasoning)) if best is not None else None
     if reasoning is not None and (found := _found(registry, base, _stated(reasoning))):
         return found
     base, reasoning = split_level_name(wanted)
@@ -47,6 +55,13 @@ def resolve(registry: Registry, wanted: str) -> Resolution | None:
 def _found(registry: Registry, name: str, reasoning: Reasoning | None = None) -> Resolution | None:
     candidates = registry.candidates(name)
     return Resolution(name, candidates, registry.lineup(name), reasoning) if candidates else None
+
+
+def _best(registry: Registry, usable: Callable[[Candidate], bool]) -> str | None:
+    """Return the first model of the ranking that can be used now, or else the first, to be waited for."""
+    ranked = registry.ranked()
+    ready = (name for name in ranked if any(map(usable, registry.candidates(name))))
+    return next(ready, next(iter(ranked), None))
 
 
 def _stated(wish: Reasoning | None) -> Reasoning | None:

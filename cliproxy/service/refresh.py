@@ -146,6 +146,11 @@ class TokenTable:
         account = self._accounts.get(credential)
         return account.status(self.monotonic()) if account is not None else None
 
+    def is_dead(self, credential: CredentialId) -> bool:
+        """Whether a credential has no good token, and only its owner can get it another."""
+        account = self._accounts.get(credential)
+        return account is not None and account.is_dead(self.monotonic())
+
     def credential(self, credential: CredentialId) -> Credential | None:
         """Return a credential with its tokens as they are now; ``None`` for one that is not known."""
         account = self._accounts.get(credential)

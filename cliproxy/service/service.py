@@ -41,6 +41,7 @@ from cliproxy.exchange.record import ExchangeRecord, Outcome
 from cliproxy.net.http import Upstreams
 from cliproxy.observe.logs import set_debug
 from cliproxy.routing.runtime import RuntimeTable
+from cliproxy.routing.strategies import STRATEGIES
 from cliproxy.service import connection
 from cliproxy.service.changes import Difference, ReloadStatus
 from cliproxy.service.connection import Terms
@@ -118,8 +119,13 @@ class Service:
         return not self.is_stopping and len(self.snapshots.current().registry) > 0
 
     def is_usable(self, candidate: Candidate) -> bool:
-        """Whether a candidate keeps its model in the lists."""
-        return is_listed(candidate, self.runtime, trio.current_time())
+        """Whether a candidate keeps its model in the lists: it could be picked, or will be before long."""
+        credential = candidate.credential
+        return (
+            STRATEGIES[self.config.routing.strategy].weight(credential) > 0
+            and not self.tokens.is_dead(credential.account)
+            and is_listed(candidate, self.runtime, trio.current_time())
+        )
 
     def replace(self, config: Config, credentials: Sequence[Credential], differing: Difference) -> None:
         """Go on with another configuration and other credentials; ``differing`` says which are others.

@@ -11,9 +11,10 @@ from attrs import define, field
 
 from cliproxy.catalog.facts import corrected
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.catalog.registry import Candidate, Offer, build
+from cliproxy.catalog.offers import Offer, build
+from cliproxy.catalog.registry import Candidate
 from cliproxy.config.model import Config
-from cliproxy.credentials.model import Credential, CredentialId
+from cliproxy.credentials.model import Credential, CredentialId, CredentialKind
 from cliproxy.credentials.synthesis import model_entries
 from cliproxy.errors import Kind
 from cliproxy.exchange.deps import Snapshot
@@ -88,6 +89,9 @@ class Snapshots:
         provider = self.providers[credential.provider]
         known = self._discovered.get(credential.account) or provider.static_models(credential)
         models = corrected(known, self._config.model_facts.get(credential.provider, ()), credential)
+        if credential.kind is CredentialKind.KEY:
+            # Entries of the configuration have lists of their own.
+            return Offer(credential=credential, models=models)
         owned = model_entries(self._config.oauth_model_alias.get(credential.provider, ()))
         aliases = (*credential.model_aliases, *owned)
         excluded = tuple(self._config.oauth_excluded_models.get(credential.provider, ()))

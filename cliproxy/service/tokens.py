@@ -264,6 +264,14 @@ class Account:
                 # Belongs to the login that was replaced.
                 state.refused_version = state.token.version
 
+    def is_dead(self, now: float) -> bool:
+        """Whether the account has no good token, and only its owner can get it another."""
+        slot = self.slots.get(TokenSlot.ACCOUNT)
+        trouble = slot.trouble if slot is not None else None
+        return (
+            slot is not None and trouble is not None and trouble.is_final and slot.usable(now) is Advice.RENEW
+        )
+
     def status(self, now: float) -> AccountStatus:
         """Describe the account."""
         return AccountStatus(

@@ -1,75 +1,18 @@
-"""Exclude, alias, prefix: the same for every provider."""
-
-import pytest
+"""The index: who serves a name, what is listed, and what a client may see of it."""
 
 from cliproxy.catalog.allowance import Allowance
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.catalog.registry import Offer, Registry, build
+from cliproxy.catalog.offers import Offer, build
+from cliproxy.catalog.registry import Registry
 from cliproxy.credentials.model import ModelEntry
+from cliproxy.ir.thinking import ThinkingSupport
 from support.routes import credential
 
 MODELS = (ModelInfo(id="alpha", display_name="Alpha"), ModelInfo(id="beta"), ModelInfo(id="beta-mini"))
 
 
-def names(*offers: Offer, force_prefix: bool = False) -> list[str]:
-    return build(offers, force_prefix=force_prefix).names()
-
-
 def offer(**settings: object) -> Offer:
-    aliases = settings.pop("aliases", ())
-    excluded = settings.pop("excluded", ())
-    return Offer(credential=credential(**settings), models=MODELS, aliases=aliases, excluded=excluded)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("patterns", "left"),
-    [
-        ((), ["alpha", "beta", "beta-mini"]),
-        (("beta",), ["alpha", "beta-mini"]),
-        (("BETA*",), ["alpha"]),
-        (("*mini",), ["alpha", "beta"]),
-        (("*",), []),
-    ],
-)
-def test_exclusion(patterns: tuple[str, ...], left: list[str]) -> None:
-    assert names(offer(excluded_models=patterns)) == left
-    assert names(offer(excluded=patterns)) == left
-
-
-def test_a_list_of_models_replaces_the_providers_own() -> None:
-    registry = build([offer(models=(ModelEntry(name="alpha", alias="mine"), ModelEntry(name="gamma")))])
-    assert registry.names() == ["gamma", "mine"]
-    (mine,) = registry.candidates("mine")
-    assert (mine.model, mine.info.display_name) == ("alpha", "Alpha")
-
-
-def test_an_alias_hides_the_name_and_a_fork_does_not() -> None:
-    assert names(offer(aliases=(ModelEntry(name="alpha", alias="a1"),))) == ["a1", "beta", "beta-mini"]
-    fork = ModelEntry(name="alpha", alias="a1", fork=True)
-    assert names(offer(aliases=(fork,))) == ["a1", "alpha", "beta", "beta-mini"]
-    assert names(offer(models=(fork,))) == ["a1", "alpha"]
-
-
-def test_several_models_behind_one_alias_make_a_pool() -> None:
-    pool = (ModelEntry(name="alpha", alias="any"), ModelEntry(name="beta", alias="any"))
-    registry = build([offer(models=pool)])
-    assert [candidate.model for candidate in registry.candidates("any")] == ["alpha", "beta"]
-
-
-def test_prefixes_add_or_replace() -> None:
-    assert names(offer(prefix="team", excluded_models=("beta*",))) == ["alpha", "team/alpha"]
-    assert names(offer(prefix="team", excluded_models=("beta*",)), force_prefix=True) == ["team/alpha"]
-
-
-def test_a_forced_mapping_shows_the_alias() -> None:
-    (entry,) = build([offer(models=(ModelEntry(name="alpha", alias="a", force_mapping=True),))]).candidates(
-        "a"
-    )
-    assert entry.shown_model == "a"
-
-
-def test_disabled_credentials_serve_nothing() -> None:
-    assert names(offer(disabled=True)) == []
+    return Offer(credential=credential(**settings), models=MODELS)  # type: ignore[arg-type]
 
 
 def test_higher_priorities_come_first_and_providers_can_be_named() -> None:
@@ -95,49 +38,6 @@ def test_the_listing_is_sorted_and_shows_only_what_is_usable() -> None:
     assert "alpha" in registry
     assert len(registry) == 3
     assert registry.credentials() == {"a", "b"}
-
-
-def test_what_a_model_refuses_is_known_by_its_name_whoever_serves_it() -> None:
-    registry = build(
-        [offer(models=(ModelEntry(name="openai/gpt-5", alias="mine"), ModelEntry(name="alpha")))]
-    )
-    (mine,), (alpha,) = registry.candidates("mine"), registry.candidates("alpha")
-    assert "max_tokens" in mine.info.refuses
-    assert mine.info.thinking is not None
-    assert mine.info.thinking.levels == ("minimal", "low", "medium", "high")
-    assert not alpha.info.refuses
-    assert alpha.info.thinking is None
-
-
-PREVIEWED = (
-    ModelInfo(id="alpha", previews=("alpha-next", "alpha-later", "alpha-unknown")),
-    ModelInfo(id="alpha-later"),
-    ModelInfo(id="alpha-next", display_name="Next"),
-)
-
-
-def stand_ins(name: str = "alpha", **settings: object) -> list[str]:
-    """The previews that may stand in for a model."""
-    registry = build([Offer(credential=credential(**settings), models=PREVIEWED)])  # type: ignore[arg-type]
-    (found,) = registry.candidates(name)
-    return [each.model for each in found.stand_ins]
-
-
-def test_previews_that_the_account_has_may_stand_in_the_best_one_first() -> None:
-    assert stand_ins() == ["alpha-next", "alpha-later"]
-    assert stand_ins("alpha-next") == []
-
-
-def test_a_preview_that_the_owner_excludes_does_not_stand_in() -> None:
-    assert stand_ins(excluded_models=("*-next",)) == ["alpha-later"]
-
-
-def test_a_stand_in_is_the_same_account_with_the_facts_of_the_other_model() -> None:
-    registry = build([Offer(credential=credential(), models=PREVIEWED)])
-    (found,) = registry.candidates("alpha")
-    first = found.stand_ins[0]
-    assert first.credential == found.credential
-    assert (first.client_name, first.info.display_name) == ("alpha", "Next")
 
 
 # --- what a client may see ---
@@ -211,3 +111,59 @@ def test_case_counts_in_names_and_not_in_upstreams() -> None:
     assert seen(registry, "X://alpha") == ["a"]
     assert registry.candidates("X://alpha") is registry.candidates("x://alpha")
     assert registry.candidates("Alpha") == registry.candidates("x://Alpha") == ()
+
+
+# --- what is shown ---
+
+
+def shown(*infos: tuple[str, ModelInfo], **entries: ModelEntry) -> ModelInfo:
+    """The facts that are listed of a model several upstreams serve; with entries of the owner's for some."""
+    offers = [
+        Offer(
+            credential=credential(
+                provider, provider=provider, models=(entries[provider],) if provider in entries else ()
+            ),
+            models=(info,),
+        )
+        for provider, info in infos
+    ]
+    (entry,) = build(offers).listing()
+    return entry.info
+
+
+def test_facts_are_those_of_the_first_provider_whoever_is_usable() -> None:
+    one = Offer(credential=credential("x", "x"), models=(ModelInfo(id="m", context_tokens=1),))
+    two = Offer(credential=credential("y", "y"), models=(ModelInfo(id="m", context_tokens=2),))
+    for offers in ([one, two], [two, one]):
+        registry = build(offers)
+        for usable in ("x", "y"):
+            (entry,) = registry.listing(lambda each, usable=usable: each.credential.id == usable)
+            assert entry.info.context_tokens == 1
+            assert entry.providers == ("x", "y")
+
+
+def test_what_the_first_does_not_know_the_next_one_may() -> None:
+    support = ThinkingSupport(levels=("low",))
+    known = shown(
+        ("x", ModelInfo(id="m", display_name="M")),
+        ("y", ModelInfo(id="m", display_name="Other", created=5, thinking=support)),
+    )
+    assert (known.display_name, known.created, known.thinking) == ("M", 5, support)
+    assert known.context_tokens is None
+
+
+def test_the_words_of_the_owner_go_before_what_is_known() -> None:
+    mine = ModelEntry(name="m", display_name="Mine")
+    assert shown(
+        ("x", ModelInfo(id="m", display_name="M")), ("y", ModelInfo(id="m")), y=mine
+    ).display_name == ("Mine")
+
+
+def test_the_best_model_is_that_of_the_account_the_owner_prefers() -> None:
+    old, new = ModelInfo(id="old", created=1), ModelInfo(id="new", created=2)
+    first = Offer(credential=credential("a"), models=(new,))
+    assert build([first, Offer(credential=credential("b"), models=(old,))]).ranked() == ["new", "old"]
+    preferred = Offer(credential=credential("b", priority=1), models=(old,))
+    registry = build([first, preferred])
+    assert registry.ranked() == ["old", "new"]
+    assert registry.visible(Allowance(models=("n*",))).ranked() == ["new"]

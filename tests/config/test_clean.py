@@ -231,6 +231,23 @@ oauth-model-alias:
     ] * 4
 
 
+def test_facts_are_about_a_model_and_only_one_is_about_each():
+    text = """
+model-facts:
+  Codex: [{name: a, context: 1}, {context: 2}, {name: b}]
+  codex: [{name: a, context: 3}]
+"""
+    config, warnings, _ = cleaned(text)
+    assert {
+        channel: [(f.name, f.context) for f in facts] for channel, facts in config.model_facts.items()
+    } == {"codex": [("a", 3), ("b", 0)]}
+    assert [(warning.path, warning.line) for warning in warnings] == [
+        ("model-facts.Codex[1]", 3),
+        ("model-facts.codex[0]", 4),
+    ]
+    assert "has no name" in warnings[0].message
+
+
 def test_exclusions_are_patterns_by_channel():
     config, _, _ = cleaned("oauth-excluded-models: {' GitLab': [A*, a*, b], gitlab: [c]}\n")
     assert config.oauth_excluded_models == {"gitlab": ("a*", "b", "c")}

@@ -10,7 +10,7 @@ import trio.testing
 from attrs import evolve, frozen
 
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.catalog.registry import Offer, build
+from cliproxy.catalog.offers import Offer, build
 from cliproxy.config.groups import QuotaExceeded, Streaming, Timeouts
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, Token, TokenSlot

@@ -12,7 +12,7 @@ from cliproxy.dialects.base import Action, ClientRequest
 from cliproxy.errors import BadRequest, DialectError
 from cliproxy.exchange.plan import Plan, Planner
 from cliproxy.ir.context import ExchangeContext
-from cliproxy.ir.request import Family, IRRequest
+from cliproxy.ir.request import Family, IRRequest, Reasoning
 from cliproxy.ir.thinking import ThinkingSupport
 from cliproxy.routing.resolve import resolve
 from cliproxy.wire.formdata import FormData, Part
@@ -271,6 +271,15 @@ async def test_a_suffix_wins_over_the_amount_in_the_body_not_over_its_visibility
     )
     body = sent(planned(evolve(hidden, model="m(high)"), FakeContract("openai-response", streams_only=True)))
     assert body["reasoning"] == {"effort": "high", "summary": "detailed"}
+
+
+async def test_the_owners_wish_goes_before_that_of_the_name_and_of_the_body() -> None:
+    owners = Reasoning(level="low", from_name=True)
+    passed = planned(evolve(chat(stream=False, reasoning_effort="high"), model="m(high)"), reasoning=owners)
+    assert passed.passes_through
+    assert sent(passed)["reasoning_effort"] == "low"
+    translated = planned(evolve(request(CLAUDE, "claude"), model="m(high)"), reasoning=owners)
+    assert sent(translated)["reasoning_effort"] == "low"
 
 
 async def test_a_request_is_decoded_once_for_all_attempts() -> None:

@@ -4,7 +4,8 @@ import pytest
 
 from cliproxy.catalog.allowance import Allowance
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.catalog.registry import Offer, Registry, build
+from cliproxy.catalog.offers import Offer, build
+from cliproxy.catalog.registry import Registry
 from cliproxy.routing.resolve import resolve
 from support.routes import credential
 
@@ -69,3 +70,26 @@ def test_a_client_that_may_not_use_everything_has_turns_of_its_own_where_its_cho
     assert everybody.lineup == "m"
     assert one.lineup != "m"
     assert resolve(view, "a://m") is None
+
+
+def test_auto_is_the_best_model_that_can_be_used_now() -> None:
+    models = (ModelInfo(id="old", created=1), ModelInfo(id="new", created=2))
+    both = build([Offer(credential=credential(), models=models)])
+
+    def auto(*usable: str) -> str | None:
+        found = resolve(both, "auto", lambda each: each.model in usable)
+        return found.name if found is not None else None
+
+    assert auto("old", "new") == "new"
+    assert auto("old") == "old"
+    assert auto() == "new", "to be waited for"
+
+
+def test_auto_with_a_suffix_and_a_model_that_is_called_auto() -> None:
+    found = resolve(registry("gpt-5"), "auto(low)")
+    assert found is not None
+    assert found.reasoning is not None
+    assert (found.name, found.reasoning.level) == ("gpt-5", "low")
+    literal = resolve(registry("auto", "gpt-5"), "auto")
+    assert literal is not None
+    assert literal.name == "auto"

@@ -311,6 +311,8 @@ async def test_a_lost_login_reaches_the_waiter_of_the_gateway_token(autojump_clo
         status = work.table.status(work.credential.id)
         assert status is not None
         assert status.needs_login
+        assert work.table.is_dead(work.credential.id)
+        assert not work.table.is_dead(CredentialId("nobody's"))
 
 
 # --- failures -------------------------------------------------------------------------------------

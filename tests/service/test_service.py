@@ -18,7 +18,7 @@ import trio.testing
 import trustme
 
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.config.groups import Limits, Timeouts, Tls
+from cliproxy.config.groups import WEIGHTED_ROUND_ROBIN, Limits, Routing, Timeouts, Tls
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, CredentialId
 from cliproxy.errors import Failure, Kind, Scope
@@ -43,12 +43,12 @@ PROVIDER = Provider(
 )
 
 
-def service(config: Config | None = None, names: str = "a") -> Service:
+def service(config: Config | None = None, names: str = "a", tokens: "Tokens | None" = None) -> Service:
     credentials = [credential(name) for name in names]
     return Service(
         snapshots=Snapshots({"p": PROVIDER}, config or Config(), credentials),
         upstreams=Upstreams(),
-        tokens=None,  # type: ignore[arg-type]  # nobody here asks for a token
+        tokens=tokens,  # type: ignore[arg-type]  # nobody here asks for a token
         rng=random.Random(1),
     )
 
@@ -56,12 +56,16 @@ def service(config: Config | None = None, names: str = "a") -> Service:
 class Tokens:
     """Remembers what it was told."""
 
-    def __init__(self) -> None:
+    def __init__(self, *dead: str) -> None:
+        self._dead = dead
         self.known: list[Credential] = []
         self.forgiven: list[str] = []
 
     def sync(self, credentials: Iterable[Credential]) -> None:
         self.known = list(credentials)
+
+    def is_dead(self, wanted: CredentialId) -> bool:
+        return wanted in self._dead
 
     def forgive(self, wanted: CredentialId) -> None:
         self.forgiven.append(wanted)
@@ -211,12 +215,28 @@ async def test_exchanges_see_the_current_state() -> None:
 
 
 async def test_a_model_in_trouble_is_not_listed() -> None:
-    subject = service()
+    subject = service(tokens=Tokens())
     [candidate] = subject.snapshots.current().registry.candidates("m")
     assert subject.is_usable(candidate)
     until = trio.current_time() + 1000
     subject.runtime.put(model_place(candidate), RuntimeState(until=until, failures=1, kind=Kind.PERMISSION))
     assert not subject.is_usable(candidate)
+
+
+async def test_a_model_of_dead_accounts_is_not_listed() -> None:
+    subject = service(names="ab", tokens=Tokens("a"))
+    a, b = subject.snapshots.current().registry.candidates("m")
+    assert not subject.is_usable(a)
+    assert subject.is_usable(b)
+
+
+async def test_a_model_of_accounts_that_take_no_part_is_not_listed() -> None:
+    config = Config(routing=Routing(strategy=WEIGHTED_ROUND_ROBIN))
+    subject = service(config, tokens=Tokens())
+    subject.snapshots.replace(config, [credential("a", weight=0), credential("b")])
+    a, b = subject.snapshots.current().registry.candidates("m")
+    assert not subject.is_usable(a)
+    assert subject.is_usable(b)
 
 
 def test_every_limit_of_ours_reaches_the_server() -> None:

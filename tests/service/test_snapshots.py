@@ -5,7 +5,7 @@ from attrs import evolve
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.config.entries import ModelFacts, ModelName
 from cliproxy.config.model import Config
-from cliproxy.credentials.model import Credential, CredentialId, ModelEntry
+from cliproxy.credentials.model import Credential, CredentialId, CredentialKind, ModelEntry
 from cliproxy.errors import Failure, Kind, Scope
 from cliproxy.providers.base import Provider
 from cliproxy.routing.cooldown import RuntimeState
@@ -84,16 +84,37 @@ def test_one_credential_can_be_swapped() -> None:
     assert names(subject) == ["static", "team/static"]
 
 
-def test_aliases_and_exclusions_of_the_configuration_hold_for_every_provider() -> None:
+def account(name: str = "a", **settings: object) -> Credential:
+    return evolve(credential(name, **settings), kind=CredentialKind.ACCOUNT)
+
+
+def test_aliases_and_exclusions_of_the_configuration_hold_for_the_accounts_of_every_provider() -> None:
     config = Config(
         oauth_model_alias={"p": (ModelName(name="static", alias="mine", fork=True),)},
         oauth_excluded_models={"p": ("stat*",)},
     )
-    assert names(snapshots(credential("a"), config=config)) == []
+    assert names(snapshots(account(), config=config)) == []
     only_alias = Config(oauth_model_alias=config.oauth_model_alias)
-    assert names(snapshots(credential("a"), config=only_alias)) == ["mine", "static"]
-    own = credential("a", model_aliases=(ModelEntry(name="static", alias="file"),))
+    assert names(snapshots(account(), config=only_alias)) == ["mine", "static"]
+    own = account(model_aliases=(ModelEntry(name="static", alias="file"),))
     assert names(snapshots(own)) == ["file"]
+
+
+def test_keys_have_lists_of_their_own() -> None:
+    config = Config(
+        oauth_model_alias={"p": (ModelName(name="static", alias="mine"),)},
+        oauth_excluded_models={"p": ("*",)},
+    )
+    assert names(snapshots(credential("a"), config=config)) == ["static"]
+
+
+def test_an_alias_of_a_file_goes_before_that_of_the_configuration() -> None:
+    config = Config(oauth_model_alias={"p": (ModelName(name="found-1", alias="mine"),)})
+    subject = snapshots(account(model_aliases=(ModelEntry(name="found-2", alias="mine"),)), config=config)
+    subject.discovered(CredentialId("a"), FOUND)
+    subject.rebuild()
+    (mine,) = subject.current().registry.candidates("mine")
+    assert mine.model == "found-2"
 
 
 def test_facts_of_the_configuration_go_before_those_of_the_provider_and_of_the_upstream() -> None:

@@ -114,6 +114,21 @@ def test_pauses_after_failures(code: str, is_final: bool) -> None:
     assert state.renewal_at() == (float("inf") if is_final else pytest.approx(60.0))
 
 
+@pytest.mark.parametrize(
+    ("code", "ends", "is_dead"),
+    [("invalid_grant", -1.0, True), ("invalid_grant", 9000.0, False), ("unreachable", -1.0, False)],
+)
+def test_an_account_is_dead_without_a_good_token_and_a_way_to_another(
+    code: str, ends: float, is_dead: bool
+) -> None:
+    made = account(access="A1")
+    state = made.slots[ACCOUNT]
+    state.take(Token(value=Secret("A2"), expires_at=WALL + ends), WALL, 0.0, is_new=False)
+    assert not made.is_dead(0.0)
+    state.fail(LoginError("no", code=code), 0.0, 0.5)
+    assert made.is_dead(0.0) is is_dead
+
+
 def test_requests_for_tokens_are_counted_when_they_are_allowed() -> None:
     state = SlotState(GATEWAY, evolve(POLICIES[GATEWAY], rates=(RateRule(1, 300.0),)))
     assert state.wait_for_rate(0.0) == 0.0

@@ -13,7 +13,7 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.catalog.registry import Offer, build
+from cliproxy.catalog.offers import Offer, build
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, Token, TokenSlot
 from cliproxy.dialects import by_id
