@@ -32,6 +32,7 @@ from cliproxy.errors import (
 )
 from cliproxy.exchange.attempts import Attempts
 from cliproxy.exchange.carry import CUT_OFF, Carrier, WholeAnswer, carrier_for
+from cliproxy.exchange.cause import EndedBy, ended_by
 from cliproxy.exchange.deps import Deps
 from cliproxy.exchange.patience import Patient
 from cliproxy.exchange.plan import Plan
@@ -70,15 +71,17 @@ async def _recorded(request: ClientRequest, deps: Deps) -> AsyncIterator[Recorde
     try:
         yield recorder
     except trio.Cancelled:
-        recorder.finish(Outcome.CANCELLED, 499, Kind.CANCELLED)
+        # Once the exchanges are over, it is the server that cancels what is left of them.
+        left = EndedBy.SERVER if deps.ending.is_over else EndedBy.CLIENT
+        recorder.finish(Outcome.CANCELLED, 499, Kind.CANCELLED, left)
         raise
     except ProxyError as exc:
-        recorder.finish(Outcome.ERROR, exc.status, exc.kind)
+        recorder.finish(Outcome.ERROR, exc.status, exc.kind, ended_by(exc))
         raise
-    except BaseException:
-        recorder.finish(Outcome.ERROR, 500, Kind.INTERNAL)
+    except BaseException as exc:
+        recorder.finish(Outcome.ERROR, 500, Kind.INTERNAL, ended_by(exc))
         raise
-    recorder.finish(Outcome.OK)
+    recorder.succeed()
 
 
 async def stream_exchange(  # noqa: ASYNC128 - the task status is handed on
@@ -114,7 +117,7 @@ async def stream_exchange(  # noqa: ASYNC128 - the task status is handed on
         try:
             await Attempts(request, deps, recorder, serve).run()
         except AnswerCut as exc:
-            recorder.finish(Outcome.ERROR, exc.failure.status or 502, exc.failure.kind)
+            recorder.finish(Outcome.ERROR, exc.failure.status or 502, exc.failure.kind, ended_by(exc))
         outlet.close()
 
 

@@ -47,6 +47,7 @@ from cliproxy.errors import (
     TransportError,
     UpstreamError,
 )
+from cliproxy.exchange.cause import STOPPED
 from cliproxy.exchange.deps import Deps, Snapshot
 from cliproxy.exchange.ending import STOPPING
 from cliproxy.exchange.health import Health, brief, contract_place, host_of, place_of
@@ -187,7 +188,7 @@ class Attempts(Generic[T]):
         :class:`~cliproxy.errors.AnswerCut`."""
         with trio.CancelScope() as scope, self.deps.ending.by(self.recorder, scope):
             return await self._rounds()
-        raise NothingReady(STOPPING, code="stopping")
+        raise NothingReady(STOPPING, code=STOPPED)
 
     async def _rounds(self) -> T:
         longest = self._snapshot.config.max_retry_interval
@@ -202,6 +203,7 @@ class Attempts(Generic[T]):
             wait = self._wait_for(candidates)
             if wait is None or wait > longest:
                 raise self._final(earliest)
+            self.recorder.waiting()
             await trio.sleep(wait)
 
     def _rounds_of(self, candidate: Candidate) -> int:
@@ -264,6 +266,7 @@ class Attempts(Generic[T]):
         now = self.deps.monotonic()
         if not earliest.full or now >= self._patience:
             return False
+        self.recorder.waiting()
         until = min(self._patience, earliest.until) if earliest.until > now else self._patience
         is_free = await self.deps.places.wait(self._ticket, earliest.full, until - now)
         return is_free or until < self._patience
@@ -295,6 +298,7 @@ class Attempts(Generic[T]):
             if error.retry_after is None and best.kind in PASSING:
                 error.retry_after = self._first_wait(self._resolution.candidates) or None
             return error
+        self.recorder.waiting()
         return nothing_ready(self.request.model, earliest, self.deps.monotonic())
 
     # --- one candidate ---------------------------------------------------------------------------------

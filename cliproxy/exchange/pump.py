@@ -34,6 +34,7 @@ from cliproxy.errors import (
     UpstreamError,
 )
 from cliproxy.exchange.carry import Carrier, Step
+from cliproxy.exchange.cause import STOPPED
 from cliproxy.exchange.ending import STOPPING, Ending
 from cliproxy.exchange.patience import silent_for
 from cliproxy.exchange.record import Recorder
@@ -162,7 +163,10 @@ class Pump:
         exchange = self.outlet.recorder
         with trio.CancelScope(deadline=self._deadline()) as limit, self.ending.by(exchange, limit):
             while True:
+                began = trio.current_time()
                 data = await self.stream.read()
+                if self.outlet.is_committed:
+                    exchange.pace.waited(trio.current_time() - began)
                 step = self._step(data)
                 is_last = step.is_terminal or not data
                 await self._deliver(step, limit, at_end=is_last)
@@ -184,7 +188,7 @@ class Pump:
     def _interruption(self) -> Failure:
         """Say which limit has ended the answer. A stop of ours is nobody's fault."""
         if self.ending.is_over:
-            return Failure(kind=Kind.UNAVAILABLE, scope=Scope.REQUEST, message=STOPPING)
+            return Failure(kind=Kind.UNAVAILABLE, scope=Scope.REQUEST, message=STOPPING, code=STOPPED)
         message = silent_for(self.idle_s)
         if trio.current_time() >= self._ends_at:
             message = f"the upstream's answer was not complete after {self.total_s:g} s"

@@ -11,6 +11,7 @@ from typing import Self
 from attrs import define, evolve, field, frozen
 
 from cliproxy.errors import Failure, Kind
+from cliproxy.exchange.cause import EndedBy, Phase
 from cliproxy.ir.response import Usage
 
 
@@ -44,6 +45,26 @@ class AttemptNote:
     usage: Usage = field(factory=Usage)
 
 
+@define(eq=False)
+class Pace:
+    """How a streamed answer came: the waits for its pieces once the client had the first, in seconds."""
+
+    count: int = 0
+    total: float = 0.0
+    longest: float = 0.0
+
+    def waited(self, seconds: float) -> None:
+        """Count a wait."""
+        self.count += 1
+        self.total += seconds
+        self.longest = max(self.longest, seconds)
+
+    @property
+    def mean(self) -> float:
+        """The usual wait; 0 without any."""
+        return self.total / self.count if self.count else 0.0
+
+
 @frozen(kw_only=True)
 class ExchangeRecord:
     """A finished exchange. Times are in seconds."""
@@ -68,6 +89,14 @@ class ExchangeRecord:
     usage: Usage
     attempts: tuple[AttemptNote, ...]
     notes: tuple[str, ...] = ()
+    ended_by: EndedBy = EndedBy.NOBODY
+    phase: Phase = Phase.COMPLETE
+    pace: Pace = field(factory=Pace)
+
+    @property
+    def cause(self) -> str:
+        """How it ended, in two letters; see :mod:`cliproxy.exchange.cause`."""
+        return self.ended_by + self.phase
 
     @property
     def served(self) -> AttemptNote | None:
@@ -104,6 +133,9 @@ class Recorder:
     """What the attempt under way has consumed so far."""
     attempts: list[AttemptNote] = field(factory=list)
     notes: list[str] = field(factory=list)
+    phase: Phase = field(default=Phase.REQUEST, init=False)
+    """How far the exchange is."""
+    pace: Pace = field(factory=Pace, init=False)
     _started: float = field(init=False)
     _begin: float = field(init=False)
     _first_byte: float | None = field(default=None, init=False)
@@ -121,12 +153,14 @@ class Recorder:
         self._attempt_begin = self.monotonic()
         self._attempt_head = None
         self._status = 0
+        self.phase = Phase.HEAD
         self.usage = Usage()
 
     def head_came(self, status: int) -> None:
         """Note the head of an upstream's answer."""
         self._attempt_head = self.monotonic()
         self._status = status
+        self.phase = Phase.BODY
 
     def attempt_ended(self, at: Attempted, outcome: Outcome, failure: Failure | None = None) -> None:
         """Note what came of the attempt that began last."""
@@ -154,10 +188,26 @@ class Recorder:
 
     def first_byte(self) -> None:
         """Note that the answer begins."""
+        self.phase = Phase.DATA
         if self._first_byte is None:
             self._first_byte = self.monotonic() - self._begin
 
-    def finish(self, outcome: Outcome, status: int = 200, kind: Kind | None = None) -> None:
+    def waiting(self) -> None:
+        """Note that the exchange waits for somebody to be able to serve it."""
+        self.phase = Phase.QUEUE
+
+    def succeed(self) -> None:
+        """Hand over the record of an answer that is complete."""
+        self.phase = Phase.COMPLETE
+        self.finish(Outcome.OK)
+
+    def finish(
+        self,
+        outcome: Outcome,
+        status: int = 200,
+        kind: Kind | None = None,
+        ended_by: EndedBy = EndedBy.NOBODY,
+    ) -> None:
         """Hand over the record; further calls are ignored."""
         if self._is_done:
             return
@@ -180,5 +230,8 @@ class Recorder:
                 usage=self.usage,
                 attempts=tuple(self.attempts),
                 notes=tuple(self.notes),
+                ended_by=ended_by,
+                phase=self.phase,
+                pace=self.pace,
             )
         )
