@@ -16,7 +16,7 @@ from cliproxy.cli.world import config_of
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential
 from cliproxy.errors import ConfigError, Problem, StoreError
-from cliproxy.observe.logs import configure
+from cliproxy.observe.output import configure
 from cliproxy.providers import PROVIDERS
 from cliproxy.providers.demo import demo_credential
 from cliproxy.server.app import app_for
@@ -48,7 +48,7 @@ async def _serve(arguments: Arguments) -> int:
 
     state = await complete(await read_config(), PROVIDERS)
     config = state.loaded.config
-    configure(debug=config.debug)
+    configure(debug=config.debug, form=config.log_format)
     extra = (demo_credential(),) if "demo" in arguments.switches else ()
     source, lines = state.loaded.source, state.loaded.lines
     binding = choose_binding(config, source, None if "host" in arguments.values else lines.get("host"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cliproxy.cli.flags import Arguments
 from cliproxy.config.environment import ConfigSource
-from cliproxy.observe.logs import configure
+from cliproxy.observe.output import configure
 from cliproxy.providers import PROVIDERS
 from cliproxy.service.state import Source, State, complete, config_source, read_config
 

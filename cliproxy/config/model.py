@@ -246,7 +246,7 @@ class Config:
         60, "How long usage events wait to be fetched.", minimum=0, maximum=3600, below=60, above=3600
     )
     metrics: Metrics = setting(Metrics(), "Figures for monitoring, at /metrics.")
-    log_format: str = setting("text", "Lines of the log: text or json.", words=LOG_FORMATS)
+    log_format: str = setting("text", "Lines of the log: text or json.", active=True, words=LOG_FORMATS)
     logging_to_file: bool = setting(False, "Write the log to files.")
     logs_max_total_size_mb: int = setting(
         100, "Oldest logs are deleted beyond this size in MB; 0: no limit.", minimum=0, below=0

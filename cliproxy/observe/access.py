@@ -3,15 +3,25 @@
 Query parameters that may carry a key are masked before anything else sees them.
 """
 
+import logging
+import re
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote_plus
 
+from cliproxy.observe.lines import Facts
 from cliproxy.wire.secret import MASK
 
 _MAPPED: Final = "::ffff:"
-_CONFIDENTIAL: Final = frozenset(
-    {"key", "auth_token", "token", "api_key", "access_token", "refresh_token", "code", "state"}
+_CONFIDENTIAL: Final = re.compile(
+    r"(?i)(?:key|code|state|.*(?:api[-_]?key|token|secret|password).*)(?:\[\])?"
 )
+_LEVELS: Final = (
+    (HTTPStatus.INTERNAL_SERVER_ERROR, logging.ERROR),
+    (HTTPStatus.BAD_REQUEST, logging.WARNING),
+    (0, logging.INFO),
+)
+"""Least status and the level of its line, the worst first."""
 
 
 def masked_path(path: str) -> str:
@@ -22,14 +32,37 @@ def masked_path(path: str) -> str:
 
 def _masked(parameter: str) -> str:
     name, equals, _ = parameter.partition("=")
-    is_confidential = equals and unquote_plus(name).lower() in _CONFIDENTIAL
+    is_confidential = equals and _CONFIDENTIAL.fullmatch(unquote_plus(name))
     return f"{name}={MASK}" if is_confidential else parameter
 
 
 def access_line(status: int, seconds: float, client: str, method: str, path: str) -> str:
-    """Return one line about a finished request. An IPv4 client of an IPv6 socket is shown as what it is."""
+    """Return one line about a finished request."""
+    return f'{status} | {latency(seconds):>12} | {client:>15} | {method:<7} "{path}"'
+
+
+def log_access(
+    logger: logging.Logger, status: int, seconds: float, client: str, asked: tuple[str, str]
+) -> None:
+    """Log a finished request; ``asked`` are its method and path. An IPv4 client of an IPv6 socket is shown as
+    what it is."""
+    level = next(level for least, level in _LEVELS if status >= least)
+    if not logger.isEnabledFor(level):
+        return
+    method, path = asked[0], masked_path(asked[1])
     client = client.removeprefix(_MAPPED)
-    return f'{status} | {latency(seconds):>12} | {client:>15} | {method:<7} "{masked_path(path)}"'
+    facts = Facts(
+        event="access",
+        values={
+            "status": status,
+            "seconds": round(seconds, 4),
+            "client": client,
+            "method": method,
+            "path": path,
+        },
+        text=access_line(status, seconds, client, method, path),
+    )
+    logger.log(level, facts)
 
 
 def latency(seconds: float) -> str:

@@ -31,6 +31,8 @@ from quart.wrappers.response import DataBody
 from quart_trio.asgi import TrioASGIHTTPConnection
 from werkzeug.wrappers import Response as WerkzeugResponse
 
+from cliproxy.server import rules
+
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -55,6 +57,8 @@ class HttpConnection(TrioASGIHTTPConnection):
                 await self.handle_request(nursery, request, send)
         except* Exception as group:
             logger.error("connection cut by a fault of this program path=%s", request.path, exc_info=group)
+        finally:
+            rules.over(request)
 
     async def handle_messages(  # type: ignore[override]  # the parent widens its parent's signature too
         self, nursery: trio.Nursery, request: Request, receive: ASGIReceiveCallable

@@ -1,7 +1,8 @@
 """The rules that hold for every request, whichever way it takes through the framework.
 
 It gets an id and a time; headers that are too large and questions about cross-origin requests are answered at
-once; the response carries the id; a line goes to the log. What fails is told in the shape of the dialect that
+once; the response carries the id; when the last of its body is sent, or the client has left, a line goes to
+the log, so that status and time are those of the whole. What fails is told in the shape of the dialect that
 its path belongs to. Facts about a request live in its ASGI scope, which is an open dictionary by
 specification.
 """
@@ -19,7 +20,7 @@ from cliproxy.config.groups import Limits
 from cliproxy.dialects import DIALECTS, by_id
 from cliproxy.dialects.base import Dialect
 from cliproxy.errors import Kind, LimitExceeded, NotFound, ProxyError
-from cliproxy.observe.access import access_line
+from cliproxy.observe.access import log_access
 from cliproxy.observe.logs import request_id as log_id
 from cliproxy.server.render import error_response
 from cliproxy.server.world import World, new_request_id
@@ -30,6 +31,8 @@ API_PREFIXES: Final = ("/v1/", "/v1beta/", "/v1internal:")
 ALLOWED_METHODS: Final = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 _REQUEST_ID: Final = "cliproxy.request_id"
 _STARTED: Final = "cliproxy.started"
+_STATUS: Final = "cliproxy.status"
+CLIENT_LEFT: Final = 499
 
 
 def begin(world: World, request: Request) -> Response | None:
@@ -55,14 +58,24 @@ def _excess(request: Request, limits: Limits) -> str:
 
 
 def end(world: World, request: Request, response: Response) -> Response:
-    """Finish a response, and log it."""
+    """Finish the head of a response."""
     response.headers["X-Request-Id"] = request_id_of(request)
     _allow_origin(world, request, response)
-    now = time.monotonic()
-    seconds = now - cast("float", _facts(request).get(_STARTED, now))
-    path = request.full_path.rstrip("?") if request.query_string else request.path
-    logger.info(access_line(response.status_code, seconds, request.remote_addr or "", request.method, path))
+    _facts(request)[_STATUS] = response.status_code
     return response
+
+
+def over(request: Request) -> None:
+    """Log a request that is over, however it ended. One that had no head of a response by then was given up
+    by its client."""
+    facts = _facts(request)
+    started = facts.get(_STARTED)
+    if isinstance(started, float):
+        status = cast("int", facts.get(_STATUS, CLIENT_LEFT))
+        path = request.full_path.rstrip("?") if request.query_string else request.path
+        log_access(
+            logger, status, time.monotonic() - started, request.remote_addr or "", (request.method, path)
+        )
 
 
 def refused(request: Request, exc: HTTPException) -> Response:

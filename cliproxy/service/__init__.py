@@ -6,6 +6,7 @@ __all__ = [
     "clients",
     "connection",
     "discovery",
+    "exchangelog",
     "imports",
     "listen",
     "logins",

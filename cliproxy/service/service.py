@@ -37,14 +37,15 @@ from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential
 from cliproxy.exchange.deps import Deps
 from cliproxy.exchange.ending import Ending
-from cliproxy.exchange.record import ExchangeRecord, Outcome
+from cliproxy.exchange.record import ExchangeRecord
 from cliproxy.net.http import Upstreams
-from cliproxy.observe.logs import set_debug
+from cliproxy.observe.output import installed, set_debug
 from cliproxy.routing.runtime import RuntimeTable
 from cliproxy.routing.strategies import STRATEGIES
 from cliproxy.service import connection
 from cliproxy.service.changes import Difference, ReloadStatus
 from cliproxy.service.connection import Terms
+from cliproxy.service.exchangelog import log_record
 from cliproxy.service.listen import shown_url
 from cliproxy.service.refresh import TokenTable
 from cliproxy.service.snapshots import Snapshots, is_listed
@@ -150,6 +151,8 @@ class Service:
         set_bounds(self._http, config)
         if config.debug != before.debug:
             set_debug(debug=config.debug)
+        if config.log_format != before.log_format and (output := installed()) is not None:
+            output.use_form(config.log_format)
         for tell in self.on_config:
             tell(config)
 
@@ -212,6 +215,8 @@ class Service:
                     self.reload()
                     continue
                 if self.is_stopping:
+                    # What is cut off now is cut off by us, and its record says so.
+                    self.ending.end()
                     raise KeyboardInterrupt
                 drain = self.config.timeouts.drain_seconds
                 logger.info("stopping on %s; open requests have %g s", signal.Signals(number).name, drain)
@@ -269,25 +274,3 @@ def set_bounds(result: Terms, config: Config) -> None:
     result.h11_max_incomplete_size = limits.header_kb * HEADER_BYTES
     result.h2_max_header_list_size = limits.header_kb * HEADER_BYTES
     result.websocket_max_message_size = limits.websocket_message_mb * 1024 * 1024
-
-
-def log_record(record: ExchangeRecord) -> None:
-    """Write one line about an exchange that did not simply succeed."""
-    if record.notes:
-        logger.debug("not carried request_id=%s %s", record.request_id, "; ".join(record.notes))
-    if record.outcome is Outcome.OK:
-        return
-    last = record.attempts[-1] if record.attempts else None
-    logger.log(
-        logging.INFO if record.outcome is Outcome.CANCELLED else logging.WARNING,
-        "exchange %s request_id=%s model=%s status=%d kind=%s attempts=%d provider=%s after=%.2fs cause=%s",
-        record.outcome,
-        record.request_id,
-        record.model,
-        record.status,
-        record.kind or "-",
-        len(record.attempts),
-        last.provider if last else "-",
-        record.duration,
-        last.failure.message if last and last.failure else "-",
-    )

@@ -1,8 +1,13 @@
 """The access line keeps its shape and hides keys."""
 
+import logging
+
 import pytest
 
-from cliproxy.observe.access import access_line, latency, masked_path
+from cliproxy.observe.access import access_line, latency, log_access, masked_path
+from cliproxy.observe.lines import Facts
+
+logger = logging.getLogger(__name__)
 
 
 @pytest.mark.parametrize(
@@ -15,6 +20,8 @@ from cliproxy.observe.access import access_line, latency, masked_path
         ("/v1/models?%6bey=sk-abc&=", "/v1/models?%6bey=***&="),
         ("/x?monkey=1", "/x?monkey=1"),
         ("/x?key", "/x?key"),
+        ("/x?api_key%5B%5D=a&X-Api-Key=b&myAPIKEY=c", "/x?api_key%5B%5D=***&X-Api-Key=***&myAPIKEY=***"),
+        ("/x?client_secret=a&id_token=b&password=c", "/x?client_secret=***&id_token=***&password=***"),
     ],
 )
 def test_keys_in_queries_are_masked(path: str, shown: str) -> None:
@@ -22,15 +29,32 @@ def test_keys_in_queries_are_masked(path: str, shown: str) -> None:
 
 
 def test_the_shape() -> None:
-    line = access_line(200, 1.234, "127.0.0.1", "POST", "/v1/messages?key=abc")
-    assert line == '200 |        1.23s |       127.0.0.1 | POST    "/v1/messages?key=***"'
+    line = access_line(200, 1.234, "127.0.0.1", "POST", "/v1/messages?a=b")
+    assert line == '200 |        1.23s |       127.0.0.1 | POST    "/v1/messages?a=b"'
 
 
 @pytest.mark.parametrize(
     ("client", "shown"), [("::ffff:192.0.2.7", "192.0.2.7"), ("2001:db8::1", "2001:db8::1")]
 )
-def test_a_client_is_shown_by_the_address_it_has(client: str, shown: str) -> None:
-    assert access_line(200, 0.0, client, "GET", "/").split("|")[2].strip() == shown
+@pytest.mark.parametrize(
+    ("status", "level"), [(200, logging.INFO), (404, logging.WARNING), (503, logging.ERROR)]
+)
+def test_a_finished_request_is_logged_as_what_it_was(
+    client: str, shown: str, status: int, level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    log_access(logger, status, 0.5, client, ("GET", "/x?key=abc"))
+    [record] = caplog.records
+    assert record.levelno == level
+    assert isinstance(record.msg, Facts)
+    assert record.msg.values == {
+        "status": status,
+        "seconds": 0.5,
+        "client": shown,
+        "method": "GET",
+        "path": "/x?key=***",
+    }
+    assert str(record.msg).split("|")[2].strip() == shown
 
 
 def test_short_times_are_in_milliseconds() -> None:

@@ -1,13 +1,18 @@
 """The rules that hold for every request, on both ways through the application."""
 
 import logging
+import math
 
 import pytest
+import trio
+import trio.testing
 
+from cliproxy.observe.lines import Facts
 from cliproxy.server.rules import dialect_of_path
+from cliproxy.wire.jsontext import JsonValue
 from support.application import application
 from support.asgi import client_of
-from support.exchange import WHOLE, bottle, json_reply
+from support.exchange import ANSWER, WHOLE, Reply, bottle, json_reply
 
 SHORT = "/v1/chat/completions"
 LONG = "/v1/models"
@@ -97,3 +102,33 @@ async def test_a_fault_on_the_short_way_is_a_500_that_gives_nothing_away(
     assert "req-7" in text
     assert "secret detail" not in text
     assert "secret detail" in caplog.text
+
+
+def access_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, JsonValue]]:
+    return [dict(record.msg.values) for record in caplog.records if isinstance(record.msg, Facts)]
+
+
+async def test_a_stream_is_logged_when_its_last_byte_is_sent(
+    caplog: pytest.LogCaptureFixture, autojump_clock: trio.testing.MockClock
+) -> None:
+    caplog.set_level(logging.INFO, "cliproxy.server.rules")
+    async with client_of(application(bottle(Reply(body=(*ANSWER[:2], 5.0, *ANSWER[2:]))))) as client:
+        response = await client("POST", SHORT, {**CHAT, "stream": True})
+        assert access_lines(caplog) == []
+        await response.read()
+    assert [(line["status"], line["path"]) for line in access_lines(caplog)] == [(200, SHORT)]
+
+
+@pytest.mark.parametrize(("body", "status"), [((math.inf,), 499), ((*ANSWER[:2], math.inf), 200)])
+async def test_so_is_a_request_that_its_client_gives_up(
+    caplog: pytest.LogCaptureFixture,
+    autojump_clock: trio.testing.MockClock,
+    body: tuple[bytes | float, ...],
+    status: int,
+) -> None:
+    caplog.set_level(logging.INFO, "cliproxy.server.rules")
+    with trio.move_on_after(5):
+        async with client_of(application(bottle(Reply(body=body)))) as client:
+            response = await client("POST", SHORT, {**CHAT, "stream": True})
+            await response.read()
+    assert [line["status"] for line in access_lines(caplog)] == [status]

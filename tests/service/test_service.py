@@ -21,17 +21,17 @@ from cliproxy.catalog.model import ModelInfo
 from cliproxy.config.groups import WEIGHTED_ROUND_ROBIN, Limits, Routing, Timeouts, Tls
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, CredentialId
-from cliproxy.errors import Failure, Kind, Scope
-from cliproxy.exchange.record import AttemptNote, ExchangeRecord, Outcome
-from cliproxy.ir.response import Usage
+from cliproxy.errors import Kind
+from cliproxy.exchange.record import ExchangeRecord, Outcome
 from cliproxy.net.http import Upstreams
 from cliproxy.providers.base import Provider
 from cliproxy.routing.cooldown import RuntimeState
 from cliproxy.routing.runtime import credential_place, model_place
 from cliproxy.service.changes import Difference, difference
 from cliproxy.service.listen import Binding, open_sockets
-from cliproxy.service.service import HARD_END_S, Service, hypercorn_config, log_record
+from cliproxy.service.service import HARD_END_S, Service, hypercorn_config
 from cliproxy.service.snapshots import Snapshots
+from support.records import record
 from support.routes import credential
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX systems")
@@ -256,66 +256,6 @@ def test_every_limit_of_ours_reaches_the_server() -> None:
 
 
 # --- records --------------------------------------------------------------------------------------
-
-
-def record(outcome: Outcome, **facts: Any) -> ExchangeRecord:
-    known = {
-        "request_id": "req-1",
-        "client": "***cdef",
-        "dialect": "openai",
-        "action": "generate",
-        "model": "m",
-        "stream": True,
-        "outcome": outcome,
-        "status": 200,
-        "kind": None,
-        "started": 0.0,
-        "duration": 1.5,
-        "first_byte": None,
-        "usage": Usage(),
-        "attempts": (),
-    }
-    return ExchangeRecord(**{**known, **facts})
-
-
-def test_success_is_silent_except_for_losses(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-    log_record(record(Outcome.OK))
-    assert caplog.records == []
-    log_record(record(Outcome.OK, notes=("`seed` is not carried",)))
-    [line] = caplog.records
-    assert (line.levelno, line.message) == (
-        logging.DEBUG,
-        "not carried request_id=req-1 `seed` is not carried",
-    )
-
-
-def test_a_failure_is_one_line_with_its_cause(caplog: pytest.LogCaptureFixture) -> None:
-    failure = Failure(kind=Kind.QUOTA, scope=Scope.CREDENTIAL, message="out of credits")
-    note = AttemptNote(
-        provider="p",
-        credential="a",
-        contract="only",
-        model="m",
-        outcome=Outcome.ERROR,
-        failure=failure,
-        started=0.0,
-        duration=0.5,
-    )
-    log_record(record(Outcome.ERROR, status=429, kind=Kind.QUOTA, attempts=(note, note)))
-    [line] = caplog.records
-    assert line.levelno == logging.WARNING
-    for part in ("exchange error", "req-1", "status=429", "kind=quota", "attempts=2", "after=1.50s"):
-        assert part in line.message
-    assert line.message.endswith("provider=p after=1.50s cause=out of credits")
-
-
-def test_a_client_that_left_is_worth_no_warning(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    log_record(record(Outcome.CANCELLED, status=499, kind=Kind.CANCELLED))
-    [line] = caplog.records
-    assert line.levelno == logging.INFO
-    assert line.message.endswith("provider=- after=1.50s cause=-")
 
 
 def test_every_listener_is_told_whatever_the_others_do(caplog: pytest.LogCaptureFixture) -> None:
