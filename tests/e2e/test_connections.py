@@ -59,7 +59,7 @@ def test_a_client_that_leaves_is_noticed_while_the_answer_is_slow(server: Server
         assert b"200" in sock.recv(65536)
         sock.shutdown(socket.SHUT_RDWR)
     deadline = time.monotonic() + 5
-    while "exchange cancelled" not in server.log():
+    while "exchange outcome=cancelled" not in server.log():
         assert time.monotonic() < deadline, server.log()
         time.sleep(0.05)  # noqa: TID251 - waits for another process
 

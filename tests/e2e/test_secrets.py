@@ -158,6 +158,6 @@ def test_a_server_shows_no_secret_whatever_goes_wrong(place: Path) -> None:
             ]
         server.stop()
         log = server.log()
-    assert "exchange error" in log
+    assert "exchange outcome=error" in log
     assert "canary" not in log
     assert "canary" not in "\n".join(said)
