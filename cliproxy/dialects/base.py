@@ -334,6 +334,8 @@ class Dialect:
     payload: RuleForm | None = None
     """``None``: the owner's payload rules do not apply to requests of this dialect."""
     models: ModelLists | None = None
+    statuses: Mapping[Kind, int] = field(factory=dict)
+    """Statuses of error answers, by kind, where the API does not know the usual one."""
     terminator: bytes = b""
     """What a stream ends with besides its last event; supplied when a finished upstream stream omitted it."""
     keepalive: bytes = b": keep-alive\n\n"

@@ -43,16 +43,14 @@ def json_response(
 def error_response(error: ProxyError, dialect: Dialect) -> Response:
     """Render an error in a client's dialect; an upstream's own error body of that dialect goes through
     unchanged."""
-    native = error.native
-    body = (
-        native.body
-        if native is not None and native.dialect == dialect.id
-        else dumps(dialect.encode_error(error))
-    )
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(ceil(error.retry_after), 1))
-    return json_response(body, error.status, headers)
+    native = error.native
+    if native is not None and native.dialect == dialect.id:
+        return json_response(native.body, error.status, headers)
+    status = dialect.statuses.get(error.kind, error.status)
+    return json_response(dumps(dialect.encode_error(error)), status, headers)
 
 
 def forwarded(headers: Headers) -> dict[str, str]:

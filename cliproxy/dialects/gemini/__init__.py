@@ -14,7 +14,7 @@ from cliproxy.dialects.gemini.decoder import GeminiStreamDecoder
 from cliproxy.dialects.gemini.embeddings import EMBEDDINGS
 from cliproxy.dialects.gemini.encoder import GeminiStreamEncoder
 from cliproxy.dialects.gemini.endpoints import ENDPOINTS
-from cliproxy.dialects.gemini.errors import decode_error, encode_error, read_refusal
+from cliproxy.dialects.gemini.errors import CODE_OF_KIND, decode_error, encode_error, read_refusal
 from cliproxy.dialects.gemini.models import MODEL_LISTS
 from cliproxy.dialects.gemini.parts import DIALECT_ID
 from cliproxy.dialects.gemini.request import decode_request, encode_request, may_pass
@@ -60,6 +60,7 @@ DIALECT = Dialect(
     stream_decoder=GeminiStreamDecoder,
     stream_encoder=GeminiStreamEncoder,
     encode_error=encode_error,
+    statuses=CODE_OF_KIND,
     decode_error=decode_error,
     read_refusal=read_refusal,
     inspect=inspect,

@@ -34,7 +34,7 @@ _STATUS_OF_CODE: Final[Mapping[int, str]] = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-_CODE_OF_KIND: Final[Mapping[Kind, int]] = {Kind.OVERLOADED: 503}
+CODE_OF_KIND: Final[Mapping[Kind, int]] = {Kind.OVERLOADED: 503}
 """Kinds whose usual status this API does not know."""
 
 _KIND_OF_STATUS: Final[Mapping[str, Kind]] = {
@@ -175,7 +175,7 @@ def encode_error(error: ProxyError) -> JsonObject:
             native = {}
         if isinstance(native.get("error"), dict):
             return native
-    code = _CODE_OF_KIND.get(error.kind, error.status)
+    code = CODE_OF_KIND.get(error.kind, error.status)
     body: JsonObject = {
         "code": code,
         "message": error.message,

@@ -1,0 +1,216 @@
+"""Everything that can go wrong, played against the real server: what clients see, who rests, what is kept.
+
+The rows are data (``support.faultrows``), and the page for users shows the same ones. The server runs in this
+process, on real sockets, with limits of fractions of a second; the upstreams are emulators. Every row is
+played to all client APIs at the same time, streamed and not; each has an account of its own, so that none
+rests for another.
+"""
+
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any, Final
+
+import httpx2 as httpx
+import pytest
+import trio
+from attrs import frozen
+
+from cliproxy.exchange.record import ExchangeRecord, Outcome
+from emulators.faults import FAULTS
+from support.emulator import Emulator, running_emulator
+from support.faultrows import (
+    AFTER,
+    ANSWER,
+    BEFORE,
+    ERROR_EVENT,
+    LATE,
+    LATE_AFTER,
+    NEXT,
+    ODD,
+    SAID,
+    TEXT,
+    Upstream,
+)
+from support.inside import Inside, inside, yaml_of
+from support.plainly import WAYS, Way
+
+SECOND: Final = "from the second"
+CONFIG: Final = """\
+request-retry: 0
+routing: {session-affinity: false}
+limits: {answer-mb: 2, event-mb: 2}
+"""
+TIMES: Final = {"connect_seconds": 1.0, "first_byte_seconds": 0.4, "idle_seconds": 0.4}
+WITHIN_S: Final = 8.0
+"""Nothing takes longer, on the slowest machine."""
+UNKNOWN: Final = {("gemini", 529): 503}
+"""Statuses that an API does not have, and what stands for them there."""
+LOST: Final = ("closed", "lost", "tls")
+
+
+@frozen
+class World:
+    """The server, and who is behind it."""
+
+    server: Inside
+    emulator: Emulator
+    second: Emulator
+    client: httpx.Client
+
+    def play(self, row: Upstream) -> None:
+        """Let the first upstream do what a row says, to everybody."""
+        if row.play is None:
+            return
+        whole = {**FAULTS.get(row.play.get("fault", ""), {}), **row.play}
+        says = {} if {"status", "raw", "turn"} & whole.keys() else {"turn": SAID}
+        trio.run(self.emulator.script, [{**says, **row.play, "times": 0}])
+
+    def ask(self, way: Way, model: str) -> httpx.Response:
+        """Ask as one kind of client."""
+        name = {"x-request-id": f"{way}"}
+        return self.client.post(way.path(model), json=way.body(model), headers=name)
+
+
+def accounts(first: str, second: str, closed: str, port: int) -> str:
+    """One account for each way; those that lead nowhere; and two behind one model."""
+    lists: dict[str, Any] = {str(way): (first, [str(way)], 1) for way in WAYS}
+    bases = dict(zip(LOST, (closed, "http://lost.invalid", f"https://127.0.0.1:{port}"), strict=True))
+    lists |= {f"{name}-{way}": (base, [f"{name}-{way}"], 1) for name, base in bases.items() for way in WAYS}
+    lists |= {f"pair-{name}": (base, [f"{name}-pair"], 2) for name, base in bases.items()}
+    lists["pair"] = (first, ["pair"], 2)
+    lists["second"] = (second, ["pair", *(f"{name}-pair" for name in LOST)], 1)
+    return yaml_of(**lists)
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, World]]:
+    """Two servers for the same upstreams; the second has a limit for whole answers."""
+    with ExitStack() as stack:
+        first, second = (
+            stack.enter_context(running_emulator("openai", vendor="compatible")) for _ in range(2)
+        )
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            closed = taken.getsockname()[1]
+        trio.run(second.script, [{"turn": {"blocks": [{"text": SECOND}]}, "times": 0}])
+        config = CONFIG + accounts(first.base_url, second.base_url, f"http://127.0.0.1:{closed}", first.port)
+        made = {}
+        for name, times in (("usual", TIMES), ("hurried", {**TIMES, "total_seconds": 0.7})):
+            server = stack.enter_context(inside(tmp_path_factory.mktemp(name), config, **times))
+            client = httpx.Client(base_url=server.url, trust_env=False, timeout=WITHIN_S)
+            made[name] = World(server, first, second, stack.enter_context(client))
+        yield made
+
+
+def played(world: World, row: Upstream) -> list[tuple[Way, httpx.Response, float]]:
+    """Play a row to everybody at the same time; what each of them got, and how long it took."""
+
+    def ask(way: Way) -> tuple[Way, httpx.Response, float]:
+        begin = time.monotonic()
+        model = f"{row.account}-{way}" if row.account else str(way)
+        return way, world.ask(way, model), time.monotonic() - begin
+
+    world.play(row)
+    ways = [way for way in WAYS if way.stream or row.whole]
+    with ThreadPoolExecutor(len(ways)) as pool:
+        return list(pool.map(ask, ways))
+
+
+def check(world: World, row: Upstream) -> None:
+    """Play a row and compare everything with what it says."""
+    try:
+        got = played(world, row)
+        records = world.server.wait_records(len(got))
+        for way, answer, took in got:
+            expected = row.stream if way.stream else row.whole
+            assert took < WITHIN_S, way
+            check_answer(way, answer, expected, row)
+            check_record(world, records[str(way)], expected, row)
+        assert world.server.do(world.server.service.runtime.statistics)["busy"] == 0
+    finally:
+        world.server.settle()
+        trio.run(world.emulator.reset)
+
+
+def check_answer(way: Way, answer: httpx.Response, expected: str, row: Upstream) -> None:
+    """What the client sees."""
+    text = answer.text
+    if expected == ANSWER:
+        assert answer.status_code == 200, (way, text)
+        assert way.said(text).rstrip() == TEXT, way
+        assert not way.stream or (way.is_complete(text) and not any(way.errors(text))), (way, text)
+    elif expected == ERROR_EVENT:
+        assert answer.status_code == 200, (way, text)
+        assert TEXT.startswith(way.said(text).rstrip()[:12]), way
+        assert way.errors(text)[-1], (way, text)
+        assert way.errors(text).count(True) == 1, (way, text)
+        assert not way.is_complete(text), (way, text)
+    else:
+        assert answer.status_code == UNKNOWN.get((way.client, int(expected)), int(expected)), (way, text)
+        assert way.is_refusal(answer.status_code, text), (way, text)
+        may_pass = row.rests is not None and row.rests.may_pass
+        assert ("retry-after" in answer.headers) is may_pass, (way, answer.headers)
+
+
+def check_record(world: World, record: ExchangeRecord, expected: str, row: Upstream) -> None:
+    """What is kept."""
+    [note] = record.attempts
+    paused = world.server.pauses(note.credential, record)
+    if expected == ANSWER:
+        assert (record.outcome, record.status, paused) == (Outcome.OK, 200, {})
+        assert record.usage.output, record
+        return
+    assert (record.outcome, note.outcome) == (Outcome.ERROR, Outcome.ERROR)
+    assert note.failure is not None
+    assert record.kind is note.failure.kind
+    assert record.status == (502 if expected == ERROR_EVENT else int(expected))
+    if row.rests is None:
+        assert paused == {}
+        return
+    [(who, seconds)] = paused.items()
+    assert who == row.rests.who
+    assert row.rests.seconds * 0.95 - 0.3 <= seconds <= row.rests.seconds * 1.1 + 0.3
+
+
+def row_ids(rows: tuple[Upstream, ...]) -> Any:
+    return pytest.mark.parametrize("row", rows, ids=lambda row: row.what)
+
+
+@row_ids(BEFORE)
+def test_before_the_first_word(worlds: dict[str, World], row: Upstream) -> None:
+    check(worlds["usual"], row)
+
+
+@row_ids(AFTER)
+def test_after_the_first_word(worlds: dict[str, World], row: Upstream) -> None:
+    check(worlds["usual"], row)
+
+
+@row_ids(ODD)
+def test_odd_but_an_answer(worlds: dict[str, World], row: Upstream) -> None:
+    check(worlds["usual"], row)
+
+
+@row_ids((LATE, LATE_AFTER))
+def test_later_than_it_may_be(worlds: dict[str, World], row: Upstream) -> None:
+    check(worlds["hurried"], row)
+
+
+@row_ids((*BEFORE, *AFTER))
+def test_who_is_asked_next(worlds: dict[str, World], row: Upstream) -> None:
+    """With two accounts, the other answers what the first did not begin to."""
+    world = worlds["usual"]
+    world.play(row)
+    try:
+        way = Way("chat", stream=True)
+        answer = world.ask(way, f"{row.account}-pair" if row.account else "pair")
+        [record] = world.server.wait_records(1).values()
+        assert (way.said(answer.text) == SECOND if answer.status_code == 200 else False) is (
+            row.asked == NEXT
+        )
+        assert len(record.attempts) == (2 if row.asked == NEXT else 1)
+    finally:
+        world.server.settle()
+        trio.run(world.emulator.reset)

@@ -1,0 +1,207 @@
+"""What can go wrong, and what becomes of it: the rows that are played in ``tests/e2e`` and shown to users.
+
+``docs/faults.md`` has these tables; a test compares. Rows come in four groups: faults of upstreams before
+anything has reached the client, those after it, oddities that are none, and then the faults of clients and of
+the machine. A row of the first three is data and played as it stands; the others name the test that plays
+them.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from attrs import frozen
+
+ANSWER: Final = "the answer"
+ERROR_EVENT: Final = "an error event"
+TEXT: Final = "one two three four five six seven eight"
+SAID: Final[dict[str, Any]] = {"blocks": [{"text": TEXT}]}
+NEXT: Final = "another account"
+NOBODY: Final = "nobody"
+MEGABYTE: Final = 1024 * 1024
+
+
+@frozen(kw_only=True)
+class Rest:
+    """Who is left alone after a fault, and for how long the first time."""
+
+    who: str
+    """``host``, ``model`` (of the account) or ``account``."""
+    seconds: float
+    may_pass: bool = True
+    """Whether the client is told to come back."""
+
+    def __str__(self) -> str:
+        return f"{self.who}, {self.seconds:g} s"
+
+
+MODEL_1S: Final = Rest(who="model", seconds=1)
+HOST_1S: Final = Rest(who="host", seconds=1)
+
+
+@frozen(kw_only=True)
+class Upstream:
+    """A fault of an upstream."""
+
+    what: str
+    play: Mapping[str, Any] | None = None
+    """A script entry of the emulator; ``None``: the fault is in the account."""
+    account: str = ""
+    """An account that leads nowhere."""
+    stream: str
+    """What a client that wants a stream sees: a status, or one of the words above."""
+    whole: str = ""
+    """What one sees that does not; empty: this cannot happen to it."""
+    asked: str = NEXT
+    rests: Rest | None = MODEL_1S
+
+
+@frozen(kw_only=True)
+class Case:
+    """A fault of a client or of the machine, played by a test of its own."""
+
+    what: str
+    seen: str
+    """What the client sees, or the owner."""
+    kept: str
+    """What else follows."""
+    test: str
+    """Where it is played: a test of ``tests/e2e/test_faults.py``, or a path and a name."""
+
+
+def _failing(what: str, status: int, play: Mapping[str, Any] | None = None, **more: Any) -> Upstream:
+    """A fault that both kinds of request see the same way."""
+    return Upstream(what=what, play=play, stream=str(status), whole=str(status), **more)
+
+
+def _status(what: str, status: int, rests: Rest | None = MODEL_1S, **more: Any) -> Upstream:
+    asked = NEXT if rests is not None else NOBODY
+    return _failing(what, status, {"status": status, **more}, rests=rests, asked=asked)
+
+
+BEFORE: Final = (
+    _failing("The connection is refused", 503, account="closed", rests=HOST_1S),
+    _failing("The host has no address", 503, account="lost", rests=HOST_1S),
+    _failing("TLS fails", 503, account="tls", rests=HOST_1S),
+    _failing("Accepted, then silence for `timeouts.first-byte-seconds`", 504, {"fault": "silence"}),
+    _failing("Closed before the head", 502, {"fault": "close_before_head"}),
+    _failing("Reset before the head", 503, {"fault": "reset_before_head"}),
+    _failing("Something that is not HTTP", 502, {"fault": "not_http"}),
+    _failing("The head, then silence for `timeouts.idle-seconds`", 504, {"fault": "head_then_silence"}),
+    _failing("The head, then a reset", 503, {"fault": "head_then_reset"}),
+    _failing(
+        "Half an event, then the end of the connection", 502, {"fault": "half_event_fin", "cut_after": 0}
+    ),
+    _failing("Half an event, then a proper end", 502, {"fault": "half_event_end", "cut_after": 0}),
+    _failing("Half a UTF-8 character, then a reset", 503, {"fault": "half_utf8_rst"}),
+    _failing("A wrong chunk", 502, {"fault": "bad_chunk", "bad_chunk_after": 0}),
+    _failing("Status 200 and an error as JSON", 502, {"fault": "json_error_200"}),
+    _failing("Status 200 and nothing", 502, {"fault": "empty_200"}),
+    _failing("Status 200 and a web page", 502, {"fault": "html_200"}),
+    Upstream(
+        what="The opening of a stream, then an error event",
+        play={"fault": "error_event", "error_after": 1},
+        stream="502",
+    ),
+    Upstream(what="The opening of a stream, then its end", play={"cut": "end", "cut_after": 1}, stream="502"),
+    Upstream(
+        what="The opening of a stream, then silence",
+        play={"fault": "stall", "silence_after": 1},
+        stream="504",
+    ),
+    _failing("A redirect", 502, {"fault": "redirect"}),
+    _failing(
+        "More than `limits.answer-mb`, or an event of more than `limits.event-mb`",
+        502,
+        {"turn": {"blocks": [{"deltas": ["x" * 3 * MEGABYTE]}]}},
+    ),
+    _status("400 and others that blame the request", 400, None),
+    _status("401, and the token cannot be renewed", 401, Rest(who="account", seconds=60, may_pass=False)),
+    _status("402", 402, Rest(who="account", seconds=60)),
+    _status("403", 403, Rest(who="model", seconds=300, may_pass=False)),
+    _status("404", 404, Rest(who="model", seconds=600, may_pass=False)),
+    _status("408", 408),
+    _status("429 without a time", 429),
+    _status("429 with `Retry-After: 30`", 429, Rest(who="model", seconds=30), retry_after=30),
+    _status("500", 500),
+    _status("503 with a date 30 s away", 503, Rest(who="model", seconds=30), retry_after_date=30),
+    _status("529 (which is 503 for clients of the Gemini API)", 529),
+)
+
+
+def _cut(what: str, **play: Any) -> Upstream:
+    """A fault one event at a time: an error in one packet with the first word would come before it."""
+    return Upstream(what=what, play={**play, "pace": 0.02}, stream=ERROR_EVENT, asked=NOBODY)
+
+
+AFTER: Final = (
+    _cut("Half an event, then the end of the connection", fault="half_event_fin", cut_after=3),
+    _cut(
+        "Half a UTF-8 character, then a reset",
+        cut="rst",
+        cut_after=3,
+        half="utf8",
+        turn={"blocks": [{"deltas": ["one ", "two ", "three ", "caf\u00e9"]}]},
+    ),
+    _cut("A proper end without the end of the answer", cut="end", cut_after=3),
+    _cut("A reset", cut="rst", cut_after=3),
+    _cut("Silence for `timeouts.idle-seconds`", fault="stall", silence_after=3),
+    _cut("An error event", fault="error_event", error_after=3),
+    _cut("A wrong chunk", fault="bad_chunk", bad_chunk_after=3),
+)
+
+
+def _odd(what: str, play: Mapping[str, Any]) -> Upstream:
+    return Upstream(what=what, play=play, stream=ANSWER, whole=ANSWER, asked=NOBODY, rests=None)
+
+
+ODD: Final = (
+    _odd("No terminal event", {"fault": "no_terminal"}),
+    _odd("Two terminal events", {"fault": "two_terminals"}),
+    _odd("An event of 1 MB", {"turn": {"blocks": [{"deltas": [TEXT + " " * MEGABYTE]}]}}),
+    _odd("A compressed body that nobody asked for", {"fault": "gzip"}),
+    _odd("Another content type", {"fault": "wrong_content_type"}),
+    _odd("A byte at a time", {"drip": 0.0001}),
+    _odd("Cut anywhere", {"split": 7}),
+    _odd("Everything in one piece", {"coalesce": True}),
+)
+
+LATE: Final = Upstream(
+    what="A byte now and then, for longer than `timeouts.total-seconds`",
+    play={"drip": 0.02},
+    stream="504",
+    whole="504",
+)
+LATE_AFTER: Final = Upstream(
+    what="More words for longer than `timeouts.total-seconds`",
+    play={"pace": 0.25},
+    stream=ERROR_EVENT,
+    asked=NOBODY,
+)
+"""Both are played by a server that has such a limit; by default there is none."""
+
+UPSTREAMS: Final[Mapping[str, tuple[Upstream, ...]]] = {
+    "before": (*BEFORE, LATE),
+    "after": (*AFTER, LATE_AFTER),
+    "odd": ODD,
+}
+
+
+def upstream_table(rows: Iterable[Upstream]) -> list[str]:
+    """The rows as a table for people."""
+    lines = [
+        "| The upstream's answer | A stream ends in | A whole answer is | Asked next | What rests |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        rests = str(row.rests) if row.rests is not None else "nothing"
+        lines.append(f"| {row.what} | {row.stream} | {row.whole or '–'} | {row.asked} | {rests} |")
+    return lines
+
+
+def case_table(rows: Iterable[Case]) -> list[str]:
+    """The rows as a table for people."""
+    return [
+        "| What happens | What is seen | What follows |",
+        "|---|---|---|",
+        *(f"| {row.what} | {row.seen} | {row.kept} |" for row in rows),
+    ]
