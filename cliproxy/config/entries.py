@@ -336,13 +336,17 @@ class ClientKey:
     providers: tuple[str, ...] = setting(
         (), "Providers it may use, or names of openai-compatibility. None: all.", active=True
     )
-    requests_per_minute: int | None = setting(None, "Requests in any 60 seconds.", minimum=1)
-    tokens_per_minute: int | None = setting(None, "Tokens, read and written, in any 60 seconds.", minimum=1)
-    tokens_per_day: int | None = setting(None, "Tokens in a day (UTC).", minimum=1)
-    tokens_per_month: int | None = setting(None, "Tokens in a calendar month (UTC).", minimum=1)
-    money_per_day: float | None = setting(None, "US dollars in a day (UTC), by list prices.", minimum=0)
+    requests_per_minute: int | None = setting(None, "Requests in any 60 seconds.", active=True, minimum=1)
+    tokens_per_minute: int | None = setting(
+        None, "Tokens, read and written, in any 60 seconds.", active=True, minimum=1
+    )
+    tokens_per_day: int | None = setting(None, "Tokens in a day (UTC).", active=True, minimum=1)
+    tokens_per_month: int | None = setting(None, "Tokens in a calendar month (UTC).", active=True, minimum=1)
+    money_per_day: float | None = setting(
+        None, "US dollars in a day (UTC), by list prices.", active=True, minimum=0
+    )
     money_per_month: float | None = setting(
-        None, "US dollars in a calendar month (UTC), by list prices.", minimum=0
+        None, "US dollars in a calendar month (UTC), by list prices.", active=True, minimum=0
     )
     concurrent: int | None = setting(
         None,

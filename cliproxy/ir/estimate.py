@@ -12,6 +12,7 @@ and is only used where nothing better is to be had.
 import re
 from collections import Counter
 from collections.abc import Callable
+from math import ceil
 from typing import Final
 
 from cliproxy.ir.request import (
@@ -29,7 +30,7 @@ from cliproxy.ir.request import (
     ToolResult,
     Video,
 )
-from cliproxy.wire.jsontext import dumps_text
+from cliproxy.wire.jsontext import JsonObject, child, dumps_text, integer
 
 CHARACTERS_PER_TOKEN: Final = 4.0
 """Of a text of which only the length is known."""
@@ -52,6 +53,17 @@ _RUNS_BEYOND_ASCII: Final[tuple[tuple[re.Pattern[str], Callable[[int], float]], 
     (re.compile(r"[\u2E80-\U0010FFFF]+"), lambda length: length * 0.75),
     (re.compile(r"[^\W0-9_A-Za-z\u2E80-\U0010FFFF]+"), lambda length: max(1.0, length / 4)),
 )
+_LONG_STRING: Final = 4096
+_ENCODED: Final = re.compile(rb"[A-Za-z0-9+/_-]{256}")
+_LONGEST_ANSWER: Final = (
+    *("max_completion_tokens", "max_output_tokens", "max_tokens", "maxOutputTokens"),
+    "max_tokens_to_sample",
+)
+"""What the dialects call the most tokens an answer may have."""
+USUAL_OUTPUT: Final = 1024
+"""Tokens of an answer that nobody has bounded."""
+MOST_OUTPUT: Final = 4096
+"""Tokens of an answer that are expected at most: agents allow for many times what they get."""
 MESSAGE_OVERHEAD: Final = 4
 TOOL_OVERHEAD: Final = 8
 IMAGE_TOKENS: Final = 1200
@@ -103,3 +115,28 @@ def _part(part: Part) -> int:
             return estimate_text(dumps_text(dict(part.raw)))
         case _:
             return IMAGE_TOKENS
+
+
+def estimate_body(raw: bytes) -> int:
+    """Estimate the prompt tokens of a request that nobody has decoded, in next to no time; at least 1.
+
+    Long strings of what looks like encoded data count as a picture each.
+    """
+    length, media = len(raw), 0
+    if length > _LONG_STRING:
+        for string in raw.split(b'"'):
+            if len(string) > _LONG_STRING and _ENCODED.match(string, len(string) // 2):
+                length -= len(string)
+                media += 1
+    return max(ceil(length / CHARACTERS_PER_TOKEN), 1) + media * IMAGE_TOKENS
+
+
+def estimate_output(body: JsonObject) -> int:
+    """Guess the tokens of the answer to a request, from the bound that it sets."""
+    inner = child(body, "request")
+    for place in (body, child(body, "generationConfig"), child(inner, "generationConfig")):
+        for name in _LONGEST_ANSWER:
+            bound = integer(place, name)
+            if bound is not None and bound > 0:
+                return min(bound, MOST_OUTPUT)
+    return USUAL_OUTPUT

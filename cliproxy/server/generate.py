@@ -79,7 +79,7 @@ class Generate:
     async def _answer(self, client: Client, wanted: ClientRequest) -> Response:
         exchange = count_exchange if wanted.action is Action.COUNT else answer_exchange
         try:
-            with self.world.serving(client) as deps:
+            with self.world.serving(client, wanted) as deps:
                 answer = await exchange(wanted, deps)
         except (DialectError, ProxyError) as exc:
             return self._refusal(exc)
@@ -90,7 +90,7 @@ class Generate:
         self, client: Client, wanted: ClientRequest, *, task_status: trio.TaskStatus[StreamHead]
     ) -> None:
         """Run a streamed exchange; its place is held to the end of the stream."""
-        with self.world.serving(client) as deps:
+        with self.world.serving(client, wanted) as deps:
             await stream_exchange(wanted, deps, task_status=task_status)
 
     async def _stream(self, request: Request, client: Client, wanted: ClientRequest) -> Response:

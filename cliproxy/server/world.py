@@ -11,9 +11,11 @@ from attrs import define, field, frozen
 from quart import Request
 
 from cliproxy.catalog.registry import Candidate
+from cliproxy.dialects.base import ClientRequest
 from cliproxy.errors import Kind, LimitExceeded
 from cliproxy.exchange.deps import Deps
 from cliproxy.server.access import Client, KeyRing
+from cliproxy.service.clientkeys import ClientKeys
 
 MEGABYTE: Final = 1024 * 1024
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -73,16 +75,25 @@ class World:
     """Whether requests can be served: configuration loaded, at least one usable credential, not stopping."""
     is_usable: Callable[[Candidate], bool]
     version: str
+    client_keys: ClientKeys = field(factory=ClientKeys)
 
     @contextmanager
-    def serving(self, client: Client) -> Iterator[Deps]:
-        """Serve a request of a client: hold its place, and give the world as this client sees it.
+    def serving(self, client: Client, request: ClientRequest) -> Iterator[Deps]:
+        """Serve a request of a client: hold its place, measure it, and give the world as this client sees it.
 
-        Raises :class:`~cliproxy.errors.LimitExceeded`.
+        Raises :class:`~cliproxy.errors.ProxyError` when it is not let in.
         """
-        most = client.entry.concurrent if client.entry is not None else None
-        with self.gate.entered(client.id, most):
-            yield self.deps.within(client.allowance)
+        entry = client.entry
+        if entry is None:
+            with self.gate.entered(client.id):
+                yield self.deps
+            return
+        seen = self.deps.within(client.allowance)
+        with (
+            self.gate.entered(client.id, entry.concurrent),
+            self.client_keys.metered(entry, request, seen) as deps,
+        ):
+            yield deps
 
     def body_limit(self) -> int:
         """Largest request body in bytes."""

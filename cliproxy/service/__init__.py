@@ -3,6 +3,7 @@
 __all__ = [
     "ask",
     "changes",
+    "clientkeys",
     "clients",
     "connection",
     "discovery",

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cliproxy.ir.estimate import IMAGE_TOKENS, estimate_text, estimate_tokens
+from cliproxy.ir.estimate import (
+    IMAGE_TOKENS,
+    MOST_OUTPUT,
+    USUAL_OUTPUT,
+    estimate_body,
+    estimate_output,
+    estimate_text,
+    estimate_tokens,
+)
 from cliproxy.ir.request import (
     Audio,
     Document,
@@ -96,3 +104,46 @@ def test_system_text_and_tools_count() -> None:
         tools=[Tool(ToolKind.FUNCTION, "get", "Get it.", {"type": "object"})],
     )
     assert estimate_tokens(full) > estimate_tokens(bare) + 10
+
+
+# --- of a body that nobody has decoded ----------------------------------------------------------------------
+
+PICTURE = b"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk" * 2000
+
+
+@pytest.mark.parametrize(
+    ("body", "tokens"),
+    [
+        (b"", 1),
+        (b'{"a": 1}', 2),
+        (b'{"text": "' + b"four words are here " * 1000 + b'"}', 5003),
+        (b'{"url": "data:image/png;base64,' + PICTURE + b'"}', 3 + IMAGE_TOKENS),
+        (b'{"a": "' + PICTURE + b'", "b": "' + PICTURE + b'"}', 4 + 2 * IMAGE_TOKENS),
+    ],
+)
+def test_the_size_of_a_body_tells_enough(body: bytes, tokens: int) -> None:
+    assert abs(estimate_body(body) - tokens) <= 3
+
+
+@pytest.mark.parametrize("sample", json.loads(SAMPLES.read_text("utf-8")), ids=lambda sample: sample["kind"])
+def test_a_body_is_estimated_within_a_factor(sample: dict[str, Any]) -> None:
+    body = json.dumps({"content": sample["text"]}, ensure_ascii=False).encode()
+    counted = sample["tokens"]["o200k_base"]
+    assert counted * 0.4 <= estimate_body(body) <= counted * 2.5 + 8
+
+
+@pytest.mark.parametrize(
+    ("body", "tokens"),
+    [
+        ({}, USUAL_OUTPUT),
+        ({"max_tokens": 12}, 12),
+        ({"max_completion_tokens": 7, "max_tokens": 12}, 7),
+        ({"max_output_tokens": 64_000}, MOST_OUTPUT),
+        ({"generationConfig": {"maxOutputTokens": 5}}, 5),
+        ({"request": {"generationConfig": {"maxOutputTokens": 6}}}, 6),
+        ({"max_tokens": "many"}, USUAL_OUTPUT),
+        ({"max_tokens": -1}, USUAL_OUTPUT),
+    ],
+)
+def test_the_length_of_an_answer_is_guessed_from_its_bound(body: dict[str, Any], tokens: int) -> None:
+    assert estimate_output(body) == tokens

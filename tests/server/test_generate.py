@@ -166,6 +166,34 @@ async def test_a_key_has_places_of_its_own(body: dict[str, object]) -> None:
         assert (await client("POST", PATH, STREAM, bearer("other"))).status == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "shape"),
+    [
+        (PATH, CHAT, {"type": "insufficient_quota", "code": "insufficient_quota", "limit": "tokens-per-day"}),
+        ("/v1/responses", {"model": "m", "input": "hi"}, {"code": "insufficient_quota"}),
+        ("/v1/messages", {**CHAT, "max_tokens": 9}, {"type": "rate_limit_error"}),
+        ("/v1beta/models/m:generateContent", {"contents": []}, {"code": 429, "status": "RESOURCE_EXHAUSTED"}),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_used_up_budget_is_told_in_every_dialect(
+    path: str, body: dict[str, object], shape: dict[str, object], stream: bool
+) -> None:
+    world = bottle(json_reply(WHOLE))
+    if stream:
+        path, body = path.replace(":generateContent", ":streamGenerateContent"), {**body, "stream": True}
+    entries = [client_key("poor", tokens_per_day=1)]
+    async with client_of(application(world, entries=entries)) as client:
+        assert (await client("POST", PATH, CHAT, bearer("poor"))).status == 200
+        refused = await client("POST", path, body, bearer("poor"))
+        said = (await refused.json())["error"]
+    # It is 22:13:20 UTC.
+    assert (refused.status, refused.headers["retry-after"]) == (429, "6400")
+    assert said.items() >= shape.items()
+    assert "`tokens-per-day`, 1 in a day (UTC):" in said["message"]
+    assert len(world.upstreams.calls) == 1
+
+
 async def test_upstream_headers_are_shown_only_when_wanted() -> None:
     reply = Reply(
         headers={"content-type": "application/json", "x-ratelimit": "9"}, body=(json.dumps(WHOLE).encode(),)
