@@ -90,14 +90,17 @@ class Deps:
     """Whose turn it is, over all exchanges."""
     places: Places = field(factory=Places)
     """Where exchanges wait for an account that has as many under way as it may."""
+    _views: dict[Allowance, "Deps"] = field(factory=dict, init=False, repr=False)
+    """As many as there have been allowances."""
 
     def within(self, allowance: Allowance) -> "Deps":
-        """Return the world as a client sees it that may not use everything."""
-        return (
-            self
-            if allowance.is_everything
-            else evolve(self, snapshot=lambda: self.snapshot().visible(allowance))
-        )
+        """Return the world as a client sees it that may not use everything; always the same one."""
+        if allowance.is_everything:
+            return self
+        view = self._views.get(allowance)
+        if view is None:
+            view = self._views[allowance] = evolve(self, snapshot=lambda: self.snapshot().visible(allowance))
+        return view
 
     def random_hex(self, digits: int) -> str:
         """Return random hex digits for ids that are shown, not for secrets."""

@@ -11,7 +11,7 @@ and is only used where nothing better is to be had.
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import ceil
 from typing import Final
 
@@ -55,11 +55,10 @@ _RUNS_BEYOND_ASCII: Final[tuple[tuple[re.Pattern[str], Callable[[int], float]], 
 )
 _LONG_STRING: Final = 4096
 _ENCODED: Final = re.compile(rb"[A-Za-z0-9+/_-]{256}")
-_LONGEST_ANSWER: Final = (
-    *("max_completion_tokens", "max_output_tokens", "max_tokens", "maxOutputTokens"),
-    "max_tokens_to_sample",
-)
+_LONGEST_ANSWER: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens", "maxOutputTokens")
 """What the dialects call the most tokens an answer may have."""
+_WRAPPERS: Final = ("generationConfig", "request")
+"""Members that it may stand in."""
 USUAL_OUTPUT: Final = 1024
 """Tokens of an answer that nobody has bounded."""
 MOST_OUTPUT: Final = 4096
@@ -133,10 +132,14 @@ def estimate_body(raw: bytes) -> int:
 
 def estimate_output(body: JsonObject) -> int:
     """Guess the tokens of the answer to a request, from the bound that it sets."""
-    inner = child(body, "request")
-    for place in (body, child(body, "generationConfig"), child(inner, "generationConfig")):
-        for name in _LONGEST_ANSWER:
-            bound = integer(place, name)
-            if bound is not None and bound > 0:
-                return min(bound, MOST_OUTPUT)
-    return USUAL_OUTPUT
+    return next((min(bound, MOST_OUTPUT) for bound in _bounds(body)), USUAL_OUTPUT)
+
+
+def _bounds(body: JsonObject) -> Iterator[int]:
+    for name in _LONGEST_ANSWER:
+        bound = integer(body, name) if name in body else None
+        if bound is not None and bound > 0:
+            yield bound
+    for name in _WRAPPERS:
+        if name in body:
+            yield from _bounds(child(body, name))
