@@ -146,7 +146,9 @@ LOG_FORMATS: Final[Mapping[str, str]] = {"text": "text", "json": "json"}
 class Metrics:
     """Figures for monitoring at /metrics, in Prometheus' text format."""
 
-    enable: bool = setting(True, "Serve them, to programs on this machine and to holders of a client key.")
+    enable: bool = setting(
+        True, "Serve them, to programs on this machine and to holders of a client key.", active=True
+    )
 
 
 @frozen(kw_only=True)

@@ -245,7 +245,7 @@ class Config:
     redis_usage_queue_retention_seconds: int = setting(
         60, "How long usage events wait to be fetched.", minimum=0, maximum=3600, below=60, above=3600
     )
-    metrics: Metrics = setting(Metrics(), "Figures for monitoring, at /metrics.")
+    metrics: Metrics = setting(Metrics(), "Figures for monitoring, at /metrics.", active=True)
     log_format: str = setting("text", "Lines of the log: text or json.", active=True, words=LOG_FORMATS)
     logging_to_file: bool = setting(False, "Write the log to files.")
     logs_max_total_size_mb: int = setting(

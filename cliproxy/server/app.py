@@ -12,7 +12,7 @@ signals and sessions that the framework prepares for each request are not made, 
 import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
 
 from quart import Request, Response, has_websocket_context, request, websocket
@@ -31,9 +31,12 @@ from cliproxy.server.access import KeyRing
 from cliproxy.server.asgi import HttpConnection
 from cliproxy.server.generate import Generate
 from cliproxy.server.listing import ShowModels
+from cliproxy.server.monitor import Monitor, queues
 from cliproxy.server.render import error_response, json_response
 from cliproxy.server.sidecalls import AnswerHere
 from cliproxy.server.world import MEGABYTE, Gate, World
+from cliproxy.service.metrics import Metrics
+from cliproxy.service.readiness import details, obstacles
 from cliproxy.service.service import Service
 
 _ARGUMENT: Final = re.compile(r"\{(\w+)(?::(\w+))?\}")
@@ -158,17 +161,16 @@ def _add_pages(app: App, world: World) -> None:
             }
         )
 
-    async def healthy() -> Response:
-        return json_response({"status": "ok"})
-
-    async def ready() -> Response:
-        is_ready = world.is_ready()
-        return json_response({"status": "ready" if is_ready else "not ready"}, 200 if is_ready else 503)
-
     async def telemetry() -> Response:
         return json_response({"status": "ok"})
 
-    pages = (("/", banner), ("/healthz", healthy), ("/readyz", ready))
+    monitor = Monitor(world)
+    pages = (
+        ("/", banner),
+        ("/healthz", monitor.alive),
+        ("/readyz", monitor.ready),
+        ("/metrics", monitor.metrics),
+    )
     for path, page in pages:
         app.add_url_rule(path, view_func=page, methods=["GET", "HEAD"], provide_automatic_options=False)
     # Claude Code reports usage here; it is accepted and forgotten.
@@ -201,16 +203,20 @@ def _no_websocket() -> Response:
 
 def app_for(service: Service) -> App:
     """Build the application of a service."""
-    app = create_app(
-        World(
-            deps=service.deps(),
-            keys=RingOf(service),
-            gate=Gate(lambda: _bounds(service.config)),
-            is_ready=service.is_ready,
-            is_usable=service.is_usable,
-            version=__version__,
-        )
+    metrics = Metrics(service)
+    service.listeners.append(metrics.take)
+    world = World(
+        deps=service.deps(),
+        keys=RingOf(service),
+        gate=Gate(lambda: _bounds(service.config)),
+        obstacles=partial(obstacles, service),
+        is_usable=service.is_usable,
+        version=__version__,
+        details=partial(details, service),
+        figures=metrics.families,
     )
+    service.figures.append(partial(queues, world))
+    app = create_app(world)
     service.on_config.append(app.set_bounds)
     return app
 

@@ -29,15 +29,41 @@ def admit(
     """
     if not is_local:
         return world.keys().admit(headers, query)
-    peer = request.scope.get("client")
-    if peer is None or not is_loopback(str(peer[0])):
+    if not is_near(request):
         raise Forbidden("This address is served to programs on the same machine only.", code="local_only")
-    if any(name in headers for name in _NOT_ALONE):
+    if not is_alone(headers):
         raise Forbidden(
             "This address is served to programs on the same machine only, not through a proxy or a web page.",
             code="local_only",
         )
     return Client()
+
+
+def admit_observer(
+    world: World, request: Request, headers: Mapping[str, str], query: Mapping[str, str]
+) -> None:
+    """Let in whose business the state of the server is: programs on this machine, and holders of a client
+    key. Where there are no keys, nobody from elsewhere has one.
+
+    Raises :class:`~cliproxy.errors.Unauthorized` and :class:`~cliproxy.errors.Forbidden`.
+    """
+    if is_near(request) and is_alone(headers):
+        return
+    keys = world.keys()
+    if not len(keys):
+        raise Forbidden("This address is served to programs on the same machine only.", code="local_only")
+    keys.admit(headers, query)
+
+
+def is_near(request: Request) -> bool:
+    """Tell whether the other end of a request's connection is on this machine."""
+    peer = request.scope.get("client")
+    return peer is not None and is_loopback(str(peer[0]))
+
+
+def is_alone(headers: Mapping[str, str]) -> bool:
+    """Tell whether nobody stands behind the other end who is somewhere else."""
+    return not any(name in headers for name in _NOT_ALONE)
 
 
 def is_loopback(address: str) -> bool:

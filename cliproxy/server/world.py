@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -14,8 +14,10 @@ from cliproxy.catalog.registry import Candidate
 from cliproxy.dialects.base import ClientRequest
 from cliproxy.errors import Kind, LimitExceeded
 from cliproxy.exchange.deps import Deps
+from cliproxy.observe.metrics import Family
 from cliproxy.server.access import Client, KeyRing
 from cliproxy.service.clientkeys import ClientKeys
+from cliproxy.wire.jsontext import JsonObject
 
 MEGABYTE: Final = 1024 * 1024
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -30,6 +32,9 @@ class Gate:
     """Current bounds: (in total, for each key)."""
     _total: int = field(default=0, init=False)
     _by_key: Counter[str] = field(factory=Counter, init=False)
+
+    def __len__(self) -> int:
+        return self._total
 
     @contextmanager
     def entered(self, key: str, most: int | None = None) -> Iterator[None]:
@@ -71,11 +76,15 @@ class World:
     deps: Deps
     keys: Callable[[], KeyRing]
     gate: Gate
-    is_ready: Callable[[], bool]
-    """Whether requests can be served: configuration loaded, at least one usable credential, not stopping."""
+    obstacles: Callable[[], Sequence[str]]
+    """Why requests cannot be served, if they cannot; see :mod:`cliproxy.service.readiness`."""
     is_usable: Callable[[Candidate], bool]
     version: str
     client_keys: ClientKeys = field(factory=ClientKeys)
+    details: Callable[[], JsonObject] = dict
+    """The state of the process, for its owner."""
+    figures: Callable[[], Sequence[Family]] = tuple
+    """What a monitoring system may want to know."""
 
     @contextmanager
     def serving(self, client: Client, request: ClientRequest) -> Iterator[Deps]:
@@ -110,6 +119,10 @@ class World:
     def makes_images(self) -> bool:
         """Whether the routes for images are served."""
         return self.deps.snapshot().config.disable_image_generation != "true"
+
+    def shows_metrics(self) -> bool:
+        """Whether figures for monitoring are served."""
+        return self.deps.snapshot().config.metrics.enable
 
     def passes_headers(self) -> bool:
         """Whether upstream response headers are shown to clients."""

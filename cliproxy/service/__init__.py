@@ -11,6 +11,8 @@ __all__ = [
     "imports",
     "listen",
     "logins",
+    "metrics",
+    "readiness",
     "refresh",
     "reload",
     "run",

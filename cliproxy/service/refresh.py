@@ -41,6 +41,7 @@ from cliproxy.credentials.model import Credential, CredentialId, CredentialKind,
 from cliproxy.errors import CredentialError, LoginError, StoreError
 from cliproxy.login.agenda import Agenda
 from cliproxy.login.freshness import JITTER, Advice
+from cliproxy.observe.metrics import Counts
 from cliproxy.providers.base import Provider
 from cliproxy.service.logins import Fetcher, FindClient, World, published_client, run_flow, sender
 from cliproxy.service.tokens import Account, AccountStatus, Flight, SlotState, account_of
@@ -100,6 +101,8 @@ class TokenTable:
     _changed: trio.Event = field(factory=trio.Event, init=False)
     _background: int = field(default=0, init=False)
     """Renewals under way that nobody has asked for."""
+    renewals: Counts = field(factory=Counts, init=False)
+    """Renewals that are over, by provider and outcome."""
 
     def __attrs_post_init__(self) -> None:
         self._limiter = trio.CapacityLimiter(CONCURRENT_RENEWALS)
@@ -277,6 +280,8 @@ class TokenTable:
         finally:
             state.flight = None
             flight.done.set()
+            outcome = "ok" if flight.error is None else flight.error.code
+            self.renewals.add((account.credential.provider, outcome))
             if flight.is_background:
                 self._background -= 1
                 self._changed.set()

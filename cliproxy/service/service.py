@@ -24,7 +24,7 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 import trio
@@ -39,6 +39,7 @@ from cliproxy.exchange.deps import Deps
 from cliproxy.exchange.ending import Ending
 from cliproxy.exchange.record import ExchangeRecord
 from cliproxy.net.http import Upstreams
+from cliproxy.observe.metrics import Family
 from cliproxy.observe.output import installed, set_debug
 from cliproxy.routing.runtime import RuntimeTable
 from cliproxy.routing.strategies import STRATEGIES
@@ -50,6 +51,7 @@ from cliproxy.service.listen import shown_url
 from cliproxy.service.refresh import TokenTable
 from cliproxy.service.snapshots import Snapshots, is_listed
 from cliproxy.service.supervise import Supervisor
+from cliproxy.wire.jsontext import JsonValue
 from cliproxy.wire.secret import Secret
 
 logger = logging.getLogger(__name__)
@@ -85,6 +87,10 @@ class Service:
     """Told of every finished exchange, at once and in this order; they must not wait."""
     on_config: list[Callable[[Config], None]] = field(factory=list, init=False)
     """Told of every configuration that is taken over, where reading the current one is not possible."""
+    figures: list[Callable[[], Iterable[Family]]] = field(factory=list, init=False)
+    """Asked for what they have to show to a monitoring system, beside :mod:`cliproxy.service.metrics`."""
+    checks: dict[str, Callable[[], JsonValue]] = field(factory=dict, init=False)
+    """Asked how they are when somebody wants to know in detail, by name."""
     _http: Terms = field(factory=Terms, init=False)
     _stop: trio.Event = field(factory=trio.Event, init=False)
 
@@ -114,10 +120,6 @@ class Service:
                 listener(record)
             except Exception:
                 logger.exception("a finished exchange was not taken in request_id=%s", record.request_id)
-
-    def is_ready(self) -> bool:
-        """Whether requests can be served."""
-        return not self.is_stopping and len(self.snapshots.current().registry) > 0
 
     def is_usable(self, candidate: Candidate) -> bool:
         """Whether a candidate keeps its model in the lists: it could be picked, or will be before long."""

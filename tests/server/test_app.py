@@ -72,14 +72,6 @@ async def test_a_websocket_is_refused_in_a_way_codex_understands(path: str) -> N
     assert caught.value.response.status_code == 426
 
 
-async def test_readiness_is_told() -> None:
-    async with client_of(application(bottle())) as client:
-        assert (await client("GET", "/readyz")).status == 200
-    async with client_of(application(bottle(), is_ready=False)) as client:
-        assert (await client("GET", "/readyz")).status == 503
-        assert (await client("GET", "/healthz")).status == 200
-
-
 async def test_the_banner_lists_the_endpoints() -> None:
     async with client_of(application(bottle())) as client:
         banner = await (await client("GET", "/")).json()

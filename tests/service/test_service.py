@@ -117,9 +117,8 @@ async def test_requests_are_served_and_those_under_way_may_finish() -> None:
     async with serving(subject, page) as url, trio.open_nursery() as nursery:
         nursery.start_soon(get, url)
         await page.asked.wait()
-        assert subject.is_ready()
         subject.stop()
-        assert not subject.is_ready()
+        assert subject.is_stopping
         page.may_answer.set()
     assert [(answer.status_code, answer.text) for answer in answers] == [(200, "done")]
     assert "server" not in answers[0].headers
@@ -197,11 +196,6 @@ async def test_a_process_that_cannot_end_is_ended(
 
 
 # --- what it consists of --------------------------------------------------------------------------
-
-
-async def test_readiness_needs_a_model_to_serve() -> None:
-    assert service().is_ready()
-    assert not service(names="").is_ready()
 
 
 async def test_exchanges_see_the_current_state() -> None:

@@ -32,7 +32,7 @@ def application(
             deps=evolve(world.deps, snapshot=lambda: current),
             keys=lambda: ring,
             gate=Gate(lambda: bounds),
-            is_ready=lambda: is_ready,
+            obstacles=lambda: () if is_ready else ("no_model",),
             is_usable=lambda _candidate: True,
             version="1.2.3",
         )

@@ -82,6 +82,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
         "secrets": IMPURE | {"login/pkce.py"},
         "socket ssl selectors subprocess threading multiprocessing concurrent": IMPURE,
         "cryptography": words("login/keys.py"),
+        "prometheus_client": words("observe/metrics.py"),
         "sqlite3 tempfile shutil time": IMPURE,
     }.items()
     for library in libraries.split()
