@@ -23,6 +23,7 @@ __all__ = [
     "flags",
     "imports",
     "init",
+    "keys",
     "login",
     "main",
     "models",
@@ -39,6 +40,7 @@ COMMAND_MODULES: Final = {
     "models": "cliproxy.cli.models",
     "check": "cliproxy.cli.check",
     "init": "cliproxy.cli.init",
+    "keys": "cliproxy.cli.keys",
 }
 
 

@@ -16,13 +16,17 @@ Kind = Literal["bool", "text", "number"]
 
 SERVER: Final = "server"
 LOGIN: Final = "login"
+KEYS: Final = "keys"
 COMMANDS: Final[Mapping[str, str]] = {
     SERVER: "Start the server (the default).",
     LOGIN: "Log in to a provider: `login gitlab`. Without a provider: list them.",
     "models": "List the models the configured accounts serve.",
     "check": "Validate configuration and credential files and explain them (alias: doctor).",
     "init": "Write a commented config.yaml with a new client key.",
+    KEYS: "List the client keys; `keys new NAME` makes one.",
 }
+KEY_WORDS: Final = ("list", "new")
+"""What can stand behind ``keys``; nothing means the first."""
 ALIASES: Final[Mapping[str, str]] = {"doctor": "check", "serve": SERVER}
 EVERY: Final = frozenset(COMMANDS)
 MAX_NUMBER: Final = 65535
@@ -80,6 +84,22 @@ LOGINS: Final = (
 
 _ONLY_LOGIN: Final = frozenset({LOGIN})
 _ONLY_SERVER: Final = frozenset({SERVER})
+_ONLY_KEYS: Final = frozenset({KEYS})
+
+KEY_SETTINGS: Final = (
+    Flag("models", "text", "Models the new key may use, with commas; * for anything.", _ONLY_KEYS, "NAMES"),
+    Flag("providers", "text", "Providers the new key may use, with commas.", _ONLY_KEYS, "NAMES"),
+    Flag("requests-per-minute", "text", "Limits of the new key; default: none.", _ONLY_KEYS, "NUMBER"),
+    Flag("tokens-per-minute", "text", "", _ONLY_KEYS, "NUMBER"),
+    Flag("tokens-per-day", "text", "", _ONLY_KEYS, "NUMBER"),
+    Flag("tokens-per-month", "text", "", _ONLY_KEYS, "NUMBER"),
+    Flag("money-per-day", "text", "", _ONLY_KEYS, "DOLLARS"),
+    Flag("money-per-month", "text", "", _ONLY_KEYS, "DOLLARS"),
+    Flag("concurrent", "text", "", _ONLY_KEYS, "NUMBER"),
+    Flag("expires", "text", "Last day of the new key (UTC), such as 2030-12-31.", _ONLY_KEYS, "DATE"),
+    Flag("note", "text", "A note about the new key.", _ONLY_KEYS, "TEXT"),
+)
+"""Flags with the names of a client key's settings."""
 
 FLAGS: Final = (
     Flag("config", "text", "Configuration file; default: config.yaml in this directory.", value="FILE"),
@@ -122,6 +142,8 @@ FLAGS: Final = (
     Flag("incognito", "bool", "Open a private browser window.", _ONLY_LOGIN),
     Flag("no-incognito", "bool", "Open an ordinary browser window.", _ONLY_LOGIN),
     Flag("force", "bool", "Overwrite an existing file.", frozenset({"init"})),
+    *KEY_SETTINGS,
+    Flag("save", "bool", "Write the new key's entry into the configuration.", _ONLY_KEYS),
     Flag("local-model", "bool", "Use only the bundled model catalogue; it always is.", _ONLY_SERVER),
     Flag(
         "password", "text", "Local management password; not active yet.", _ONLY_SERVER, "TEXT", is_hidden=True
@@ -146,6 +168,8 @@ class Arguments:
     """Text and number flags that were given, by name."""
     switches: frozenset[str] = frozenset()
     """Boolean flags that are on."""
+    words: tuple[str, ...] = ()
+    """What stands behind ``keys``."""
 
     @property
     def wants_help(self) -> bool:
@@ -183,7 +207,7 @@ def parse(arguments: Sequence[str]) -> Arguments:
         return Arguments(switches=switches)
     command, login = _command(words, switches, values)
     _refuse_misplaced(command, given)
-    return Arguments(command, login, values, switches)
+    return Arguments(command, login, values, switches, _key_words(words[1:]) if command == KEYS else ())
 
 
 def _flag(argument: str, known: Mapping[str, Kind], rest: Iterator[str]) -> tuple[str, str]:
@@ -235,7 +259,7 @@ def _command(
         raise UsageError(f"unknown command: {words[0]}{_suggestion(words[0], {**COMMANDS, **ALIASES}, '')}")
     if command == LOGIN:
         return LOGIN, _named_login(words[1:], flagged, values)
-    if len(words) > 1:
+    if len(words) > 1 and command != KEYS:
         raise UsageError(f"unexpected argument: {words[1]}")
     if flagged:
         raise UsageError(
@@ -267,6 +291,20 @@ def _named_login(
         methods = ", ".join(login.method for login in offered if login.method) or "none to choose from"
         raise UsageError(f"{words[0]} has no login method `{method}`; it has: {methods}")
     return chosen
+
+
+def _key_words(words: Sequence[str]) -> tuple[str, ...]:
+    """Understand what stands behind ``keys``: ``list``, or ``new`` and a name."""
+    verb, *rest = words or KEY_WORDS[:1]
+    if verb not in KEY_WORDS:
+        known = dict.fromkeys(KEY_WORDS, "")
+        raise UsageError(f"unknown word behind `{KEYS}`: {verb}{_suggestion(verb, known, '')}")
+    wanted = 1 if verb == "new" else 0
+    if len(rest) > wanted:
+        raise UsageError(f"unexpected argument: {rest[wanted]}")
+    if len(rest) < wanted:
+        raise UsageError(f"`{KEYS} new` needs a name for the key")
+    return (verb, *rest)
 
 
 def _refuse_misplaced(command: str, given: Mapping[str, str]) -> None:

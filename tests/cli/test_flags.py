@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cliproxy.cli.flags import COMMANDS, FLAGS, LOGINS, Arguments, UsageError, parse
+from cliproxy.cli.flags import COMMANDS, FLAGS, KEY_SETTINGS, LOGINS, Arguments, UsageError, parse
+from cliproxy.config.entries import ClientKey
+from cliproxy.config.keys import keys_of
 from cliproxy.providers import PROVIDERS
 
 
@@ -21,6 +23,8 @@ from cliproxy.providers import PROVIDERS
         ("doctor", "check"),
         ("models -demo", "models"),
         ("init -force", "init"),
+        ("keys", "keys"),
+        ("keys new alice -save", "keys"),
         ("login", "login"),
         ("--gitlab-login", "login"),
         ("-no-browser -gitlab-login", "login"),
@@ -123,3 +127,38 @@ def test_the_logins_are_those_of_the_providers() -> None:
 def test_no_name_is_used_twice() -> None:
     names = [flag.name for flag in (*FLAGS, *LOGINS)]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("keys", ("list",)),
+        ("keys list", ("list",)),
+        ("keys new alice", ("new", "alice")),
+        ("-note x keys new -save alice", ("new", "alice")),
+        ("models", ()),
+    ],
+)
+def test_words_behind_keys(line: str, words: tuple[str, ...]) -> None:
+    assert parse(line.split()).words == words
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("keys nwe", "did you mean new"),
+        ("keys new", "needs a name"),
+        ("keys new a b", "unexpected argument: b"),
+        ("keys list a", "unexpected argument: a"),
+        ("models -save", "belongs to `keys`"),
+        ("keys -gitlab-login", "command of its own"),
+    ],
+)
+def test_what_makes_no_sense_behind_keys(line: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        parse(line.split())
+
+
+def test_a_new_key_can_have_every_setting_by_a_flag() -> None:
+    settings = keys_of(ClientKey).keys() - {"name", "key", "hash", "disabled"}
+    assert {flag.name for flag in KEY_SETTINGS} == settings
