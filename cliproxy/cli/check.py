@@ -19,6 +19,7 @@ from cliproxy.errors import ConfigError, LoginError, Problem, StoreError
 from cliproxy.providers import PROVIDERS
 from cliproxy.service.ask import ask
 from cliproxy.service.certificate import check_certificate
+from cliproxy.service.clientkeys import with_hints
 from cliproxy.service.listen import choose_binding
 from cliproxy.service.run import opened
 from cliproxy.service.service import Service
@@ -41,7 +42,7 @@ def run(arguments: Arguments) -> int:
 
 async def _check(arguments: Arguments) -> int:
     source = await config_of(arguments)
-    loaded = _judged(source.loaded)
+    loaded = with_hints(_judged(source.loaded), PROVIDERS)
     say(
         f"configuration: {loaded.source}"
         + ("" if source.has_file else " (does not exist; defaults are used)")

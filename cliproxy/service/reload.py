@@ -44,6 +44,7 @@ from cliproxy.service.changes import (
     is_renewal,
     needs_restart,
 )
+from cliproxy.service.clientkeys import with_hints
 from cliproxy.service.listen import Binding, choose_binding
 from cliproxy.service.service import Service
 from cliproxy.service.state import Source, State
@@ -194,7 +195,7 @@ class Reloader:
             return None
         self._well(name)
         self._has_config_file = source.has_file
-        for note in source.loaded.notes():
+        for note in with_hints(source.loaded, self.providers).notes():
             self._say(logging.WARNING, f"{name}: {note}")
         return source.loaded
 

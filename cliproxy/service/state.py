@@ -24,6 +24,7 @@ from cliproxy.credentials.model import Credential
 from cliproxy.credentials.synthesis import synthesize
 from cliproxy.errors import ConfigError, CredentialError, Problem, StoreError
 from cliproxy.providers.base import Provider
+from cliproxy.service.clientkeys import with_hints
 from cliproxy.stores.base import Listing
 from cliproxy.stores.file import FileStore
 
@@ -97,7 +98,7 @@ async def read_state(source: ConfigSource, home: Path, providers: Sequence[Provi
 async def complete(source: Source, providers: Sequence[Provider]) -> State:
     """Read the credentials that go with a configuration. Raises :class:`~cliproxy.errors.ConfigError` when it
     cannot be used."""
-    loaded = source.loaded
+    loaded = with_hints(source.loaded, providers)
     if loaded.errors:
         raise ConfigError(loaded.source, loaded.errors)
     files = await read_credentials(source.store, providers)
