@@ -9,14 +9,15 @@ shows signs of life but no content does not hold the head for ever: clients, and
 give up on an answer that does not begin.
 
 **Limits.** One cancel scope surrounds the loop; its deadline moves with every read and is lifted when the
-client is the one being waited for. The channel to the body writer is short, so a slow client slows the
-upstream down instead of filling memory.
+client is the one being waited for. The channel to the body writer is short, in items and in bytes, so a slow
+client slows the upstream down instead of filling memory.
 
 **The end.** After the terminal event the transport is read to its end under a short limit, which returns the
 connection to the pool; if the upstream does not close, nobody waits for it. The answer is complete by then:
 neither a broken transport nor a client that leaves makes a failure of it any more.
 """
 
+from collections.abc import Iterator
 from math import inf
 from typing import Final, NoReturn
 
@@ -44,6 +45,9 @@ from cliproxy.wire.http import Headers
 from cliproxy.wire.veil import Veil
 
 CHANNEL_ITEMS: Final = 4
+PIECE_BYTES: Final = 8 * 1024
+"""What is longer takes more than one place in the channel: an upstream that is far ahead of its client
+delivers as much as fits into one read, and a slow client must not cost many of those."""
 AFTER_END_S: Final = 1.0
 HELD_BYTES: Final = 1024 * 1024
 """An opening longer than this is committed whether or not it says anything."""
@@ -104,23 +108,28 @@ class Outlet:
         error here; one that is slow is not under the limit of the upstream."""
         if not data or self._send is None:
             return  # noqa: ASYNC910 - nothing to send is no point to be cancelled at
-        try:
-            # Without giving way: what the upstream has ready meanwhile becomes part of the same message.
-            self._send.send_nowait(data)
-            return  # noqa: ASYNC910
-        except (trio.WouldBlock, trio.BrokenResourceError):
-            if limit is not None:
-                limit.deadline = inf
-        try:
-            await self._send.send(data)
-        except trio.BrokenResourceError:
-            await trio.sleep_forever()
+        for piece in (data,) if len(data) <= PIECE_BYTES else _pieces(data):
+            try:
+                # Without giving way: what the upstream has ready meanwhile becomes part of the same message.
+                self._send.send_nowait(piece)
+                continue
+            except (trio.WouldBlock, trio.BrokenResourceError):
+                if limit is not None:
+                    limit.deadline = inf
+            try:
+                await self._send.send(piece)
+            except trio.BrokenResourceError:
+                await trio.sleep_forever()
 
     def close(self) -> None:
         """End the body. An exchange that fails unexpectedly does not call this: its answer is not complete,
         and the client must see that it is not."""
         if self._send is not None:
             self._send.close()
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    return (data[at : at + PIECE_BYTES] for at in range(0, len(data), PIECE_BYTES))
 
 
 @define(eq=False, kw_only=True)
@@ -169,6 +178,7 @@ class Pump:
                     exchange.pace.waited(trio.current_time() - began)
                 step = self._step(data)
                 is_last = step.is_terminal or not data
+                del data  # It may be as much as the output, and the client slow.
                 await self._deliver(step, limit, at_end=is_last)
                 if is_last:
                     return

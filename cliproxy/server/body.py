@@ -24,7 +24,7 @@ from cliproxy.wire.compression import CODINGS, CompressionError, Inflater, TooLa
 from cliproxy.wire.formdata import FormData, FormError
 from cliproxy.wire.jsontext import Document, JsonError
 
-JOIN_BYTES: Final = 256 * 1024
+JOIN_BYTES: Final = 64 * 1024
 DISCARD_S: Final = 10.0
 """How long a client may go on sending a body that is too large before it is answered."""
 

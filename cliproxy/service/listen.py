@@ -4,9 +4,12 @@ An empty ``host`` means this machine only as long as no client key is configured
 a server that anybody may use must not be reachable by everybody. An explicit address beyond this machine
 without client keys is refused unless the owner says in so many words that he means it.
 
-The sockets are made here rather than by the ASGI server, because of one option: the server sends to clients
-without a deadline, and a client that stops reading would block its task for ever, the shutdown included.
-``TCP_USER_TIMEOUT``, inherited by accepted connections, lets the kernel end such a connection.
+The sockets are made here rather than by the ASGI server, because of two options that accepted connections
+inherit. The server sends to clients without a deadline, and a client that stops reading would block its task
+for ever, the shutdown included: ``TCP_USER_TIMEOUT`` lets the kernel end such a connection. And the kernel
+takes megabytes for a client that reads slowly, or not at all, before it lets the server notice: all of that
+would be fetched, and paid for, from the upstream. ``TCP_NOTSENT_LOWAT`` bounds what waits there, not what is
+on its way, so that fast clients are as fast as before.
 """
 
 import ipaddress
@@ -23,6 +26,14 @@ LOOPBACKS: Final = ("127.0.0.1", "::1")
 BACKLOG: Final = 1024
 UNREAD_LIMIT_S: Final = 60.0
 """A client that acknowledges nothing for this long is gone."""
+
+UNSENT_BYTES: Final = 128 * 1024
+"""What the kernel keeps for a client beyond what its connection can carry at the moment."""
+_OPTIONS: Final = (
+    ("TCP_USER_TIMEOUT", int(UNREAD_LIMIT_S * 1000)),
+    ("TCP_NOTSENT_LOWAT", UNSENT_BYTES),
+)
+"""Not every system has them."""
 
 
 @frozen
@@ -117,8 +128,9 @@ def _listening(family: socket.AddressFamily, address: str, port: int) -> socket.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address == "::" else 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNREAD_LIMIT_S * 1000))
+        for name, value in _OPTIONS:
+            if hasattr(socket, name):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         sock.bind((address, port))
         sock.listen(BACKLOG)
         sock.setblocking(False)

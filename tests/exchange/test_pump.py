@@ -11,7 +11,16 @@ from attrs import define, field
 
 from cliproxy.errors import AnswerCut, AttemptFailed, FrameError, Kind, ProxyError, TransportError
 from cliproxy.exchange.carry import Step
-from cliproxy.exchange.pump import AFTER_END_S, HELD_BYTES, HELD_S, Outlet, Pump, StreamHead
+from cliproxy.exchange.pump import (
+    AFTER_END_S,
+    CHANNEL_ITEMS,
+    HELD_BYTES,
+    HELD_S,
+    PIECE_BYTES,
+    Outlet,
+    Pump,
+    StreamHead,
+)
 from cliproxy.exchange.record import Recorder
 from cliproxy.ir.events import StreamError
 from cliproxy.ir.response import Usage
@@ -237,6 +246,35 @@ async def test_a_client_that_reads_slowly_is_no_silence_of_the_upstream(autojump
             received.append(piece)
             await trio.sleep(1000)
     assert b"".join(received) == b"text " * 20 + b"<end>"
+
+
+async def test_what_waits_for_a_slow_client_is_bounded_in_bytes_too(autojump_clock: Clock) -> None:
+    """Whole and in order nevertheless."""
+    sizes = (100, PIECE_BYTES, PIECE_BYTES + 1, 64 * 1024, 3)
+    sent = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
+    rig = make_rig()
+    heads: list[StreamHead] = []
+
+    class Status:
+        def started(self, head: StreamHead) -> None:
+            heads.append(head)
+
+    outlet = Outlet(Status(), rig.recorder)  # type: ignore[arg-type]
+    outlet.commit(rig.recorder.notes, b"")  # type: ignore[arg-type]
+
+    async def send() -> None:
+        for data in sent:
+            await outlet.send(data)
+        outlet.close()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        await trio.testing.wait_all_tasks_blocked()
+        received = [heads[0].body.receive_nowait() for _ in range(CHANNEL_ITEMS)]
+        assert sum(map(len, received)) <= CHANNEL_ITEMS * PIECE_BYTES
+        received += [piece async for piece in heads[0].body]
+    assert b"".join(received) == b"".join(sent)
+    assert max(map(len, received)) == PIECE_BYTES
 
 
 # --- the end --------------------------------------------------------------------------------------

@@ -7,7 +7,16 @@ import pytest
 from cliproxy.config.entries import ClientKey
 from cliproxy.config.model import Config
 from cliproxy.errors import ConfigError
-from cliproxy.service.listen import LOOPBACKS, Binding, choose_binding, is_loopback, open_sockets, shown_url
+from cliproxy.service.listen import (
+    LOOPBACKS,
+    UNREAD_LIMIT_S,
+    UNSENT_BYTES,
+    Binding,
+    choose_binding,
+    is_loopback,
+    open_sockets,
+    shown_url,
+)
 from cliproxy.wire.secret import Secret
 
 KEYS = (Secret("sk-0123456789abcdef"),)
@@ -49,11 +58,22 @@ def test_both_loopbacks_share_the_port() -> None:
     try:
         assert sockets[0].family == socket.AF_INET
         assert len({sock.getsockname()[1] for sock in sockets}) == 1
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            assert sockets[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) > 0
     finally:
         for sock in sockets:
             sock.close()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="an option of Linux")
+def test_a_client_that_does_not_read_is_noticed_soon_and_not_kept_for_ever() -> None:
+    """Without the option the system takes megabytes on its behalf."""
+    (sock, *_) = open_sockets(Binding(("127.0.0.1",), 0, ""))
+    with sock, socket.create_connection(sock.getsockname()):
+        sock.setblocking(True)
+        taken, _ = sock.accept()
+        with taken:
+            assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == UNREAD_LIMIT_S * 1000
+            taken.setblocking(False)
+            assert taken.send(b"x" * 100 * UNSENT_BYTES) < 4 * UNSENT_BYTES
 
 
 def test_a_taken_port_is_an_error_that_names_it() -> None:
