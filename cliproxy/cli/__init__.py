@@ -21,6 +21,7 @@ __all__ = [
     "desk",
     "exits",
     "flags",
+    "health",
     "imports",
     "init",
     "keys",
@@ -41,6 +42,7 @@ COMMAND_MODULES: Final = {
     "check": "cliproxy.cli.check",
     "init": "cliproxy.cli.init",
     "keys": "cliproxy.cli.keys",
+    "health": "cliproxy.cli.health",
 }
 
 

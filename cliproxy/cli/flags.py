@@ -17,6 +17,7 @@ Kind = Literal["bool", "text", "number"]
 SERVER: Final = "server"
 LOGIN: Final = "login"
 KEYS: Final = "keys"
+HEALTH: Final = "health"
 COMMANDS: Final[Mapping[str, str]] = {
     SERVER: "Start the server (the default).",
     LOGIN: "Log in to a provider: `login gitlab`. Without a provider: list them.",
@@ -24,6 +25,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "check": "Validate configuration and credential files and explain them (alias: doctor).",
     "init": "Write a commented config.yaml with a new client key.",
     KEYS: "List the client keys; `keys new NAME` makes one.",
+    HEALTH: "Ask the running server whether it is ready; for health checks of containers.",
 }
 KEY_WORDS: Final = ("list", "new")
 """What can stand behind ``keys``; nothing means the first."""
@@ -100,6 +102,7 @@ KEY_SETTINGS: Final = (
     Flag("note", "text", "A note about the new key.", _ONLY_KEYS, "TEXT"),
 )
 """Flags with the names of a client key's settings."""
+_PLACED: Final = frozenset({SERVER, HEALTH})
 
 FLAGS: Final = (
     Flag("config", "text", "Configuration file; default: config.yaml in this directory.", value="FILE"),
@@ -109,8 +112,8 @@ FLAGS: Final = (
         "Serve the built-in demo model, which needs no account.",
         frozenset({SERVER, "models"}),
     ),
-    Flag("host", "text", "Address to listen on, in place of the configuration's.", _ONLY_SERVER, "ADDRESS"),
-    Flag("port", "number", "Port to listen on, in place of the configuration's.", _ONLY_SERVER, "PORT"),
+    Flag("host", "text", "Address to listen on, in place of the configuration's.", _PLACED, "ADDRESS"),
+    Flag("port", "number", "Port to listen on, in place of the configuration's.", _PLACED, "PORT"),
     Flag("debug", "bool", "Log decisions as well.", EVERY),
     Flag("gitlab-url", "text", "GitLab instance; default: https://gitlab.com.", _ONLY_LOGIN, "URL"),
     Flag("method", "text", "Which login of a provider that has several.", _ONLY_LOGIN, "NAME"),

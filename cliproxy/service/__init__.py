@@ -12,6 +12,7 @@ __all__ = [
     "listen",
     "logins",
     "metrics",
+    "notify",
     "readiness",
     "refresh",
     "reload",

@@ -115,6 +115,10 @@ class Reloader:
             except Exception:
                 # A fault here must not take the server down; what is in use stays in use.
                 logger.exception("looking for changed files failed")
+            if is_asked:
+                # Also of a reload that came to nothing: what was in use is.
+                problems = len(self.service.reload_status.problems)
+                self.service.manager.ready(f"{problems} file(s) cannot be used" if problems else "serving")
             rest = REST * (time.perf_counter() - begin)
 
     async def _asked_within(self, seconds: float) -> bool:

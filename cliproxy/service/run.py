@@ -28,6 +28,7 @@ from cliproxy.providers.base import Provider
 from cliproxy.service.clients import finder
 from cliproxy.service.discovery import Discovery
 from cliproxy.service.listen import Binding
+from cliproxy.service.notify import notifier_of
 from cliproxy.service.refresh import Persist, Reread, TokenTable
 from cliproxy.service.reload import Reloader
 from cliproxy.service.service import Service, proxy_of
@@ -83,7 +84,8 @@ async def opened(
             rng=random.SystemRandom(),
         )
         tokens.sync(credentials)
-        yield Service(snapshots=snapshots, upstreams=upstreams, tokens=tokens)
+        manager = notifier_of(os.environ)
+        yield Service(snapshots=snapshots, upstreams=upstreams, tokens=tokens, manager=manager)
         renewals.cancel_scope.cancel(reason="the service ends")
 
 
@@ -97,7 +99,11 @@ async def run_server(
             await nursery.start(service.watch_signals)
             nursery.start_soon(service.enforce_the_end)
             discovery = Discovery(service)
-            jobs = {"token-renewal": service.tokens.run, "discovery": discovery.run}
+            jobs: dict[str, Callable[[], Awaitable[object]]] = {
+                "token-renewal": service.tokens.run,
+                "discovery": discovery.run,
+                "watchdog": service.manager.keep_alive,
+            }
             if options.read_config is not None:
                 reloader = Reloader(
                     service=service,
@@ -114,6 +120,7 @@ async def run_server(
             urls = await nursery.start(
                 start_and_stop, service, app, list(options.sockets), nursery.cancel_scope
             )
+            service.manager.ready("serving")
             task_status.started(urls)
 
 

@@ -48,6 +48,7 @@ from cliproxy.service.changes import Difference, ReloadStatus
 from cliproxy.service.connection import Terms
 from cliproxy.service.exchangelog import log_record
 from cliproxy.service.listen import shown_url
+from cliproxy.service.notify import Notifier
 from cliproxy.service.refresh import TokenTable
 from cliproxy.service.snapshots import Snapshots, is_listed
 from cliproxy.service.supervise import Supervisor
@@ -78,6 +79,8 @@ class Service:
     ending: Ending = field(factory=Ending)
     jobs: Supervisor = Factory(lambda self: Supervisor(self.rng), takes_self=True)
     """What runs beside the requests, and how it is."""
+    manager: Notifier = field(factory=Notifier)
+    """The service manager, if the server was started by one."""
     is_stopping: bool = field(default=False, init=False)
     reload_status: ReloadStatus = field(factory=ReloadStatus, init=False)
     """What became of changed files; written by :mod:`cliproxy.service.reload`."""
@@ -160,11 +163,13 @@ class Service:
 
     def reload(self) -> None:
         """Look for changed files now."""
+        self.manager.reloading()
         self.reload_wanted.set()
 
     def stop(self) -> None:
         """Begin to stop: no new connections; requests under way may finish within the drain time."""
         self.is_stopping = True
+        self.manager.stopping(f"open requests have {self.config.timeouts.drain_seconds:g} s")
         self._stop.set()
 
     async def serve(
