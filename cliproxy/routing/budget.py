@@ -4,8 +4,8 @@
 *reserved* before anything is sent, and at the end *settled*: taken back, and what was really used put in its
 place. A request is let in when what was used, what others have reserved and its own estimate together stay
 within every limit. However many requests run at the same time, a limit is therefore overrun by no more than
-the estimates were too low. An estimate larger than a whole limit counts as the limit, as the request could
-never be made otherwise.
+the estimates were too low. A request that is alone reserves no more than what is left: so a limit can be used
+up to its end, one request at a time, and a request that is larger than a whole limit can be made at all.
 
 **Minutes** slide: what counts is the last 60 seconds, in steps of one. A request counts when it begins, its
 tokens when they are settled; until then they are reserved, however long the answer takes. The clock for this
@@ -222,7 +222,7 @@ class Denial:
 class Reservation:
     """The share of a request under way. It is settled once; after that nothing happens any more."""
 
-    _held: list[tuple[Count, int]]
+    held: list[tuple[Count, int]]
     _periods: tuple[Period, ...]
     _minute: Recent | None
     _is_open: bool = field(default=True, init=False)
@@ -232,7 +232,7 @@ class Reservation:
         if not self._is_open:
             return
         self._is_open = False
-        for count, amount in self._held:
+        for count, amount in self.held:
             count.held -= amount
         if self._minute is not None:
             self._minute.add(used.tokens, at)
@@ -256,18 +256,23 @@ class Account:
     def reserve(self, asked: Amount, at: Moment) -> Reservation | Denial:
         """Let a request in and reserve what it is thought to use, or say why not."""
         day, month = self._current(at)
-        counts = [(limit, self._count(limit, day, month)) for limit in self.limits]
-        denials = [denial for limit, count in counts if (denial := _denied(limit, count, asked, at))]
+        shares: list[tuple[Limit, Count, int]] = []
+        denials: list[Denial] = []
+        for limit in self.limits:
+            count = self._count(limit, day, month)
+            count.catch_up(at)
+            shares.append((limit, count, share := _share(limit, count, asked)))
+            if share and count.used + count.held + share > limit.most:
+                denials.append(_denied(limit, count, share, at))
         if denials:
             return max(denials, key=lambda denial: denial.wait)
         held: list[tuple[Count, int]] = []
-        for limit, count in counts:
+        for limit, count, share in shares:
             if limit.unit is Unit.REQUESTS:
                 count.add(1, at)
             else:
-                amount = _share(limit, asked)
-                count.held += amount
-                held.append((count, amount))
+                count.held += share
+                held.append((count, share))
         for period in (day, month):
             period.requests += 1
         is_counted = any(limit.unit is Unit.TOKENS and limit.span is Span.MINUTE for limit in self.limits)
@@ -294,11 +299,17 @@ class Account:
     # --- over restarts ------------------------------------------------------------------------------------
 
     def restore(self, saved: Iterable[Sum]) -> None:
-        """Go on from counts that were kept."""
+        """Go on from counts that were kept: add them to what was counted since."""
         for each in saved:
-            if each.span in self._periods:
+            kept = self._periods.get(each.span)
+            if kept is not None:
                 start, end = bounds(each.start // DAY_S)[each.span]
-                period = self._period(each.span, start, end)
+                period = next((period for period in kept if period.start == start), None)
+                if period is None:
+                    period = Period(each.span, start, Count(end), Count(end))
+                    kept.insert(0, period)
+                else:
+                    period.is_saved = False
                 period.requests += each.requests
                 period.tokens.used += each.tokens
                 period.money.used += each.micros
@@ -326,22 +337,18 @@ def _sum(period: Period) -> Sum:
     )
 
 
-def _share(limit: Limit, asked: Amount) -> int:
-    """Return how much of a limit a request asks for: all of it at most, unless nothing is allowed at all."""
+def _share(limit: Limit, count: Count, asked: Amount) -> int:
+    """Return how much of a limit a request is to reserve."""
     if limit.unit is Unit.REQUESTS:
         return 1
     amount = asked.tokens if limit.unit is Unit.TOKENS else asked.micros
-    return min(amount, limit.most) if limit.most else amount
+    left = limit.most - count.used
+    return min(amount, left) if left > 0 and not count.held else amount
 
 
-def _denied(limit: Limit, count: Count, asked: Amount, at: Moment) -> Denial | None:
-    count.catch_up(at)
-    share = _share(limit, asked)
-    over = count.used + count.held + share - limit.most
-    if over <= 0 or not share:
-        return None
-    too_much = over - count.held
-    wait = count.wait(too_much, at) if too_much > 0 else SOON_S
+def _denied(limit: Limit, count: Count, share: int, at: Moment) -> Denial:
+    is_used_up = count.used >= limit.most
+    wait = count.wait(count.used - limit.most + 1, at) if is_used_up else SOON_S
     return Denial(limit=limit, used=count.used, held=count.held, asked=share, wait=max(wait, SOON_S))
 
 

@@ -10,7 +10,7 @@ as they are.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -54,6 +54,7 @@ class SavedSum:
     """What the key of a name has used in a period, as it is kept over a restart."""
 
     name: str
+    """In lower case."""
     sum: Sum
 
 
@@ -69,6 +70,8 @@ class _Holder:
 class ClientKeys:
     """The accounts of all client keys that have limits."""
 
+    keep: Callable[[Iterable[SavedSum]], None] = field(default=lambda _sums: None)
+    """Told of every count that has changed; must not wait."""
     _holders: dict[str, _Holder] = field(factory=dict, init=False)
     """By name. Those of names that are gone stay, so that a key cannot begin anew by being taken out and put
     in again."""
@@ -96,6 +99,7 @@ class ClientKeys:
         def record(done: ExchangeRecord) -> None:
             deps.record(done)
             reservation.settle(self._used(done, asked, deps), _now(deps))
+            self._tell(entry.name.casefold(), account)
 
         try:
             yield evolve(deps, record=record)
@@ -118,15 +122,17 @@ class ClientKeys:
     # --- over restarts ------------------------------------------------------------------------------------
 
     def restore(self, saved: Iterable[SavedSum]) -> None:
-        """Take what was kept of an earlier run. Called once, before any request."""
+        """Take what was kept of an earlier run, and add it to what was counted since."""
         for each in saved:
-            self._saved[each.name.casefold()].append(each.sum)
+            holder = self._holders.get(each.name)
+            if holder is None:
+                self._saved[each.name].append(each.sum)
+            else:
+                holder.account.restore([each.sum])
+                self._tell(each.name, holder.account)
 
-    def unsaved(self) -> list[SavedSum]:
-        """Return what has changed since this was last asked."""
-        return [
-            SavedSum(name, each) for name, held in self._holders.items() for each in held.account.unsaved()
-        ]
+    def _tell(self, name: str, account: Account) -> None:
+        self.keep([SavedSum(name, each) for each in account.unsaved()])
 
     # --- amounts ------------------------------------------------------------------------------------------
 
