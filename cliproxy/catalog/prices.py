@@ -80,8 +80,9 @@ class Prices:
     def price_of(self, provider: str, model: str) -> Price | None:
         """Return the price of a provider's model; ``None`` where none is known."""
         key = (provider, model)
-        if key in self._known:
-            return self._known[key]
+        known = self._known.get(key, _UNASKED)
+        if not isinstance(known, _Unasked):
+            return known
         if len(self._known) >= MAX_REMEMBERED:
             self._known.clear()
         own = tuple((reduced(row.name), _own_price(row)) for row in self._own.get(provider, ()) if row.name)
@@ -89,6 +90,12 @@ class Prices:
         return price
 
 
+@frozen
+class _Unasked:
+    """Stands for an answer that has not been looked for."""
+
+
+_UNASKED: Final = _Unasked()
 _Rows = tuple[tuple[str, Price], ...]
 
 

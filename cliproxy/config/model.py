@@ -186,7 +186,7 @@ class Config:
     )
     max_active_auths: int = setting(0, "Credentials in use; 0: all.", minimum=0, below=0)
     disable_cooling: bool = setting(False, "Do not rest credentials that failed.", active=True)
-    save_cooldown_status: bool = setting(False, "Remember over restarts which credentials rest.")
+    save_cooldown_status: bool = setting(True, "Remember over restarts which credentials rest.", active=True)
     transient_error_cooldown_seconds: int = setting(
         0, "Rest after a passing upstream error; 0: the usual; negative: none.", minimum=-1, below=-1
     )

@@ -154,6 +154,7 @@ def needs_restart(
         ("port", binding.port, binding_now.port),
         ("tls", config.tls, config_now.tls),
         ("auth-dir", auth_dir, auth_dir_now),
+        ("database.path", config.database.path, config_now.database.path),
     )
     return tuple(name for name, before, after in pairs if before != after)
 

@@ -14,6 +14,8 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
 
 import trio
 from attrs import field, frozen
@@ -27,17 +29,22 @@ from cliproxy.net.http import Upstreams
 from cliproxy.providers.base import Provider
 from cliproxy.service.clients import finder
 from cliproxy.service.discovery import Discovery
+from cliproxy.service.ledger import Ledger
 from cliproxy.service.listen import Binding
 from cliproxy.service.notify import notifier_of
 from cliproxy.service.refresh import Persist, Reread, TokenTable
 from cliproxy.service.reload import Reloader
 from cliproxy.service.service import Service, proxy_of
 from cliproxy.service.snapshots import Snapshots
-from cliproxy.service.state import Source, State
+from cliproxy.service.state import Source, State, database_path
 from cliproxy.stores.base import Store
+from cliproxy.stores.state import StateFile
 from cliproxy.wire.jsontext import JsonError, JsonValue, loads_object
 
 logger = logging.getLogger(__name__)
+
+SAVE_LIMIT_S: Final = 5.0
+"""How long the end waits for the ledger."""
 
 MakeApp = Callable[[Service], ASGIFramework]
 
@@ -93,13 +100,17 @@ async def run_server(
     options: Options, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Serve until stopped by a signal. ``started`` reports the URLs."""
-    async with opened(options.state, options.providers, options.extra) as service:
+    async with (
+        opened(options.state, options.providers, options.extra) as service,
+        keeping(service, database_path(options.state.store, options.state.loaded.config)) as ledger,
+    ):
         app = options.make_app(service)
         async with trio.open_nursery() as nursery:
             await nursery.start(service.watch_signals)
             nursery.start_soon(service.enforce_the_end)
             discovery = Discovery(service)
             jobs: dict[str, Callable[[], Awaitable[object]]] = {
+                "ledger": ledger.run,
                 "token-renewal": service.tokens.run,
                 "discovery": discovery.run,
                 "watchdog": service.manager.keep_alive,
@@ -122,6 +133,28 @@ async def run_server(
             )
             service.manager.ready("serving")
             task_status.started(urls)
+
+
+@asynccontextmanager
+async def keeping(service: Service, path: Path) -> AsyncIterator[Ledger]:
+    """Give a service a ledger, with what it had before the last stop; leaving saves what is in memory, in
+    limited time and whatever has been cancelled. Its job is run by the caller."""
+    ledger = Ledger(
+        file=StateFile(path),
+        snapshots=service.snapshots,
+        runtime=service.runtime,
+        wall=time.time,
+        monotonic=trio.current_time,
+    )
+    await ledger.open()
+    service.ledger = ledger
+    service.listeners.append(ledger.record)
+    try:
+        yield ledger
+    finally:
+        with trio.move_on_after(SAVE_LIMIT_S, shield=True):
+            await ledger.close()
+        ledger.farewell()
 
 
 async def start_and_stop(  # noqa: ASYNC128 - the task status is handed on

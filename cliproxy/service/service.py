@@ -47,6 +47,7 @@ from cliproxy.service import connection
 from cliproxy.service.changes import Difference, ReloadStatus
 from cliproxy.service.connection import Terms
 from cliproxy.service.exchangelog import log_record
+from cliproxy.service.ledger import Ledger
 from cliproxy.service.listen import shown_url
 from cliproxy.service.notify import Notifier
 from cliproxy.service.refresh import TokenTable
@@ -81,6 +82,8 @@ class Service:
     """What runs beside the requests, and how it is."""
     manager: Notifier = field(factory=Notifier)
     """The service manager, if the server was started by one."""
+    ledger: Ledger | None = field(default=None, init=False)
+    """Keeps usage, pauses and counters on disk, while a server runs."""
     is_stopping: bool = field(default=False, init=False)
     reload_status: ReloadStatus = field(factory=ReloadStatus, init=False)
     """What became of changed files; written by :mod:`cliproxy.service.reload`."""

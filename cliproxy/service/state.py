@@ -8,6 +8,7 @@ the others are served. So is a directory that cannot be used: keys of the config
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import trio
 from attrs import evolve, frozen
@@ -19,6 +20,7 @@ from cliproxy.config.environment import (
     read_environment,
 )
 from cliproxy.config.load import Loaded, examine
+from cliproxy.config.model import Config
 from cliproxy.credentials.files import codec_table, decode_credential
 from cliproxy.credentials.model import Credential
 from cliproxy.credentials.synthesis import synthesize
@@ -27,6 +29,9 @@ from cliproxy.providers.base import Provider
 from cliproxy.service.clientkeys import with_hints
 from cliproxy.stores.base import Listing
 from cliproxy.stores.file import FileStore
+
+STATE_DIRECTORY: Final = "state"
+DATABASE_NAME: Final = "cliproxy.db"
 
 
 @frozen(kw_only=True)
@@ -85,6 +90,13 @@ async def read_config(source: ConfigSource, home: Path) -> Source:
         is_blank=stored is not None and not content.strip(),
         warnings=stored.warnings if stored is not None else (),
     )
+
+
+def database_path(store: FileStore, config: Config) -> Path:
+    """Say where the state database is; a relative path begins where the configuration is."""
+    if not config.database.path:
+        return store.auth_dir / STATE_DIRECTORY / DATABASE_NAME
+    return store.config_path.parent / Path(config.database.path).expanduser()
 
 
 async def read_state(source: ConfigSource, home: Path, providers: Sequence[Provider]) -> State:
