@@ -211,6 +211,7 @@ def app_for(service: Service) -> App:
         gate=Gate(lambda: _bounds(service.config)),
         obstacles=partial(obstacles, service),
         is_usable=service.is_usable,
+        client_keys=service.client_keys,
         version=__version__,
         details=partial(details, service),
         figures=metrics.families,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from cliproxy.catalog.prices import Price, Prices, cost_micros
 from cliproxy.config.entries import ClientKey
@@ -42,20 +42,14 @@ from cliproxy.routing.budget import (
     limits_of,
 )
 from cliproxy.routing.resolve import resolve
+from cliproxy.stores.rows import CounterRow
 
 SUCCESS: Final = 2
 """First digit of the statuses that are answers."""
+KEPT: Final = frozenset({Span.DAY, Span.MONTH})
+"""What is kept over a restart."""
 ANSWERED: Final = frozenset({Action.GENERATE})
 """What has an answer whose length can be bounded."""
-
-
-@frozen
-class SavedSum:
-    """What the key of a name has used in a period, as it is kept over a restart."""
-
-    name: str
-    """In lower case."""
-    sum: Sum
 
 
 @define(eq=False)
@@ -70,7 +64,7 @@ class _Holder:
 class ClientKeys:
     """The accounts of all client keys that have limits."""
 
-    keep: Callable[[Iterable[SavedSum]], None] = field(default=lambda _sums: None)
+    keep: Callable[[Iterable[CounterRow]], None] = field(default=lambda _rows: None)
     """Told of every count that has changed; must not wait."""
     _holders: dict[str, _Holder] = field(factory=dict, init=False)
     """By name. Those of names that are gone stay, so that a key cannot begin anew by being taken out and put
@@ -121,18 +115,39 @@ class ClientKeys:
 
     # --- over restarts ------------------------------------------------------------------------------------
 
-    def restore(self, saved: Iterable[SavedSum]) -> None:
+    def restore(self, rows: Iterable[CounterRow]) -> None:
         """Take what was kept of an earlier run, and add it to what was counted since."""
-        for each in saved:
-            holder = self._holders.get(each.name)
+        for row in rows:
+            if row.period not in KEPT:
+                continue
+            each = Sum(
+                span=Span(row.period),
+                start=row.start,
+                requests=row.requests,
+                tokens=row.tokens,
+                micros=row.micros,
+            )
+            holder = self._holders.get(row.key)
             if holder is None:
-                self._saved[each.name].append(each.sum)
+                self._saved[row.key].append(each)
             else:
-                holder.account.restore([each.sum])
-                self._tell(each.name, holder.account)
+                holder.account.restore([each])
+                self._tell(row.key, holder.account)
 
     def _tell(self, name: str, account: Account) -> None:
-        self.keep([SavedSum(name, each) for each in account.unsaved()])
+        self.keep(
+            [
+                CounterRow(
+                    key=name,
+                    period=each.span,
+                    start=each.start,
+                    requests=each.requests,
+                    tokens=each.tokens,
+                    micros=each.micros,
+                )
+                for each in account.unsaved()
+            ]
+        )
 
     # --- amounts ------------------------------------------------------------------------------------------
 

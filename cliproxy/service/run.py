@@ -149,6 +149,9 @@ async def keeping(service: Service, path: Path) -> AsyncIterator[Ledger]:
     await ledger.open()
     service.ledger = ledger
     service.listeners.append(ledger.record)
+    service.client_keys.restore(ledger.load_counters())
+    service.client_keys.keep = ledger.save_counters
+    ledger.on_late_open.append(lambda: service.client_keys.restore(ledger.load_counters()))
     try:
         yield ledger
     finally:

@@ -45,6 +45,7 @@ from cliproxy.routing.runtime import RuntimeTable
 from cliproxy.routing.strategies import STRATEGIES
 from cliproxy.service import connection
 from cliproxy.service.changes import Difference, ReloadStatus
+from cliproxy.service.clientkeys import ClientKeys
 from cliproxy.service.connection import Terms
 from cliproxy.service.exchangelog import log_record
 from cliproxy.service.ledger import Ledger
@@ -84,6 +85,8 @@ class Service:
     """The service manager, if the server was started by one."""
     ledger: Ledger | None = field(default=None, init=False)
     """Keeps usage, pauses and counters on disk, while a server runs."""
+    client_keys: ClientKeys = field(factory=ClientKeys, init=False)
+    """What the keys of clients have used."""
     is_stopping: bool = field(default=False, init=False)
     reload_status: ReloadStatus = field(factory=ReloadStatus, init=False)
     """What became of changed files; written by :mod:`cliproxy.service.reload`."""

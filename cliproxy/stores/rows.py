@@ -220,9 +220,9 @@ class CounterRow:
     """What one client key has used up in one period: the amount so far, not an increment."""
 
     key: str
-    """Id of the client key."""
+    """Name of the client key, in lower case."""
     period: str
-    """Such as ``minute``, ``day``, ``month``; each key has one row for each."""
+    """``day`` or ``month``; each key has one row for each."""
     start: int
     """Unix seconds at which the period began."""
     requests: int = 0

@@ -1,5 +1,6 @@
 """Client keys with the real server and the vendors' own packages: what each refusal is to each of them."""
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -214,6 +215,30 @@ def test_other_limits_find_what_was_used_and_a_key_that_is_gone_is_refused(tmp_p
         replace(entries(bob=""))
         until(lambda: status_of(server.url, key("bob")) == 200)
         assert status_of(server.url, key("alice")) == 401
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_what_was_used_today_is_known_after_a_restart(tmp_path: Path, end: signal.Signals) -> None:
+    config = entries(alice=", tokens-per-day: 2")
+    with changing(tmp_path, config) as (server, _):
+        assert status_of(server.url, key("alice")) == 200
+        if end is signal.SIGKILL:
+            time.sleep(1.0)  # noqa: TID251 - what is promised after this time
+        server.stop(end)
+    with changing(tmp_path, config) as (server, _):
+        told = chat(server.url, key("alice"))
+        assert told is not None
+        assert "`tokens-per-day`, 2 in a day (UTC): 179 used" in told[2]
+
+
+def test_a_database_that_cannot_be_used_stops_nobody(tmp_path: Path) -> None:
+    """Limits go on in memory; the log says that nothing is kept."""
+    (tmp_path / "auth").mkdir(mode=0o700)
+    (tmp_path / "auth" / "state").write_text("not a directory")
+    with changing(tmp_path, entries(alice=", tokens-per-day: 2")) as (server, _):
+        assert status_of(server.url, key("alice")) == 200
+        assert status_of(server.url, key("alice")) == 429
+        until(lambda: "usage cannot be written and is kept in memory" in server.log())
 
 
 def test_requests_at_the_same_time_cannot_overrun_a_budget(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from cliproxy.exchange.answer import answer_exchange, count_exchange, stream_exc
 from cliproxy.exchange.record import Outcome
 from cliproxy.providers import PROVIDERS
 from cliproxy.routing.budget import Span
-from cliproxy.service.clientkeys import ClientKeys, SavedSum, with_hints
+from cliproxy.service.clientkeys import ClientKeys, with_hints
+from cliproxy.stores.rows import CounterRow
 from support.exchange import (
     ANSWER,
     REFUSED,
@@ -183,30 +184,30 @@ async def test_an_account_belongs_to_a_name() -> None:
 
 
 async def test_accounts_go_on_after_a_restart() -> None:
-    kept: list[SavedSum] = []
+    kept: list[CounterRow] = []
     world, keys = bottle(json_reply(WHOLE)), ClientKeys(kept.extend)
     await ask(world, keys)
-    assert {(each.name, each.sum.span, each.sum.tokens) for each in kept} == {
+    assert {(each.key, each.period, each.tokens) for each in kept} == {
         ("alice", Span.DAY, 5),
         ("alice", Span.MONTH, 5),
     }
-    later: list[SavedSum] = []
+    later: list[CounterRow] = []
     again = ClientKeys(later.extend)
-    again.restore(kept)
+    again.restore([*kept, CounterRow(key="alice", period="week", start=0, tokens=1000)])
     assert used(again) == (1, 5, 0)
     assert later == []
 
 
 async def test_counts_that_come_late_are_added_and_kept() -> None:
-    kept: list[SavedSum] = []
+    kept: list[CounterRow] = []
     world, keys = bottle(json_reply(WHOLE), json_reply(WHOLE)), ClientKeys(kept.extend)
     await ask(world, keys)
-    early, late = tuple(kept), list[SavedSum]()
+    early, late = tuple(kept), list[CounterRow]()
     again = ClientKeys(late.extend)
     await ask(world, again)
     again.restore(early)
     assert used(again) == (2, 10, 0)
-    assert [each.sum.tokens for each in late] == [5, 5, 10, 10]
+    assert [each.tokens for each in late] == [5, 5, 10, 10]
 
 
 async def test_the_record_reaches_the_others_as_well() -> None:
