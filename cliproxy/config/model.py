@@ -247,9 +247,9 @@ class Config:
     )
     metrics: Metrics = setting(Metrics(), "Figures for monitoring, at /metrics.", active=True)
     log_format: str = setting("text", "Lines of the log: text or json.", active=True, words=LOG_FORMATS)
-    logging_to_file: bool = setting(False, "Write the log to files.")
+    logging_to_file: bool = setting(False, "Write the log to files as well.", active=True)
     logs_max_total_size_mb: int = setting(
-        100, "Oldest logs are deleted beyond this size in MB; 0: no limit.", minimum=0, below=0
+        100, "Oldest logs are deleted beyond this size in MB; 0: no limit.", active=True, minimum=0, below=0
     )
     error_log: bool = setting(False, "Log requests that failed in full.")
     error_logs_max_files: int = setting(10, "Logs of failed requests to keep; 0: all.", minimum=0, below=10)

@@ -1,3 +1,3 @@
 """Logging: what is written, in which shape, and what is never written."""
 
-__all__ = ["access", "lines", "logs", "metrics", "output", "tail"]
+__all__ = ["access", "folder", "lines", "logfile", "logs", "metrics", "output", "tail", "writer"]

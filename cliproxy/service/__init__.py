@@ -10,6 +10,7 @@ __all__ = [
     "exchangelog",
     "imports",
     "listen",
+    "logfiles",
     "logins",
     "metrics",
     "notify",

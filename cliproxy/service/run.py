@@ -31,6 +31,7 @@ from cliproxy.service.clients import finder
 from cliproxy.service.discovery import Discovery
 from cliproxy.service.ledger import Ledger
 from cliproxy.service.listen import Binding
+from cliproxy.service.logfiles import log_files
 from cliproxy.service.notify import notifier_of
 from cliproxy.service.refresh import Persist, Reread, TokenTable
 from cliproxy.service.reload import Reloader
@@ -102,6 +103,7 @@ async def run_server(
     """Serve until stopped by a signal. ``started`` reports the URLs."""
     async with (
         opened(options.state, options.providers, options.extra) as service,
+        log_files(service, options.state.store),
         keeping(service, database_path(options.state.store, options.state.loaded.config)) as ledger,
     ):
         app = options.make_app(service)
