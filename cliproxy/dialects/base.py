@@ -119,6 +119,8 @@ class Glimpse:
     """A finish reason was seen: a transport that ends now lost nothing, even without the dialect's
     terminator."""
     error: StreamError | None = None
+    answer_id: str = ""
+    """What the answer is called by requests that go on from it; told at its end."""
     is_usage_only: bool = False
     """A frame that exists only because usage was asked for; not forwarded to a client that did not ask."""
 
@@ -249,6 +251,29 @@ class EmbeddingForm:
 
 
 @frozen(kw_only=True)
+class Kept:
+    """Something an upstream keeps, as a request names it."""
+
+    id: str
+    where: str
+    """The member of the body."""
+    what: str
+    """In the words of the vendor's error that says that it is not there."""
+    code: str
+    """Code of that error."""
+
+
+@frozen(kw_only=True)
+class KeptForm:
+    """How requests of a dialect go on from what an upstream has kept of earlier ones."""
+
+    named: Callable[[JsonObject], tuple[Kept, ...]]
+    """Raw body → what it goes on from."""
+    keeps: Callable[[JsonObject], bool]
+    """Raw body → whether the answer to it will be kept."""
+
+
+@frozen(kw_only=True)
 class RuleForm:
     """How the owner's payload rules know a dialect."""
 
@@ -330,6 +355,8 @@ class Dialect:
     """``None``: an answer is whole as it comes."""
     embeddings: EmbeddingForm | None = None
     """``None``: the dialect has none."""
+    kept: KeptForm | None = None
+    """``None``: upstreams of the dialect keep nothing that requests can name."""
     rules: TargetRules = field(factory=TargetRules)
     payload: RuleForm | None = None
     """``None``: the owner's payload rules do not apply to requests of this dialect."""

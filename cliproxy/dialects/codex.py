@@ -2,7 +2,8 @@
 
 Everything is the Responses wire except what a request may say. The backend keeps nothing (``store`` is false,
 reasoning comes back encrypted), takes no sampling or length settings, wants ``instructions`` even if they are
-empty, and calls system messages ``developer``.
+empty, and calls system messages ``developer``. A request that goes on from something kept is refused: the
+rest of its conversation is missing.
 
 =====================  ===================================================================================
 member                 what is sent
@@ -21,7 +22,7 @@ from typing import Final
 from attrs import evolve
 
 from cliproxy.dialects.openai_responses import DIALECT as RESPONSES
-from cliproxy.dialects.openai_responses.names import CODEX_ID
+from cliproxy.dialects.openai_responses.names import CODEX_ID, KEPT_STATE
 from cliproxy.dialects.openai_responses.request import ENCRYPTED_REASONING, encode_body
 from cliproxy.dialects.openai_responses.tools import WEB_SEARCH
 from cliproxy.ir.context import ExchangeContext
@@ -65,7 +66,7 @@ def encode_request(request: IRRequest, ctx: ExchangeContext) -> JsonObject:
 def _is_reference(item: JsonValue, ctx: ExchangeContext) -> bool:
     if not (isinstance(item, dict) and text(item, "type") == "item_reference"):
         return False
-    ctx.note("a reference to a stored item was dropped: the upstream stores none")
+    ctx.note("a reference to stored reasoning was dropped: the upstream stores none")
     return True
 
 
@@ -117,5 +118,6 @@ DIALECT = evolve(
     id=CODEX_ID,
     endpoints=(),
     encode_request=encode_request,
-    rules=evolve(RESPONSES.rules, drops_orphan_results=True),
+    kept=None,
+    rules=evolve(RESPONSES.rules, speaks=RESPONSES.rules.speaks - {KEPT_STATE}, drops_orphan_results=True),
 )

@@ -108,6 +108,7 @@ async def stream_exchange(  # noqa: ASYNC128 - the task status is handed on
                 total_s=config.timeouts.total_seconds or inf,
                 veil=plan.veil,
                 ending=deps.ending,
+                remember=plan.remember,
             )
             try:
                 await pump.run()
@@ -219,6 +220,7 @@ def _whole(stream: UpstreamStream, body: bytes, plan: Plan, recorder: Recorder) 
         value = _answer_value(body, plan)
         glimpse = plan.inspect(value)
         _check(glimpse)
+        plan.remember(glimpse.answer_id)
         if glimpse.usage is not None:
             recorder.usage = glimpse.usage
         if plan.passes_through:
@@ -254,6 +256,7 @@ async def _collected(stream: UpstreamStream, plan: Plan, recorder: Recorder, con
     response = collector.result()
     if not any(choice.parts for choice in response.choices) and not collector.ended_for_a_reason:
         raise AttemptFailed(empty_answer())
+    plan.remember(response.id)
     return dumps(plan.client.encode_response(response, plan.context))
 
 

@@ -51,6 +51,7 @@ from cliproxy.exchange.cause import STOPPED
 from cliproxy.exchange.deps import Deps, Snapshot
 from cliproxy.exchange.ending import STOPPING
 from cliproxy.exchange.health import Health, brief, contract_place, host_of, place_of
+from cliproxy.exchange.kept import Ties, ties_of
 from cliproxy.exchange.patience import Patient
 from cliproxy.exchange.plan import Plan, Planner
 from cliproxy.exchange.record import Attempted, Outcome, Recorder
@@ -146,6 +147,7 @@ class Attempts(Generic[T]):
     _ticket: int = field(init=False)
     _patience: float = field(init=False)
     """Until when a place with a full account is waited for."""
+    _ties: Ties | None = field(init=False)
     _uncarried: BadRequest | None = field(default=None, init=False)
     """Why the request cannot be carried to any of the upstreams tried so far."""
 
@@ -159,6 +161,7 @@ class Attempts(Generic[T]):
         self._planner = Planner(self.request, resolution, self.deps, self._snapshot)
         config = self._snapshot.config
         self._stay = stay_of(self.request, resolution, config, self._snapshot.providers)
+        self._ties = ties_of(self.request, self.deps.kept, self.deps.monotonic())
         self._ticket = self.deps.places.ticket()
         self._patience = self.deps.monotonic() + config.max_retry_interval
 
@@ -193,6 +196,8 @@ class Attempts(Generic[T]):
     async def _rounds(self) -> T:
         longest = self._snapshot.config.max_retry_interval
         candidates = self._resolution.candidates
+        if self._ties is not None and not (candidates := self._ties.among(candidates)):
+            raise self._final(None)
         number = 0
         while True:
             done, result, earliest = await self._round(candidates)
@@ -229,7 +234,7 @@ class Attempts(Generic[T]):
             except AttemptFailed as exc:
                 self._failures.append(exc.failure)
                 turns.failed(choice, exc.failure)
-                if exc.failure.scope is Scope.REQUEST:
+                if exc.failure.scope is Scope.REQUEST and not self._may_be_elsewhere(exc.failure):
                     raise UpstreamError([*self._failures]) from exc
             else:
                 turns.served(choice, self.deps.monotonic())
@@ -287,11 +292,17 @@ class Attempts(Generic[T]):
         )
         return max(first - self.deps.monotonic(), 0.0)
 
+    def _may_be_elsewhere(self, failure: Failure) -> bool:
+        """Whether a request goes on from something that another account may keep."""
+        return self._ties is not None and self._ties.may_be_elsewhere(failure, len(self._failures))
+
     def _final(self, earliest: Earliest | None) -> ProxyError:
         """Say what became of the request."""
         may_pass = earliest is not None and any(state.kind in PASSING for _, state in earliest.states)
         if self._uncarried is not None and not self._failures and not may_pass:
             return self._uncarried
+        if self._ties is not None and (lost := self._ties.lost()) is not None:
+            return lost
         if self._failures:
             best = most_useful(self._failures)
             error = UpstreamError([*(f for f in self._failures if f is not best), best])
@@ -453,11 +464,18 @@ class Attempts(Generic[T]):
         call = self._prepared(candidate, contract, token, plan)
         plan.veil.cover(confidential_in(call))
         try:
-            return await self._exchanged(candidate, contract, plan, call)
+            return await self._exchanged(candidate, contract, self._remembering(candidate, plan), call)
         except AttemptFailed as exc:
             raise AttemptFailed(veiled(exc.failure, plan.veil)) from exc
         except AnswerCut as exc:
             raise AnswerCut(veiled(exc.failure, plan.veil)) from exc
+
+    def _remembering(self, candidate: Candidate, plan: Plan) -> Plan:
+        """Return a plan that ties the answer to the account, where later requests may go on from it."""
+        ties = self._ties
+        if ties is None or plan.upstream.kept is None:
+            return plan
+        return evolve(plan, remember=lambda name: ties.remember(candidate, name, self.deps.monotonic()))
 
     async def _exchanged(self, candidate: Candidate, contract: Contract, plan: Plan, call: UpstreamCall) -> T:
         host = host_of(candidate, call)
@@ -534,6 +552,7 @@ class Attempts(Generic[T]):
         except JsonError:
             error = StreamError(Kind.UPSTREAM, "" if body.lstrip().startswith(b"<") else brief_text(body))
         failure = specific or failure_from_answer(stream.status, stream.headers, error, self.deps.wall())
+        failure = failure if self._ties is None else self._ties.judged(failure)
         is_native = plan.client.id in {plan.upstream.id, plan.upstream.answers_as}
         if is_native and isinstance(said.get("error"), dict):
             # Clients expect one object, also where the upstream has put it into something else.

@@ -56,6 +56,8 @@ class Step:
     """The answer is complete; what follows in the transport is of no interest."""
     error: StreamError | None = None
     """The upstream reported an error, or ended too early; ``output`` precedes it."""
+    answer_id: str = ""
+    """What the answer is called, as soon as that is certain."""
 
 
 class FrameWriter(Protocol):
@@ -185,6 +187,7 @@ class PassThrough:
             step.has_content = step.has_content or glimpse.has_content
             self._is_finished = self._is_finished or glimpse.is_finished
             self._is_terminal = glimpse.is_terminal
+            step.answer_id = glimpse.answer_id or step.answer_id
             if not (glimpse.is_usage_only and self._hides_usage):
                 forwarded += self._mended(frame)
         step.is_terminal = self._is_terminal
@@ -275,6 +278,8 @@ class Translate:
         return True
 
     def _look_at(self, event: Event, step: Step) -> None:
+        if isinstance(event, Start):
+            step.answer_id = event.id
         match event:
             case Start(usage=Usage() as usage) | UsageUpdate(usage=usage):
                 self.usage = self.usage.merged(usage)
@@ -340,7 +345,8 @@ class WholeAnswer:
         for event in to_events(self._response):
             frames += self._encoder.encode(event)
         frames += self._encoder.finish()
-        return Step(self._writer.write(frames) + self._writer.close(), has_content=True, is_terminal=True)
+        output = self._writer.write(frames) + self._writer.close()
+        return Step(output, has_content=True, is_terminal=True, answer_id=self._response.id)
 
     def finish(self) -> Step:
         """Add nothing."""

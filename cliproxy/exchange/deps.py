@@ -18,6 +18,7 @@ from cliproxy.exchange.places import Places
 from cliproxy.exchange.record import ExchangeRecord
 from cliproxy.net.http import UpstreamStream
 from cliproxy.providers.base import Provider
+from cliproxy.routing.affinity import Bindings
 from cliproxy.routing.runtime import RuntimeTable
 from cliproxy.routing.select import Selector
 from cliproxy.wire.http import UpstreamCall
@@ -88,6 +89,8 @@ class Deps:
     """Interrupts exchanges when the server stops."""
     selector: Selector = Factory(lambda self: Selector(self.runtime), takes_self=True)
     """Whose turn it is, over all exchanges."""
+    kept: Bindings = field(factory=Bindings)
+    """Who keeps what requests may go on from."""
     places: Places = field(factory=Places)
     """Where exchanges wait for an account that has as many under way as it may."""
     _views: dict[Allowance, "Deps"] = field(factory=dict, init=False, repr=False)

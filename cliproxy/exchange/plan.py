@@ -25,6 +25,8 @@ step  pass                        why in this place
 Embeddings are no conversation: they are decoded and encoded in values of their own, without passes.
 """
 
+from collections.abc import Callable
+
 from attrs import define, evolve, field, frozen
 
 from cliproxy.catalog.registry import Candidate
@@ -59,6 +61,10 @@ from cliproxy.wire.jsontext import Change, Changes, Delete, JsonObject, changes_
 from cliproxy.wire.veil import Veil
 
 
+def forget(_answer_id: str) -> None:
+    """Take the name of an answer that nobody will go on from."""
+
+
 @frozen(kw_only=True)
 class Plan:
     """One attempt, decided."""
@@ -80,6 +86,8 @@ class Plan:
     """Goes over everything the upstream says in an error."""
     embeds: bool = False
     """Embeddings are asked for."""
+    remember: Callable[[str], None] = field(default=forget, repr=False)
+    """Takes the name of the answer, before the client has it."""
 
     def inspect(self, answer: JsonObject) -> Glimpse:
         """Look at a whole answer of the upstream."""

@@ -17,7 +17,7 @@ connection to the pool; if the upstream does not close, nobody waits for it. The
 neither a broken transport nor a client that leaves makes a failure of it any more.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import inf
 from typing import Final, NoReturn
 
@@ -38,6 +38,7 @@ from cliproxy.exchange.carry import Carrier, Step
 from cliproxy.exchange.cause import STOPPED
 from cliproxy.exchange.ending import STOPPING, Ending
 from cliproxy.exchange.patience import silent_for
+from cliproxy.exchange.plan import forget
 from cliproxy.exchange.record import Recorder
 from cliproxy.net.http import UpstreamStream
 from cliproxy.routing.classify import broken_answer, empty_answer, failure_from_stream, failure_from_transport
@@ -147,6 +148,8 @@ class Pump:
     """Goes over the error frame, which may quote the request."""
     ending: Ending = field(factory=Ending)
     """May ask for the end at any time."""
+    remember: Callable[[str], None] = forget
+    """Told what the answer is called."""
     _ends_at: float = field(init=False)
     _held_until: float = field(init=False)
 
@@ -177,6 +180,9 @@ class Pump:
                 if self.outlet.is_committed:
                     exchange.pace.waited(trio.current_time() - began)
                 step = self._step(data)
+                if step.answer_id:
+                    # Before the client has it: the next request may come at once.
+                    self.remember(step.answer_id)
                 is_last = step.is_terminal or not data
                 del data  # It may be as much as the output, and the client slow.
                 await self._deliver(step, limit, at_end=is_last)

@@ -7,6 +7,8 @@ import pytest
 
 from cliproxy.dialects import by_id
 from cliproxy.dialects.codex import DIALECT, REFUSED
+from cliproxy.dialects.openai_responses import DIALECT as RESPONSES
+from cliproxy.dialects.openai_responses.names import KEPT_STATE
 from cliproxy.ir.repair import normalise
 from cliproxy.ir.request import Family
 from cliproxy.ir.schema import clean_schemas
@@ -67,14 +69,12 @@ def test_what_the_backend_refuses_is_left_out():
         "top_p": 0.5,
         "truncation": "auto",
         "user": "u",
-        "previous_response_id": "resp_1",
         "prompt_cache_retention": "24h",
         "safety_identifier": "s",
         "context_management": [],
         "prompt_cache_options": {},
         "max_tokens": 3,
         "metadata": {"k": "v"},
-        "conversation": "conv_1",
         "background": True,
         "stop": ["x"],
         "stop_sequences": ["x"],
@@ -93,12 +93,18 @@ def test_only_the_priority_tier_is_known(said, sent_tier):
     assert sent("openai-response", {"input": "hi", "service_tier": said}).get("service_tier") == sent_tier
 
 
-def test_references_to_stored_items_are_dropped():
+def test_references_to_stored_reasoning_are_dropped():
     """The backend stores nothing that could be meant."""
     ctx = context("openai-response")
-    items = [{"type": "item_reference", "id": "msg_1"}, {"role": "user", "content": "hi"}]
+    items = [{"type": "item_reference", "id": "rs_1"}, {"role": "user", "content": "hi"}]
     assert sent("openai-response", {"input": items}, ctx)["input"] == [message("user", "hi")]
     assert any("reference" in note for note in ctx.notes)
+
+
+def test_going_on_from_something_kept_is_for_another_upstream():
+    assert KEPT_STATE not in DIALECT.rules.speaks
+    assert KEPT_STATE in RESPONSES.rules.speaks
+    assert DIALECT.kept is None
 
 
 def test_facts_about_the_client_reach_the_backend():

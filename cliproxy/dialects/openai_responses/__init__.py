@@ -22,7 +22,7 @@ module           content
 ===============  =========================================================================
 """
 
-from cliproxy.dialects.base import Dialect, RuleForm
+from cliproxy.dialects.base import Dialect, KeptForm, RuleForm
 from cliproxy.dialects.openai_responses.decoder import ResponsesDecoder
 from cliproxy.dialects.openai_responses.encoder import ResponsesEncoder
 from cliproxy.dialects.openai_responses.endpoints import ENDPOINTS, decode_count, encode_count
@@ -36,15 +36,15 @@ from cliproxy.dialects.openai_responses.glimpse import (
     skim,
 )
 from cliproxy.dialects.openai_responses.mending import ResponsesMender
-from cliproxy.dialects.openai_responses.names import DIALECT_ID
-from cliproxy.dialects.openai_responses.request import decode_request, encode_request
+from cliproxy.dialects.openai_responses.names import DIALECT_ID, KEPT_STATE
+from cliproxy.dialects.openai_responses.request import decode_request, encode_request, keeps, named
 from cliproxy.dialects.openai_responses.response import decode_response, encode_response
 from cliproxy.ir.rules import TargetRules
 
 __all__ = ["DIALECT", "RULES"]
 
 RULES = TargetRules(
-    speaks=frozenset({DIALECT_ID}),
+    speaks=frozenset({DIALECT_ID, KEPT_STATE}),
     results_follow_calls=False,
     drops_orphan_results=False,
     keeps_conversations=True,
@@ -82,6 +82,7 @@ DIALECT = Dialect(
     encode_count=encode_count,
     answers_as=DIALECT_ID,
     stream_mender=ResponsesMender,
+    kept=KeptForm(named=named, keeps=keeps),
     rules=RULES,
     payload=RuleForm(names=frozenset({"openai-response", "responses", "codex"})),
 )

@@ -83,7 +83,13 @@ def _inspect_end(name: bytes, data: bytes) -> Glimpse:
     usage = _usage(response)
     if name in _ERRORS or text(response, "status") == "failed":
         return Glimpse(usage=usage, error=error_of_event(event, None), is_terminal=True)
-    return Glimpse(usage=usage, has_content=has_output(response), is_terminal=True, is_finished=True)
+    return Glimpse(
+        usage=usage,
+        has_content=has_output(response),
+        is_terminal=True,
+        is_finished=True,
+        answer_id=text(response, "id"),
+    )
 
 
 def _usage(response: JsonObject) -> Usage | None:
@@ -96,7 +102,13 @@ def inspect_response(body: JsonObject) -> Glimpse:
     error = body.get("error")
     if error or text(body, "status") == "failed":
         return Glimpse(usage=_usage(body), error=error_of_event({"response": body}, None), is_terminal=True)
-    return Glimpse(usage=_usage(body), has_content=has_output(body), is_terminal=True, is_finished=True)
+    return Glimpse(
+        usage=_usage(body),
+        has_content=has_output(body),
+        is_terminal=True,
+        is_finished=True,
+        answer_id=text(body, "id"),
+    )
 
 
 def may_pass(body: JsonObject, model: str) -> bool:

@@ -22,6 +22,7 @@ from cliproxy.dialects.openai_responses.content import CONTENT, decode_content, 
 from cliproxy.dialects.openai_responses.names import (
     CACHE,
     DIALECT_ID,
+    KEPT_STATE,
     NATIVE,
     REDACTED_PREFIX,
     as_extras,
@@ -89,6 +90,9 @@ _ESSENTIAL: Final[Mapping[str, str]] = {
     "compaction_trigger": "the wish to have the conversation compacted",
 }
 """Item types that a target must understand, in words."""
+_REFERENCE: Final = "item_reference"
+_TO_REASONING: Final = "rs_"
+"""How ids of reasoning begin, without which a conversation goes on."""
 
 
 # --- reading ----------------------------------------------------------------------------------------------
@@ -261,6 +265,8 @@ class InputReader:
 
     def _opaque(self, item: JsonObject) -> None:
         kind = item_type(item)
+        if kind == _REFERENCE and not text(item, "id").startswith(_TO_REASONING):
+            self.essentials.append(Essential(KEPT_STATE, "a reference to a stored item", self._where))
         if kind in _ESSENTIAL:
             self.essentials.append(Essential(DIALECT_ID, _ESSENTIAL[kind], self._where))
         if kind.endswith(_CLIENT_SIDE) or kind == "additional_tools":

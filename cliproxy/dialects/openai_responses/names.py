@@ -13,6 +13,9 @@ from cliproxy.wire.jsontext import JsonObject, child, text
 
 DIALECT_ID: Final = "openai-response"
 CODEX_ID: Final = "codex"
+KEPT_STATE: Final = "openai-response: kept"
+"""The part of the API that is about what the vendor keeps between requests; not everybody who speaks the rest
+speaks it."""
 NATIVE: Final = frozenset({DIALECT_ID, CODEX_ID})
 
 MAX_ID_LENGTH: Final = 64

@@ -5,14 +5,15 @@ Contract: the OpenAI API reference, "Create a model response". The conversation 
 the extras of the request and are written back for targets of this wire.
 
 The proxy keeps no conversations: ``previous_response_id``, ``conversation`` and item references mean
-something to the upstream that stored them and to nobody else. A prompt template and a compacted conversation
-are kept there, too, but a request says nothing without them: other targets refuse it.
+something to the upstream that stored them and to nobody else; so do a prompt template and a compacted
+conversation. A request without them would not be the same: other targets refuse it by the member's name. Only
+references to reasoning are left out, which is done to foreign reasoning everywhere.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from cliproxy.dialects.base import checked_integer, checked_number
+from cliproxy.dialects.base import Kept, checked_integer, checked_number
 from cliproxy.dialects.openai_responses.items import (
     INSTRUCTIONS,
     ITEM,
@@ -24,6 +25,7 @@ from cliproxy.dialects.openai_responses.items import (
 from cliproxy.dialects.openai_responses.names import (
     CLIENT_METADATA,
     DIALECT_ID,
+    KEPT_STATE,
     NATIVE,
     as_extras,
     native_extras,
@@ -58,7 +60,11 @@ _READ: Final = (
 )
 """Members the hub has a place for, and the wrapping of the websocket form. ``stop`` and ``stop_sequences``,
 which are not the vendor's, are read and kept as well: some servers know them."""
-_STATEFUL: Final = ("previous_response_id", "conversation", "background")
+_KEPT: Final[Mapping[str, tuple[str, str, str]]] = {
+    "previous_response_id": ("an earlier answer", "Previous response", "previous_response_not_found"),
+    "conversation": ("a stored conversation", "Conversation", "conversation_not_found"),
+}
+"""Member → what it stands for, what the vendor calls it, and the code of the error that it is not there."""
 _SUMMARIES: Final = frozenset({"auto", "concise", "detailed"})
 _TIERS: Final = frozenset({"auto", "default", "flex", "scale", "priority", "fast", "ultrafast"})
 _SAME_VENDOR: Final = NATIVE | {"openai"}
@@ -87,9 +93,10 @@ def decode_request(body: JsonObject, ctx: ExchangeContext) -> IRRequest:
     if child(body, "prompt"):
         reader.essentials.append(Essential(DIALECT_ID, "a stored prompt template", "prompt"))
     checked_integer(body, "top_logprobs")  # other dialects cannot tell what it asks for
-    for key in _STATEFUL:
-        if body.get(key):
-            ctx.note(f"{key} is for the upstream that keeps the conversation")
+    for kept in named(body):
+        reader.essentials.append(Essential(KEPT_STATE, _KEPT[kept.where][0], kept.where))
+    if body.get("background"):
+        ctx.note("background is for the upstream that keeps the answer")
     return IRRequest(
         model=model,
         messages=reader.messages,
@@ -105,6 +112,21 @@ def decode_request(body: JsonObject, ctx: ExchangeContext) -> IRRequest:
         essentials=reader.essentials,
         extras=as_extras(_leftover(body)),
     )
+
+
+def named(body: JsonObject) -> tuple[Kept, ...]:
+    """Return what a request goes on from."""
+    ids = {name: text(body, name) or text(child(body, name), "id") for name in _KEPT if body.get(name)}
+    return tuple(
+        Kept(id=kept_id, where=name, what=_KEPT[name][1], code=_KEPT[name][2])
+        for name, kept_id in ids.items()
+        if kept_id
+    )
+
+
+def keeps(body: JsonObject) -> bool:
+    """Tell whether the vendor keeps the answer to a request: unless it is asked not to."""
+    return body.get("store") is not False
 
 
 def _read_instructions(body: JsonObject, reader: InputReader) -> None:

@@ -237,11 +237,12 @@ def read_ending(body: JsonObject, *, has_call: bool, refused: bool) -> Ending:
 # --- writing ----------------------------------------------------------------------------------------------
 
 
-def response_id(upstream_id: str, ctx: ExchangeContext) -> str:
-    """Return the id of an answer in the form this wire has for it."""
+def response_id(upstream_id: str, ctx: ExchangeContext, *, is_native: bool = False) -> str:
+    """Return the id of an answer in the form this wire has for it; ``is_native``: it comes from an upstream
+    of this wire, where requests may go on from it by that name."""
     if not upstream_id:
         return ctx.new_id("resp_", 32)
-    return upstream_id if upstream_id.startswith("resp_") else f"resp_{upstream_id}"
+    return upstream_id if is_native or upstream_id.startswith("resp_") else f"resp_{upstream_id}"
 
 
 @define(eq=False)
@@ -263,7 +264,8 @@ class AnswerFacts:
         model = ctx.shown_model or start.model or ctx.upstream_model
         created = start.created or int(ctx.now)
         told = rest(native_extras(start.extras), "object")
-        return cls(ctx, response_id(start.id, ctx), model, created, start.usage or Usage(), told=told)
+        name = response_id(start.id, ctx, is_native=bool(told))
+        return cls(ctx, name, model, created, start.usage or Usage(), told=told)
 
     def _head(self, status: str) -> JsonObject:
         head: JsonObject = {"id": self.id, "object": "response", "created_at": self.created, "status": status}

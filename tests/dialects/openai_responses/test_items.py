@@ -3,6 +3,7 @@
 import pytest
 
 from cliproxy.dialects.openai_responses.items import InputReader, InputWriter, decode_reasoning
+from cliproxy.dialects.openai_responses.names import KEPT_STATE
 from cliproxy.errors import DialectError
 from cliproxy.ir.request import (
     CallKind,
@@ -262,7 +263,13 @@ def test_additional_tools_are_declared_and_passed_on():
 
 def test_references_go_to_the_upstream_that_stores_the_items():
     item = {"type": "item_reference", "id": "msg_1"}
-    assert written(*read([user(), item]).messages) == [user(), item]
+    reader = read([user(), item])
+    assert written(*reader.messages) == [user(), item]
+    assert [(each.dialect, each.where) for each in reader.essentials] == [(KEPT_STATE, "input[1]")]
+
+
+def test_a_reference_to_reasoning_is_nothing_essential():
+    assert read([user(), {"type": "item_reference", "id": "rs_1"}]).essentials == []
 
 
 @pytest.mark.parametrize(

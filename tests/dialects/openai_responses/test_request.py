@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cliproxy.dialects.openai_responses.request import decode_request, encode_body, encode_request
+from cliproxy.dialects.openai_responses.names import KEPT_STATE
+from cliproxy.dialects.openai_responses.request import (
+    decode_request,
+    encode_body,
+    encode_request,
+    keeps,
+    named,
+)
 from cliproxy.errors import DialectError
 from cliproxy.ir.request import (
     Family,
@@ -247,10 +254,40 @@ def test_tools_of_items_come_after_the_tools_of_the_request():
     assert [tool.description for tool in request.tools] == ["early"]
 
 
-def test_state_of_the_upstream_is_noted():
+@pytest.mark.parametrize(
+    ("members", "where", "kept_id"),
+    [
+        ({"previous_response_id": "resp_1"}, "previous_response_id", "resp_1"),
+        ({"conversation": "conv_1"}, "conversation", "conv_1"),
+        ({"conversation": {"id": "conv_1"}}, "conversation", "conv_1"),
+    ],
+)
+def test_what_a_request_goes_on_from_must_not_be_lost(members, where, kept_id):
+    request = decoded(**members)
+    assert [(each.dialect, each.where) for each in request.essentials] == [(KEPT_STATE, where)]
+    (kept,) = named({"input": "hi", **members})
+    assert (kept.where, kept.id) == (where, kept_id)
+    assert kept.code.endswith("_not_found")
+    assert encode_request(request, native())[where] == members[where]
+
+
+@pytest.mark.parametrize("members", [{}, {"previous_response_id": None}, {"conversation": ""}])
+def test_what_names_nothing_goes_on_from_nothing(members):
+    assert named(members) == ()
+    assert decoded(**members).essentials == []
+
+
+def test_answers_are_kept_unless_it_is_said_otherwise():
+    assert keeps({})
+    assert keeps({"store": True})
+    assert keeps({"store": None})
+    assert not keeps({"store": False})
+
+
+def test_an_answer_in_the_background_is_noted():
     ctx = native()
-    decoded(ctx, previous_response_id="resp_1")
-    assert ctx.notes == ["previous_response_id is for the upstream that keeps the conversation"]
+    decoded(ctx, background=True)
+    assert ctx.notes == ["background is for the upstream that keeps the answer"]
 
 
 def test_stop_sequences_are_read():
