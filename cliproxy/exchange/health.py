@@ -7,24 +7,36 @@ so that what counts is failures in a row and not failures ever.
 A connection that could not be made says something about the host, for all accounts that go there. Where a
 credential has a proxy of its own it says as much about that proxy: such a credential has its hosts to itself.
 
+A place that has rested is tried by one exchange first (:meth:`Health.trying`); the others find it closed
+for as long.
+
 Where an upstream's limit is known beforehand, calls are counted, so that none is sent that must be refused.
 
 Causes are kept for people and for logs, so they are shortened and masked before they are kept.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from random import Random
 from typing import Final
 from urllib.parse import urlsplit
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 
 from cliproxy.catalog.registry import Candidate
 from cliproxy.errors import Failure, Kind, Scope
 from cliproxy.login.rates import still_counting, wait_for
 from cliproxy.observe.logs import redacted
 from cliproxy.providers.base import CallLimit, Contract
-from cliproxy.routing.cooldown import Place, RuntimeState, after_failure, after_success
+from cliproxy.routing.cooldown import (
+    CLEAR,
+    USUAL,
+    CoolingRules,
+    Place,
+    RuntimeState,
+    after_failure,
+    after_success,
+)
 from cliproxy.routing.runtime import (
     RuntimeTable,
     blocking_state,
@@ -39,6 +51,8 @@ CONTRACT_PAUSE_S: Final = 1500.0
 CLOSED: Final = frozenset({Kind.PERMISSION, Kind.NOT_FOUND})
 """Failures of a contract that time alone does not cure; the others pause as their kind does."""
 CAUSE_LENGTH: Final = 200
+LOOK_AGAIN_S: Final = 1.0
+"""When to look again at a host that somebody else tries."""
 
 
 @define(eq=False)
@@ -48,22 +62,37 @@ class Health:
     runtime: RuntimeTable
     monotonic: Callable[[], float]
     rng: Random
+    rules: CoolingRules = USUAL
+    _began: float = field(init=False)
+    """When the attempt began that is under way."""
+
+    def __attrs_post_init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """An attempt begins: what became known since then is newer than what it finds out."""
+        self._began = self.monotonic()
 
     def ready_at(self, candidate: Candidate, host: Place | None) -> float:
         """Return when a candidate may be used again: now, or when its pause or that of its host ends."""
         now = self.monotonic()
         own = blocking_state(candidate, self.runtime, now)
         ends = [own.until if own is not None else now]
-        if host is not None:
-            ends.append(self.runtime.state(host).until)
+        if host is not None and (until := self.runtime.closed_until(host, now)):
+            is_tried = not self.runtime.state(host).is_open(now)
+            ends.append(min(until, now + LOOK_AGAIN_S) if is_tried else until)
         return max(now, *ends)
 
     def pause(self, place: Place | None) -> RuntimeState | None:
         """Return the state of a place that must not be used now; ``None`` for one that may."""
         if place is None:
             return None
-        state = self.runtime.state(place)
-        return state if state.is_open(self.monotonic()) else None
+        is_closed = self.runtime.closed_until(place, self.monotonic())
+        return self.runtime.state(place) if is_closed else None
+
+    def trying(self, places: Iterable[Place]) -> AbstractContextManager[bool]:
+        """Be the one who tries those of some places that have rested; tells whether there are any."""
+        return self.runtime.probing(places, self.monotonic())
 
     def answered(self, candidate: Candidate, contract: Contract) -> None:
         """An attempt succeeded: nothing is wrong with any of its places."""
@@ -72,9 +101,9 @@ class Health:
             self._clear(place)
 
     def reached(self, host: Place | None) -> None:
-        """A host answered, whatever it said."""
+        """A host answered, whatever it said, and however long ago it was asked."""
         if host is not None:
-            self._clear(host)
+            self.runtime.put(host, CLEAR)
 
     def failed(self, place: Place | None, failure: Failure) -> None:
         """Let a failure pause a place."""
@@ -82,7 +111,10 @@ class Health:
             return
         kept = evolve(failure, message=brief(failure.message))
         state = self.runtime.state(place)
-        self.runtime.put(place, after_failure(state, kept, self.monotonic(), self.rng))
+        now = self.monotonic()
+        after = after_failure(state, kept, now, self.rng, began=self._began, rules=self.rules)
+        if after is not state:
+            self.runtime.put(place, after)
 
     def contract_failed(self, candidate: Candidate, contract: Contract, failure: Failure) -> None:
         """Let a failure pause a contract: for long, where it is closed to the account."""
@@ -99,7 +131,10 @@ class Health:
         return wait
 
     def _clear(self, place: Place) -> None:
-        self.runtime.put(place, after_success(self.runtime.state(place)))
+        state = self.runtime.state(place)
+        after = after_success(state, self._began)
+        if after != state:
+            self.runtime.put(place, after)
 
 
 def place_of(candidate: Candidate, scope: Scope, *, of_account: bool = False) -> Place | None:

@@ -4,6 +4,9 @@ An owner can limit how many requests an account has under way. When all that cou
 it waits here instead of failing. A place that gets free wakes the one who has waited longest for an account
 of its choice, and nobody else; who is woken and finds the place taken by a newcomer goes back to its old
 place in the queue, and who leaves having been woken wakes the next.
+
+They also wait here while somebody else tries an account that has rested. What becomes of that concerns them
+all, and wakes them all.
 """
 
 from bisect import insort
@@ -63,3 +66,11 @@ class Places:
                 waiter.account = account
                 waiter.woken.set()
                 return
+
+    def opened(self, account: CredentialId) -> None:
+        """Wake everybody who waits for an account."""
+        woken = [waiter for waiter in self._waiting if account in waiter.accounts]
+        self._waiting = [waiter for waiter in self._waiting if account not in waiter.accounts]
+        for waiter in woken:
+            waiter.account = account
+            waiter.woken.set()

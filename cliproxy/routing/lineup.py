@@ -27,7 +27,7 @@ from attrs import define, field, frozen
 
 from cliproxy.catalog.registry import Candidate
 from cliproxy.config.groups import ROUND_ROBIN
-from cliproxy.routing.runtime import RouteKey, RuntimeTable, blocking_state
+from cliproxy.routing.runtime import RouteKey, RuntimeTable, blocking_state, closed_until
 from cliproxy.routing.strategies import STRATEGIES
 
 Entry = tuple[int, float, float, int]
@@ -178,11 +178,11 @@ class Lineup:
         candidate = self._order[position]
         if self._weights[position] <= 0:
             return
-        state = blocking_state(candidate, self.runtime, self.now)
-        if state is not None and state.until != self._rests[position]:
-            self._rests[position] = state.until
-            heappush(self._resting, (state.until, position))
-        if state is not None or self._is_full(candidate):
+        until = closed_until(candidate, self.runtime, self.now)
+        if until and until != self._rests[position]:
+            self._rests[position] = until
+            heappush(self._resting, (until, position))
+        if until or self._is_full(candidate):
             self._entries[position] = None
             return
         was = self._entries[position]

@@ -4,6 +4,10 @@ A *place* is a pair of an owner and a part of it: (credential, upstream model), 
 it, (account, …) where one account counts as several credentials, and upstream hosts. All state is keyed by
 credential ids and never by positions, so that it outlives every rebuild of configuration and registry.
 
+A pause that has ended leaves its place *half open*: the first who uses it does so for everybody
+(:meth:`RuntimeTable.probing`). The others find it closed until the outcome is known, or until the trial has
+taken so long without being refused that it need not be the only one.
+
 Those who keep an order of candidates (:mod:`cliproxy.routing.lineup`) must learn what changed without being
 called, and without looking at everything: the table keeps a journal of the owners that changed
 (:mod:`cliproxy.routing.journal`). A second one is for whoever keeps pauses over a restart: it names the
@@ -15,7 +19,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from cliproxy.catalog.registry import Candidate
 from cliproxy.credentials.model import CredentialId
@@ -28,6 +32,8 @@ RouteKey = tuple[CredentialId, str]
 
 MAX_STATES: Final = 65536
 HOST_MARK: Final = "host:"
+PROBE_S: Final = 10.0
+"""How long a trial is the only one. Refusals come soon; long answers take long to come."""
 _NOTHING: Final = RuntimeState()
 _USED_UP: Final = frozenset({Kind.RATE_LIMIT, Kind.QUOTA})
 
@@ -37,6 +43,8 @@ class RuntimeTable:
     """The mutable part of routing that is about credentials and hosts. Bounded."""
 
     _states: OrderedDict[Place, RuntimeState] = field(factory=OrderedDict, init=False)
+    _probes: dict[Place, float] = field(factory=dict, init=False)
+    """Half-open places that are being tried → until when nobody else may."""
     _calls: OrderedDict[Place, tuple[float, ...]] = field(factory=OrderedDict, init=False)
     _busy: dict[CredentialId, int] = field(factory=dict, init=False)
     """Exchanges under way, by account; only of those that have any."""
@@ -72,6 +80,35 @@ class RuntimeTable:
                 if credential in {None, place[0]} and (model is None or model == place[1])
             ]
         )
+
+    def closed_until(self, place: Place, now: float) -> float:
+        """Return until when a place must not be used by anybody new: because it rests, or because somebody
+        tries it. 0: it may be used."""
+        state = self._states.get(place)
+        if state is None:
+            return 0.0
+        until = state.until if state.is_open(now) else self._probes.get(place, 0.0)
+        return until if until > now else 0.0
+
+    @contextmanager
+    def probing(self, places: Iterable[Place], now: float) -> Iterator[bool]:
+        """Be the one who tries the half-open ones of some places for as long as the block runs, or until the
+        outcome is known; tell whether there are any.
+
+        A trial that ends without an outcome, such as one that is cancelled, leaves its place to the next.
+        """
+        until = now + PROBE_S
+        mine = [place for place in places if place in self._states and not self.closed_until(place, now)]
+        for place in mine:
+            self._probes[place] = until
+            self._changed(place[0])
+        try:
+            yield bool(mine)
+        finally:
+            for place in mine:
+                if self._probes.get(place) == until:
+                    del self._probes[place]
+                    self._changed(place[0])
 
     # --- how often somebody was called -----------------------------------------------------------------
 
@@ -137,7 +174,11 @@ class RuntimeTable:
 
     def statistics(self) -> dict[str, int]:
         """Return sizes, for displays and tests."""
-        return {"states": len(self._states), "busy": sum(self._busy.values())}
+        return {
+            "states": len(self._states),
+            "busy": sum(self._busy.values()),
+            "probes": len(self._probes),
+        }
 
     # --- over a restart --------------------------------------------------------------------------------
 
@@ -183,6 +224,7 @@ class RuntimeTable:
         return count
 
     def _paused(self, place: Place) -> None:
+        self._probes.pop(place, None)
         self._pauses.note(place)
         self._changed(place[0])
 
@@ -220,3 +262,17 @@ def blocking_state(candidate: Candidate, table: RuntimeTable, now: float) -> Run
     """Return the state that keeps a candidate from being used now: the one that lasts longest."""
     blocking = [state for place in places(candidate) if (state := table.state(place)).is_open(now)]
     return max(blocking, key=lambda state: state.until) if blocking else None
+
+
+def closed_until(candidate: Candidate, table: RuntimeTable, now: float) -> float:
+    """Return until when a candidate must not be picked; 0: it may be."""
+    return max(table.closed_until(place, now) for place in places(candidate))
+
+
+def probed_state(candidate: Candidate, table: RuntimeTable, now: float) -> RuntimeState | None:
+    """Return the state of a candidate's place that somebody else tries now, as one that lasts until then."""
+    for place in places(candidate):
+        until, state = table.closed_until(place, now), table.state(place)
+        if until and not state.is_open(now):
+            return evolve(state, until=until, cause=f"is being tried again after: {state.cause}")
+    return None

@@ -21,7 +21,7 @@ from cliproxy.errors import Kind
 from cliproxy.routing.affinity import Bindings, Mark
 from cliproxy.routing.cooldown import RuntimeState
 from cliproxy.routing.lineup import Lineup, Rules
-from cliproxy.routing.runtime import RouteKey, RuntimeTable, blocking_state
+from cliproxy.routing.runtime import RouteKey, RuntimeTable, blocking_state, probed_state
 
 MAX_LINED_UP: Final = 200_000
 """Candidates in all lineups together; the lineup that was used longest ago goes first."""
@@ -36,7 +36,7 @@ class Earliest:
     until: float
     states: tuple[tuple[Candidate, RuntimeState], ...]
     full: frozenset[CredentialId] = frozenset()
-    """Accounts that only wait for one of their own requests to end."""
+    """Accounts that only wait for one of their own requests: for its end, or for what becomes of it."""
 
 
 @frozen(kw_only=True)
@@ -137,7 +137,9 @@ def _earliest(lineup: Lineup, tried: Collection[RouteKey]) -> Earliest | None:
         state = blocking_state(each, lineup.runtime, lineup.now)
         if state is None:
             full.add(each.credential.account)
-        states.append((each, state or RuntimeState(until=lineup.now, kind=Kind.RATE_LIMIT, cause=BUSY_CAUSE)))
+            busy = RuntimeState(until=lineup.now, kind=Kind.RATE_LIMIT, cause=BUSY_CAUSE)
+            state = probed_state(each, lineup.runtime, lineup.now) or busy
+        states.append((each, state))
     if not states:
         return None
     rests = [state.until for _, state in states if state.until > lineup.now]
