@@ -69,6 +69,25 @@ class Scope(StrEnum):
     """The upstream host, for every credential that uses it."""
 
 
+class Treatment(StrEnum):
+    """What an owner wants done about an error of an upstream, whatever it would mean by itself."""
+
+    STOP = "stop"
+    STOP_AND_COOL = "stop-and-cooldown"
+    GO_ON = "continue"
+    GO_ON_AND_COOL = "continue-and-cooldown"
+
+    @property
+    def stops(self) -> bool:
+        """The client gets the error; nobody else is tried."""
+        return self in {Treatment.STOP, Treatment.STOP_AND_COOL}
+
+    @property
+    def cools(self) -> bool:
+        """The credential rests, even where credentials usually do not."""
+        return self in {Treatment.STOP_AND_COOL, Treatment.GO_ON_AND_COOL}
+
+
 LAST_STATUS: Final = 599
 
 STATUS_OF_KIND: dict[Kind, int] = {
@@ -93,15 +112,27 @@ KIND_OF_STATUS: dict[int, Kind] = {
     402: Kind.QUOTA,
     403: Kind.PERMISSION,
     404: Kind.NOT_FOUND,
+    406: Kind.INVALID_REQUEST,
     408: Kind.TIMEOUT,
+    409: Kind.INVALID_REQUEST,
+    411: Kind.INVALID_REQUEST,
     413: Kind.TOO_LARGE,
+    414: Kind.TOO_LARGE,
+    415: Kind.INVALID_REQUEST,
     422: Kind.INVALID_REQUEST,
+    425: Kind.UNAVAILABLE,
     429: Kind.RATE_LIMIT,
+    431: Kind.TOO_LARGE,
+    451: Kind.PERMISSION,
     499: Kind.CANCELLED,
     500: Kind.UPSTREAM,
     502: Kind.UPSTREAM,
     503: Kind.UNAVAILABLE,
     504: Kind.TIMEOUT,
+    521: Kind.UNAVAILABLE,
+    522: Kind.TIMEOUT,
+    523: Kind.UNAVAILABLE,
+    524: Kind.TIMEOUT,
     529: Kind.OVERLOADED,
 }
 
@@ -154,6 +185,13 @@ class Failure:
     code: str | None = None
     """The upstream's own machine-readable code, when it gave one."""
     native: NativeBody | None = None
+    treatment: Treatment | None = None
+    """What the owner wants done about it; ``None``: what follows from the rest."""
+
+    @property
+    def ends_exchange(self) -> bool:
+        """Whether nobody else is to be tried."""
+        return self.scope is Scope.REQUEST if self.treatment is None else self.treatment.stops
 
 
 class ProxyError(Exception):
@@ -235,7 +273,13 @@ class UpstreamError(ProxyError):
 
     kind = Kind.UPSTREAM
 
-    def __init__(self, failures: Sequence[Failure], message: str | None = None) -> None:
+    def __init__(
+        self,
+        failures: Sequence[Failure],
+        message: str | None = None,
+        *,
+        detail: dict[str, object] | None = None,
+    ) -> None:
         last = failures[-1]
         super().__init__(
             message or last.message,
@@ -244,6 +288,7 @@ class UpstreamError(ProxyError):
             retry_after=last.retry_after,
             code=last.code,
             native=last.native,
+            detail=detail,
         )
         self.failures = tuple(failures)
 

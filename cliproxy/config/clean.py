@@ -22,7 +22,9 @@ from cliproxy.config.entries import (
     PayloadFilter,
     PayloadModel,
     PayloadRule,
+    ScopedError,
 )
+from cliproxy.config.errorrules import faults_of
 from cliproxy.config.groups import Payload
 from cliproxy.config.model import DEFAULT_AUTH_DIR, Config
 from cliproxy.config.normalize import (
@@ -223,6 +225,7 @@ def _clean_entries(entries: Iterable[KeyEntry], rule: ListRule, report: _Report)
             headers=_clean_headers(entry.headers, entry.place, report),
             excluded_models=normal_patterns(entry.excluded_models),
             models=_clean_models(entry, report, needs_alias=rule.needs_alias),
+            request_scoped_errors=_clean_own_rules(entry, report),
         )
         identity = (cleaned.api_key.reveal(), cleaned.base_url, cleaned.prefix)
         if reason := _unusable(cleaned, rule):
@@ -267,6 +270,7 @@ def _clean_compatible(entries: Iterable[CompatibleEntry], report: _Report) -> tu
             headers=_clean_headers(entry.headers, entry.place, report),
             excluded_models=normal_patterns(entry.excluded_models),
             models=_clean_models(entry, report),
+            request_scoped_errors=_clean_own_rules(entry, report),
         )
         found.append(cleaned)
     return tuple(found)
@@ -312,6 +316,24 @@ def _clean_models(
     return tuple(found)
 
 
+def _clean_own_rules(entry: KeyEntry | CompatibleEntry, report: _Report) -> tuple[ScopedError, ...]:
+    rules = enumerate(entry.request_scoped_errors)
+    return _clean_error_rules(
+        ((f"{entry.place}.request-scoped-errors[{index}]", rule) for index, rule in rules), report
+    )
+
+
+def _clean_error_rules(rules: Iterable[tuple[str, ScopedError]], report: _Report) -> tuple[ScopedError, ...]:
+    found: list[ScopedError] = []
+    for path, rule in rules:
+        faults = list(faults_of(rule))
+        for where, message in faults:
+            report.warn(f"{path}{where}", f"{message}; the rule is dropped")
+        if not faults:
+            found.append(rule)
+    return tuple(found)
+
+
 # ------------------------------------------------------------------------------------------- accounts' models
 
 
@@ -321,6 +343,7 @@ def _clean_account_models(config: Config, report: _Report) -> Config:
         oauth_model_alias=_clean_aliases(config.oauth_model_alias, report),
         oauth_excluded_models=_clean_exclusions(config.oauth_excluded_models),
         model_facts=_clean_facts(config.model_facts, report),
+        oauth_request_scoped_errors=_clean_account_rules(config.oauth_request_scoped_errors, report),
     )
 
 
@@ -376,6 +399,17 @@ def _clean_facts(
 def _clean_exclusions(values: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
     return {
         channel: normal_patterns(pattern for _, pattern in items)
+        for channel, items in _by_channel(values).items()
+    }
+
+
+def _clean_account_rules(
+    values: Mapping[str, tuple[ScopedError, ...]], report: _Report
+) -> Mapping[str, tuple[ScopedError, ...]]:
+    return {
+        channel: _clean_error_rules(
+            ((f"oauth-request-scoped-errors.{place}", rule) for place, rule in items), report
+        )
         for channel, items in _by_channel(values).items()
     }
 

@@ -89,12 +89,15 @@ class ModelPrice:
 class ScopedError:
     """An upstream error that the owner wants treated in a certain way."""
 
-    status: int = setting(0, "Status the rule is about; 0: every error status.", minimum=0)
-    match: tuple[str, ...] = setting((), "Texts, one of which the error body contains.")
-    match_regexr: tuple[str, ...] = setting((), "Regular expressions, one of which the error body matches.")
+    status: int = setting(0, "Status the rule is about; 0: every error status.", active=True, minimum=0)
+    match: tuple[str, ...] = setting((), "Texts, one of which the error contains.", active=True)
+    match_regexr: tuple[str, ...] = setting(
+        (), "Regular expressions, one of which the error matches.", active=True
+    )
     action: str = setting(
         "stop",
         "stop, stop-and-cooldown, continue or continue-and-cooldown: whether other credentials are tried.",
+        active=True,
         words=ERROR_ACTIONS,
     )
 
@@ -183,7 +186,7 @@ class KeyEntry:
         None, "Overrides the global request-retry; negative: does not.", active=True
     )
     request_scoped_errors: tuple[ScopedError, ...] = setting(
-        (), "How certain upstream errors are treated.", example=_SCOPED_ERROR
+        (), "How certain upstream errors are treated.", active=True, example=_SCOPED_ERROR
     )
 
 
@@ -247,7 +250,7 @@ class CompatibleEntry:
         None, "Overrides the global request-retry; negative: does not.", active=True
     )
     request_scoped_errors: tuple[ScopedError, ...] = setting(
-        (), "How certain upstream errors are treated.", example=_SCOPED_ERROR
+        (), "How certain upstream errors are treated.", active=True, example=_SCOPED_ERROR
     )
 
 

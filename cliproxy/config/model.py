@@ -178,22 +178,39 @@ class Config:
     oauth_request_scoped_errors: Mapping[str, tuple[ScopedError, ...]] = setting(
         {},
         "How certain upstream errors of accounts are treated, by provider.",
+        active=True,
         example={"gitlab": {"status": 429, "match": ["quota"], "action": "continue"}},
     )
     payload: Payload = setting(Payload(), "Changes to requests on their way to the upstream.", active=True)
     max_retry_credentials: int = setting(
         0, "Credentials tried in one round; 0: all.", active=True, minimum=0, below=0
     )
-    max_active_auths: int = setting(0, "Credentials in use; 0: all.", minimum=0, below=0)
+    max_active_auths: int = setting(
+        0,
+        "Credentials in use for a model; others stand in when one rests; 0: all.",
+        active=True,
+        minimum=0,
+        below=0,
+    )
     disable_cooling: bool = setting(False, "Do not rest credentials that failed.", active=True)
     save_cooldown_status: bool = setting(True, "Remember over restarts which credentials rest.", active=True)
     transient_error_cooldown_seconds: int = setting(
-        0, "Rest after a passing upstream error; 0: the usual; negative: none.", minimum=-1, below=-1
+        0,
+        "Rest in seconds after a passing upstream error; 0: the usual, longer each time; negative: none.",
+        active=True,
+        minimum=-1,
+        below=-1,
     )
     quota_exceeded: QuotaExceeded = setting(QuotaExceeded(), "What to try when a quota is used up.")
-    request_delay: str = setting("", 'Random wait before upstream requests in seconds: "min,max".')
+    request_delay: str = setting(
+        "", 'Random wait before upstream requests in seconds: "min,max".', active=True
+    )
     request_timeout: int = setting(
-        0, "Limit of one round of a non-streamed request in seconds; see timeouts.", minimum=0, below=0
+        0,
+        "Limit of one round over the credentials in seconds, when not streaming; 0: none.",
+        active=True,
+        minimum=0,
+        below=0,
     )
     auth_auto_refresh_workers: int = setting(16, "Accounts refreshed at the same time.", minimum=1, below=16)
     codex_header_defaults: CodexHeaderDefaults = setting(

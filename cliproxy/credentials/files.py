@@ -16,6 +16,8 @@ from typing import Final
 
 from attrs import define, field, frozen
 
+from cliproxy.config.entries import ERROR_ACTIONS, ScopedError
+from cliproxy.config.errorrules import ErrorRule, compiled, faults_of
 from cliproxy.config.normalize import (
     normal_headers,
     normal_patterns,
@@ -32,6 +34,7 @@ from cliproxy.wire.jsontext import (
     child,
     dumps_text,
     flag,
+    integer,
     loads_object,
     objects,
     strings,
@@ -53,6 +56,7 @@ SETTINGS: Final = frozenset(
         "priority",
         "proxy_url",
         "request_retry",
+        "request_scoped_errors",
         "tool_prefix_disabled",
         "websockets",
         "weight",
@@ -128,6 +132,7 @@ def decode_credential(name: str, raw: bytes, codecs: Mapping[str, CredentialCode
         excluded_models=normal_patterns(strings(settings.data, "excluded_models")),
         disable_cooling=settings.flag("disable_cooling"),
         request_retry=settings.whole("request_retry"),
+        error_rules=settings.error_rules(),
         disabled=settings.disabled(),
         note=text(data, "note").strip(),
         websockets=bool(settings.flag("websockets")),
@@ -248,6 +253,31 @@ class _Settings:
             else:
                 self._warn("model_aliases", "has an entry without name and alias; it is left out")
         return tuple(found)
+
+    def error_rules(self) -> tuple[ErrorRule, ...]:
+        """Read how certain errors are to be treated."""
+        found = []
+        for item in objects(self.data, "request_scoped_errors"):
+            written = {name.replace("_", "-"): value for name, value in item.items()}
+            rule = ScopedError(
+                status=integer(written, "status") or 0,
+                match=_one_or_more(written, "match"),
+                match_regexr=_one_or_more(written, "match-regexr"),
+                action=text(written, "action").strip().lower() or ScopedError().action,
+            )
+            if rule.action not in ERROR_ACTIONS:
+                actions = ", ".join(ERROR_ACTIONS)
+                self._warn("request_scoped_errors", f"has a rule with an action that is none of {actions}")
+            elif any(faults_of(rule)):
+                self._warn("request_scoped_errors", "has a rule with a pattern that is none; it is left out")
+            else:
+                found.append(rule)
+        return compiled(found)
+
+
+def _one_or_more(data: JsonObject, member: str) -> tuple[str, ...]:
+    """Read texts, also where there is one without a list around it."""
+    return (one,) if (one := text(data, member)) else tuple(strings(data, member))
 
 
 def _alias(name: str, alias: str, said: JsonObject) -> ModelEntry:

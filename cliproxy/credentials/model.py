@@ -8,17 +8,21 @@ routing. A changed file or configuration entry makes a new :class:`Credential` w
 nothing. Providers read their own members out of it; nobody edits it.
 """
 
+import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NewType
+from typing import Final, NewType
 
 from attrs import field, frozen
 
+from cliproxy.config.errorrules import ErrorRule
 from cliproxy.wire.jsontext import JsonValue
 from cliproxy.wire.secret import Secret
 
 CredentialId = NewType("CredentialId", str)
+
+INDEX_DIGITS: Final = 16
 
 
 def _frozen_map(values: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
@@ -140,6 +144,8 @@ class Credential:
     """Overrides the global setting; ``None``: does not."""
     request_retry: int | None = None
     """Overrides the global setting; ``None``: does not."""
+    error_rules: tuple[ErrorRule, ...] = ()
+    """How certain errors of its upstream are to be treated; these go before those of its provider."""
     disabled: bool = False
     note: str = ""
     websockets: bool = False
@@ -154,3 +160,11 @@ class Credential:
     def account(self) -> CredentialId:
         """Whose tokens it uses: its own, or those of the account it is a part of."""
         return self.part_of or self.id
+
+    @property
+    def index(self) -> str:
+        """Stands for it where its id, which may be an e-mail address, is not to be seen: 16 hex digits."""
+        seed = (
+            f"file:{self.source}" if self.kind is CredentialKind.ACCOUNT and self.source else f"id:{self.id}"
+        )
+        return hashlib.sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()[:INDEX_DIGITS]

@@ -15,6 +15,7 @@ from typing import Final
 from attrs import define, field
 
 from cliproxy.config.entries import CompatibleEntry, CompatibleKey, KeyEntry, ModelName
+from cliproxy.config.errorrules import compiled
 from cliproxy.config.keys import keys_of
 from cliproxy.config.model import Config
 from cliproxy.config.sections import Section
@@ -75,6 +76,7 @@ def _from_key(entry: KeyEntry, section: Section, ids: "_Ids") -> Credential:
         excluded_models=entry.excluded_models,
         disable_cooling=entry.disable_cooling,
         request_retry=entry.request_retry,
+        error_rules=compiled(entry.request_scoped_errors),
         disabled=entry.disabled,
         note=entry.note,
         websockets=entry.websockets,
@@ -112,6 +114,7 @@ def _from_compatible(entry: CompatibleEntry, key: CompatibleKey, section: Sectio
         excluded_models=entry.excluded_models,
         disable_cooling=entry.disable_cooling,
         request_retry=entry.request_retry,
+        error_rules=compiled(entry.request_scoped_errors),
         disabled=entry.disabled,
         note=entry.note,
         source=key.place,

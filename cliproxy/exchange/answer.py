@@ -318,6 +318,6 @@ async def _counted(attempts: Attempts[int]) -> int | None:
     except NothingReady:
         return None
     except UpstreamError as exc:
-        if exc.failures[-1].scope is Scope.REQUEST:
+        if exc.failures[-1].ends_exchange:
             raise
         return None

@@ -10,7 +10,10 @@ from attrs import Factory, evolve, field, frozen
 
 from cliproxy.catalog.allowance import Allowance
 from cliproxy.catalog.registry import Registry
+from cliproxy.config.errorrules import ErrorRule
+from cliproxy.config.errorrules import compiled as compiled_errors
 from cliproxy.config.model import Config
+from cliproxy.config.normalize import delay_range_s
 from cliproxy.credentials.model import Credential, Token, TokenSlot
 from cliproxy.exchange.ending import Ending
 from cliproxy.exchange.payload import Rules, compiled
@@ -35,6 +38,20 @@ class Snapshot:
     rules: Rules | None = field(init=False, repr=False)
     """The payload rules of the configuration, understood; ``None``: there are none."""
     _views: dict[Allowance, "Snapshot"] = field(factory=dict, init=False, repr=False, eq=False)
+
+    error_rules: Mapping[str, tuple[ErrorRule, ...]] = field(init=False, repr=False)
+    """How certain errors of accounts are treated, by provider."""
+    delay: tuple[float, float] | None = field(init=False, repr=False)
+    """Least and most seconds to wait before each upstream request."""
+
+    @error_rules.default
+    def _understood_errors(self) -> Mapping[str, tuple[ErrorRule, ...]]:
+        said = self.config.oauth_request_scoped_errors
+        return {provider: compiled_errors(rules) for provider, rules in said.items()}
+
+    @delay.default
+    def _understood_delay(self) -> tuple[float, float] | None:
+        return delay_range_s(self.config.request_delay)
 
     @rules.default
     def _understood(self) -> Rules | None:

@@ -136,6 +136,8 @@ class Recorder:
     phase: Phase = field(default=Phase.REQUEST, init=False)
     """How far the exchange is."""
     pace: Pace = field(factory=Pace, init=False)
+    on_answer: Callable[[], None] | None = field(default=None, init=False)
+    """Called once, when the answer begins."""
     _started: float = field(init=False)
     _begin: float = field(init=False)
     _first_byte: float | None = field(default=None, init=False)
@@ -191,6 +193,8 @@ class Recorder:
         self.phase = Phase.DATA
         if self._first_byte is None:
             self._first_byte = self.monotonic() - self._begin
+            if self.on_answer is not None:
+                self.on_answer()
 
     def waiting(self) -> None:
         """Note that the exchange waits for somebody to be able to serve it."""

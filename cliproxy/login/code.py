@@ -20,6 +20,7 @@ from attrs import field, frozen
 from cliproxy.errors import LoginError
 from cliproxy.login.pkce import METHOD, Pkce, from_random
 from cliproxy.login.steps import AwaitCallback, Flow, OpenCallback, Send, Show
+from cliproxy.wire import waits
 from cliproxy.wire.http import Headers, HttpAnswer, HttpCall, Limits
 from cliproxy.wire.jsontext import (
     JsonError,
@@ -263,11 +264,8 @@ def _named_error(body: JsonObject) -> tuple[str, str]:
 
 def _asked_pause(headers: Headers) -> float | None:
     """Return the pause of ``Retry-After`` in seconds, bounded: it is a stranger's word about our patience."""
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        said = headers.get(name).strip()
-        if said.isascii() and said.isdigit():
-            return min(max(float(said) * unit, SHORTEST_ASKED_S), LONGEST_ASKED_S)
-    return None
+    asked = waits.asked(headers, waits.moment(headers.get("date")))
+    return None if asked is None else min(max(asked, SHORTEST_ASKED_S), LONGEST_ASKED_S)
 
 
 _HINTS: Final[Mapping[str, str]] = {

@@ -13,7 +13,7 @@ from cliproxy.credentials.files import (
     to_bytes,
 )
 from cliproxy.credentials.model import CredentialKind, ModelEntry
-from cliproxy.errors import CredentialError
+from cliproxy.errors import CredentialError, Treatment
 from cliproxy.wire.jsontext import dumps, loads_object
 from cliproxy.wire.secret import Secret
 
@@ -132,6 +132,27 @@ def test_settings_may_be_spelled_with_hyphens():
 
 def test_whole_numbers_may_be_written_with_a_fraction_of_nothing():
     assert credential(priority=3.0).priority == 3
+
+
+@pytest.mark.parametrize("hyphen", ["-", "_"])
+def test_rules_about_errors_are_read(hyphen):
+    rule = {"status": 403, "match": "plan", f"match{hyphen}regexr": ["a+"], "action": "Continue"}
+    data = {**GITLAB, f"request{hyphen}scoped{hyphen}errors": [rule]}
+    decoded = decode_credential("a.json", dumps(data), CODECS)
+    [found] = decoded.credential.error_rules
+    assert decoded.warnings == ()
+    assert (found.status, found.texts, found.treatment) == (403, ("plan",), Treatment.GO_ON)
+    assert [pattern.pattern for pattern in found.patterns] == ["a+"]
+
+
+@pytest.mark.parametrize("rule", [{"match-regexr": ["canary("]}, {"action": "canary"}])
+def test_a_rule_that_makes_no_sense_is_left_out(rule):
+    data = {**GITLAB, "request_scoped_errors": [rule, {"status": 500}]}
+    decoded = decode_credential("a.json", dumps(data), CODECS)
+    [warning] = decoded.warnings
+    assert warning.startswith("a.json: `request_scoped_errors`")
+    assert "canary" not in warning
+    assert [found.status for found in decoded.credential.error_rules] == [500]
 
 
 def test_a_file_without_settings_has_the_defaults():

@@ -1,8 +1,7 @@
 """The attempt loop: who is tried, how often, what is held against whom, and what the client is told."""
 
-import json
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 import pytest
 import trio
@@ -11,10 +10,12 @@ from attrs import evolve, frozen
 
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.catalog.offers import Offer, build
-from cliproxy.config.groups import QuotaExceeded, Streaming, Timeouts
+from cliproxy.config.entries import ScopedError
+from cliproxy.config.errorrules import compiled
+from cliproxy.config.groups import QuotaExceeded, Streaming
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, Token, TokenSlot
-from cliproxy.dialects.base import Action, ClientRequest, Framing
+from cliproxy.dialects.base import Action, Framing
 from cliproxy.errors import (
     AnswerCut,
     BadRequest,
@@ -27,14 +28,14 @@ from cliproxy.errors import (
     TransportError,
     UpstreamError,
 )
-from cliproxy.exchange.attempts import Attempts, failure_from_login, nothing_ready
+from cliproxy.exchange.answer import answer_exchange
+from cliproxy.exchange.attempts import Attempts
 from cliproxy.exchange.health import CONTRACT_PAUSE_S
 from cliproxy.exchange.plan import Plan
 from cliproxy.login.rates import RateRule
 from cliproxy.net.http import UpstreamStream
 from cliproxy.providers.base import Call, CallLimit
 from cliproxy.routing.cooldown import RuntimeState
-from cliproxy.routing.select import Earliest
 from cliproxy.wire.http import HttpCall
 from cliproxy.wire.secret import Secret
 from support.exchange import (
@@ -45,40 +46,19 @@ from support.exchange import (
     FakeContract,
     FakeTokens,
     Reply,
+    attempt,
     bottle,
     chat,
+    everything,
     json_reply,
     recorder_of,
+    refused,
     request,
 )
-from support.routes import candidate
 
 NO_CONNECTION = TransportError("connection refused", kind=Kind.UNAVAILABLE, phase="connect")
 UNREACHABLE = Reply(refuses=NO_CONNECTION)
 GOOD = json_reply(WHOLE)
-
-
-async def everything(stream: UpstreamStream, _plan: Plan) -> bytes:
-    """Serve an answer by reading it."""
-    return await stream.read_all(1_000_000)
-
-
-async def attempt(
-    world: Bottle,
-    wanted: ClientRequest | None = None,
-    serve: Callable[[UpstreamStream, Plan], Awaitable[bytes]] = everything,
-) -> bytes:
-    """Run the attempts of one request; the notes they leave go into the record of the bottle."""
-    asked = wanted or chat(stream=False)
-    recorder = recorder_of(world, asked)
-    return await Attempts(asked, world.deps, recorder, serve).run()
-
-
-async def refused(world: Bottle, wanted: ClientRequest | None = None) -> UpstreamError:
-    """Run attempts that must all fail."""
-    with pytest.raises(UpstreamError) as caught:
-        await attempt(world, wanted)
-    return caught.value
 
 
 def states(world: Bottle) -> int:
@@ -124,12 +104,15 @@ async def test_a_fault_of_the_request_ends_at_once_and_is_held_against_nobody() 
 
 
 async def test_the_most_useful_of_several_failures_is_told() -> None:
-    """An account that is out of quota until a time says more than one that is away."""
+    """An account that is out of quota until a time says more than one that is away. But those that are away
+    may be back sooner."""
     world = bottle(
         json_reply(REFUSED, 429, retry_after="90"), json_reply(REFUSED, 503), UNREACHABLE, names="abc"
     )
     error = await refused(world)
-    assert (error.status, error.retry_after) == (429, 90.0)
+    assert (error.status, error.kind, error.message) == (503, Kind.UNAVAILABLE, "p: no")
+    assert error.failures[-1].kind is Kind.RATE_LIMIT
+    assert error.retry_after == pytest.approx(1.0, abs=0.2)
     assert len(error.failures) == 3
 
 
@@ -143,87 +126,6 @@ async def test_a_refusal_that_quotes_our_token_is_told_without_it() -> None:
     assert error.native is not None
     assert error.native.body == b'{"error":{"message":"bad token ***","code":"***"}}'
     assert [failure.message for failure in error.failures] == ["p: bad token ***"]
-
-
-# --- tokens ---------------------------------------------------------------------------------------
-
-
-async def test_a_refused_token_is_renewed_once() -> None:
-    world = bottle(json_reply(REFUSED, 401), GOOD, names="ab")
-    await attempt(world)
-    assert world.hosts == ["a", "a"]
-    assert world.tokens.renewals == [("a", 0)]
-    sent = [call.headers.get("authorization") for call in world.upstreams.calls]
-    assert sent == ["Bearer a-account-0", "Bearer a-account-1"]
-    assert states(world) == 0
-
-
-async def test_a_token_refused_twice_counts_against_the_credential() -> None:
-    world = bottle(json_reply(REFUSED, 401), json_reply(REFUSED, 401), GOOD, names="ab")
-    await attempt(world)
-    assert world.hosts == ["a", "a", "b"]
-    assert states(world) == 1
-
-
-async def test_without_a_renewal_the_refusal_is_what_the_client_sees() -> None:
-    world = bottle(json_reply(REFUSED, 401), tokens=FakeTokens(can_renew=False))
-    assert (await refused(world)).status == 401
-
-
-@pytest.mark.parametrize(
-    ("code", "status", "kind"),
-    [
-        ("expired", 401, Kind.AUTHENTICATION),
-        ("no_seat", 403, Kind.PERMISSION),
-        ("rate_limited", 429, Kind.RATE_LIMIT),
-    ],
-)
-async def test_a_renewal_that_explains_the_refusal_is_what_the_client_sees(
-    code: str, status: int, kind: Kind
-) -> None:
-    class Explaining(FakeTokens):
-        async def refresh(self, wanted: Credential, slot: TokenSlot, failed_version: int) -> Token:
-            await self.step()
-            raise LoginError("the token was revoked", code=code, hint="Log in again.", status=400)
-
-    error = await refused(bottle(json_reply(REFUSED, 401), tokens=Explaining()))
-    assert (error.status, error.kind) == (status, kind)
-    assert "the token was revoked. Log in again." in error.message
-
-
-async def test_a_contract_without_a_token_renews_nothing() -> None:
-    world = bottle(json_reply(REFUSED, 401), contracts=(FakeContract(needs=None),))
-    assert (await refused(world)).status == 401
-    assert world.tokens.renewals == []
-    assert world.upstreams.calls[0].headers.get("authorization") == "Bearer -"
-
-
-@pytest.mark.parametrize(
-    ("code", "kind", "scope"),
-    [
-        ("invalid_grant", Kind.AUTHENTICATION, Scope.CREDENTIAL),
-        ("anything else", Kind.AUTHENTICATION, Scope.CREDENTIAL),
-        ("unreachable", Kind.UNAVAILABLE, Scope.HOST),
-        ("timeout", Kind.TIMEOUT, Scope.HOST),
-        ("no_seat", Kind.PERMISSION, Scope.CONTRACT),
-        ("not_available", Kind.PERMISSION, Scope.CONTRACT),
-        ("rate_limited", Kind.RATE_LIMIT, Scope.CONTRACT),
-        ("bad_answer", Kind.UPSTREAM, Scope.CREDENTIAL),
-        ("stopping", Kind.UNAVAILABLE, Scope.CREDENTIAL),
-    ],
-)
-def test_a_token_that_cannot_be_had_is_classified(code: str, kind: Kind, scope: Scope) -> None:
-    failure = failure_from_login(LoginError("no.", code=code, hint="Log in.", status=403, retry_after=9.0))
-    assert (failure.kind, failure.scope, failure.code) == (kind, scope, code)
-    assert (failure.message, failure.status, failure.retry_after) == ("no. Log in.", 0, 9.0)
-
-
-async def test_a_token_that_cannot_be_had_is_a_failed_attempt() -> None:
-    world = bottle(tokens=FakeTokens(failure=LoginError("log in again", code="invalid_grant")))
-    error = await refused(world)
-    assert error.kind is Kind.AUTHENTICATION
-    assert "log in again" in error.message
-    assert world.hosts == []
 
 
 # --- contracts ------------------------------------------------------------------------------------
@@ -624,68 +526,6 @@ async def test_a_broken_proxy_of_one_account_does_not_stop_the_others() -> None:
 # --- refusals -------------------------------------------------------------------------------------
 
 
-async def test_an_error_body_of_the_same_dialect_is_kept() -> None:
-    error = await refused(bottle(json_reply(REFUSED, 400)))
-    assert error.native is not None
-    assert json.loads(error.native.body) == REFUSED
-
-
-async def test_an_error_body_that_the_client_understands_is_kept() -> None:
-    """Codex shows its user when the plan is renewed, which is said in members that nobody else has."""
-    used_up = {"error": {"type": "usage_limit_reached", "plan_type": "plus", "resets_in_seconds": 3600}}
-    world = bottle(json_reply(used_up, 429), contracts=(FakeContract("codex", streams_only=True),))
-    error = await refused(world, request({"input": "hi"}, "openai-response"))
-    assert error.native is not None
-    assert (error.native.dialect, json.loads(error.native.body)) == ("openai-response", used_up)
-
-
-async def test_an_error_body_that_is_not_of_the_dialect_is_told_in_its_words() -> None:
-    """A gateway in front of a vendor has error bodies of its own."""
-    error = await refused(bottle(json_reply({"error": "not for this token"}, 403)))
-    assert error.native is None
-
-
-async def test_an_error_body_of_another_dialect_is_translated() -> None:
-    world = bottle(
-        json_reply({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}, 529),
-        contracts=(FakeContract("claude"),),
-    )
-    error = await refused(world)
-    assert (error.kind, error.native) == (Kind.OVERLOADED, None)
-    assert "busy" in error.message
-
-
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        (b"upstream connect error", "upstream connect error"),
-        (b"", "status 502"),
-        (b"<html><h1>Bad gateway</h1>", "status 502"),
-        (b"\xff\xfe bytes", "bytes"),
-        (b"x" * 5000, "x" * 100),
-    ],
-)
-async def test_error_bodies_that_are_no_json(body: bytes, said: str) -> None:
-    error = await refused(bottle(Reply(status=502, headers={}, body=(body,))))
-    assert said in error.message
-    assert len(error.message) < 300
-    assert "<h1>" not in error.message
-
-
-@pytest.mark.parametrize(
-    "rest", [math.inf, TransportError("reset", kind=Kind.UNAVAILABLE, phase="body")], ids=["silence", "reset"]
-)
-async def test_the_status_of_a_refusal_counts_even_if_its_body_never_comes(
-    autojump_clock: trio.testing.MockClock, rest: float | Exception
-) -> None:
-    world = bottle(Reply(status=429, headers={"retry-after": "7"}, body=(b'{"error"', rest)))
-    start = trio.current_time()
-    error = await refused(world)
-    assert (error.status, error.retry_after) == (429, 7.0)
-    assert trio.current_time() - start <= 10
-    assert world.upstreams.open_streams == 0
-
-
 async def test_a_contract_may_know_better_what_a_refusal_means() -> None:
     known = Failure(kind=Kind.QUOTA, scope=Scope.CREDENTIAL, message="no credits left", status=403)
     error = await refused(bottle(json_reply(REFUSED, 403), contracts=(FakeContract(failure=known),)))
@@ -693,42 +533,7 @@ async def test_a_contract_may_know_better_what_a_refusal_means() -> None:
     assert "no credits left" in error.message
 
 
-async def test_limits_of_the_configuration_travel_with_the_call() -> None:
-    times = Timeouts(connect_seconds=1, first_byte_seconds=2, idle_seconds=3, total_seconds=4)
-    world = bottle(GOOD, config=Config(timeouts=times), proxy_url=Secret("http://proxy"))
-    await attempt(world)
-    [call] = world.upstreams.calls
-    assert (call.limits.connect, call.limits.first_byte, call.limits.idle, call.limits.total) == (1, 2, 3, 4)
-    assert call.proxy_url == Secret("http://proxy")
-
-
 # --- explanations ---------------------------------------------------------------------------------
-
-
-def test_nothing_ready_names_who_waits_for_what() -> None:
-    waiting = Earliest(
-        1012.0,
-        (
-            (candidate("a"), RuntimeState(until=1012.0, failures=1, kind=Kind.RATE_LIMIT, cause="slow down")),
-            (candidate("b"), RuntimeState(until=1100.0, failures=1, kind=Kind.UNAVAILABLE, cause="away")),
-        ),
-    )
-    error = nothing_ready("gpt-5", waiting, 1000.0)
-    assert (error.status, error.retry_after, error.code) == (503, 12.0, "model_cooldown")
-    for part in ("2 account(s)", "`gpt-5`", "12 s", "p: slow down", "p: away"):
-        assert part in error.message
-    assert error.detail == {
-        "accounts": [
-            {"provider": "p", "model": "m", "state": "rate_limit", "seconds": 12.0},
-            {"provider": "p", "model": "m", "state": "unavailable", "seconds": 100.0},
-        ]
-    }
-
-
-def test_nothing_ready_is_429_only_when_all_are_out_of_quota() -> None:
-    state = RuntimeState(until=5.0, failures=1, kind=Kind.QUOTA, cause="empty")
-    assert nothing_ready("m", Earliest(5.0, ((candidate(), state),)), 0.0).status == 429
-    assert nothing_ready("m", None, 0.0).status == 503
 
 
 async def test_explanations_show_no_keys() -> None:
@@ -819,3 +624,222 @@ async def test_an_account_that_was_taken_away_meanwhile_is_not_tried() -> None:
     current[0] = evolve(begun, registry=rest)
     await attempts.run()
     assert world.hosts == ["a", "c"]
+
+
+# --- those who have rested ------------------------------------------------------------------------
+
+LIMITED = json_reply(REFUSED, 429, retry_after="20")
+SLOWLY = Reply(headers=GOOD.headers, body=(5.0, *GOOD.body))
+
+
+async def test_an_account_that_has_rested_is_tried_by_one_request(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The others wait for what becomes of it, and are served then."""
+    world = bottle(LIMITED, SLOWLY, *[GOOD] * 4)
+    await refused(world)
+    await trio.sleep(30)
+    times: list[float] = []
+    begin = trio.current_time()
+
+    async def ask() -> None:
+        await attempt(world)
+        times.append(trio.current_time() - begin)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(ask)
+        await trio.sleep(4)
+        assert len(world.upstreams.calls) == 2
+    assert times == [5.0] * 5
+    assert states(world) == 0
+
+
+async def test_a_trial_that_fails_sends_nobody_else(autojump_clock: trio.testing.MockClock) -> None:
+    limited = Reply(status=429, headers={"retry-after": "20"}, body=(2.0, b"{}"))
+    world = bottle(LIMITED, limited)
+    await refused(world)
+    await trio.sleep(30)
+    told: list[float | None] = []
+
+    async def ask() -> None:
+        with pytest.raises((UpstreamError, NothingReady)) as caught:
+            await attempt(world)
+        told.append(caught.value.retry_after)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(ask)
+    assert len(world.upstreams.calls) == 2
+    assert [wait is not None and 19 <= wait <= 22 for wait in told] == [True] * 4
+
+
+async def test_others_are_served_elsewhere_while_one_is_tried(autojump_clock: trio.testing.MockClock) -> None:
+    world = bottle(LIMITED, GOOD, SLOWLY, GOOD, GOOD, names="ab", config=Config(request_retry=0))
+    await attempt(world)
+    await trio.sleep(30)
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(attempt, world)
+    assert world.hosts[:2] == ["a", "b"]
+    assert sorted(world.hosts[2:]) == ["a", "b", "b"]
+
+
+async def test_a_trial_that_is_cancelled_leaves_its_place_to_the_next(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = bottle(LIMITED, SLOWLY, GOOD)
+    await refused(world)
+    await trio.sleep(30)
+    before = world.runtime.state(("a", "m"))
+    done: list[float] = []
+
+    async def wait_for_it() -> None:
+        await attempt(world)
+        done.append(trio.current_time())
+
+    async with trio.open_nursery() as nursery:
+        with trio.move_on_after(1):
+            nursery.start_soon(leave_soon, world)
+            await trio.sleep(0.5)
+            nursery.start_soon(wait_for_it)
+            await trio.sleep_forever()
+        assert world.runtime.state(("a", "m")) == before
+        left = trio.current_time()
+    assert done[0] - left <= 1.0
+    assert states(world) == 0
+
+
+async def leave_soon(world: Bottle) -> None:
+    """Ask and go away before the answer."""
+    with trio.move_on_after(1.5):
+        await attempt(world)
+
+
+async def test_a_trial_that_takes_long_does_not_keep_the_others(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = bottle(LIMITED, Reply(headers=GOOD.headers, body=(100.0, *GOOD.body)), GOOD)
+    await refused(world)
+    await trio.sleep(30)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(attempt, world)
+        await trio.sleep(1)
+        begin = trio.current_time()
+        await attempt(world)
+        assert trio.current_time() - begin < 11
+
+
+async def test_a_long_answer_of_before_does_not_open_what_was_closed_meanwhile(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = bottle(SLOWLY, LIMITED)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(attempt, world)
+        await trio.sleep(1)
+        await refused(world)
+    assert states(world) == 1
+
+
+# --- what the owner wants -------------------------------------------------------------------------
+
+
+def rule(action: str, status: int = 0, *texts: str) -> dict[str, object]:
+    """Settings of a credential with one rule about errors."""
+    return {"error_rules": compiled([ScopedError(status=status, match=texts, action=action)])}
+
+
+@pytest.mark.parametrize(
+    ("action", "asked", "rests"),
+    [
+        ("stop", "a", 0),
+        ("stop-and-cooldown", "a", 1),
+        ("continue", "ab", 0),
+        ("continue-and-cooldown", "ab", 1),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 429, 500])
+@pytest.mark.parametrize("never_rests", [True, False])
+async def test_the_owner_may_say_what_an_error_means(
+    action: str, asked: str, rests: int, status: int, never_rests: bool
+) -> None:
+    own = {"a": rule(action, status, "NO")}
+    world = bottle(
+        json_reply(REFUSED, status), GOOD, names="ab", own=own, config=Config(disable_cooling=never_rests)
+    )
+    if asked == "a":
+        await refused(world)
+    else:
+        await attempt(world)
+    assert "".join(world.hosts) == asked
+    assert states(world) == rests
+
+
+async def test_rules_of_a_provider_are_about_all_its_accounts() -> None:
+    rules = {"p": (ScopedError(status=400, match=("no",), action="continue"),)}
+    world = bottle(
+        json_reply(REFUSED, 400), GOOD, names="ab", config=Config(oauth_request_scoped_errors=rules)
+    )
+    await attempt(world)
+    assert world.hosts == ["a", "b"]
+
+
+async def test_other_errors_are_treated_as_usual() -> None:
+    world = bottle(json_reply(REFUSED, 400), names="ab", own={"a": rule("continue", 429)})
+    assert (await refused(world)).status == 400
+    assert world.hosts == ["a"]
+
+
+async def test_errors_inside_an_answer_are_treated_as_well() -> None:
+    inside = json_reply({"error": {"message": "no such thing", "code": 400}})
+    world = bottle(inside, GOOD, names="ab", own={"a": rule("continue", 0, "such thing")})
+    asked = chat(stream=False)
+    await answer_exchange(asked, world.deps)
+    assert world.hosts == ["a", "b"]
+
+
+async def test_requests_wait_as_long_as_the_owner_says(autojump_clock: trio.testing.MockClock) -> None:
+    world = bottle(*[GOOD] * 20, config=Config(request_delay="1.5,4"))
+    times = []
+    for _ in range(20):
+        begin = trio.current_time()
+        await attempt(world)
+        times.append(trio.current_time() - begin)
+    assert all(1.5 <= time <= 4 for time in times)
+    assert len(set(times)) == 20
+
+
+async def test_a_round_has_a_limit(autojump_clock: trio.testing.MockClock) -> None:
+    silent = Reply(headers=GOOD.headers, body=(math.inf,))
+    world = bottle(silent, GOOD, names="ab", config=Config(request_timeout=7, request_retry=1))
+    await attempt(world)
+    assert trio.current_time() == 7.0
+    assert world.hosts == ["a", "b"]
+    assert world.runtime.state(("a", "m")).kind is Kind.TIMEOUT
+    assert world.upstreams.open_streams == 0
+
+
+async def test_the_limit_of_a_round_is_told(autojump_clock: trio.testing.MockClock) -> None:
+    world = bottle(Reply(body=(math.inf,)), names="ab", config=Config(request_timeout=7, request_retry=0))
+    error = await refused(world)
+    assert (error.kind, error.status) == (Kind.TIMEOUT, 504)
+    assert "7 s" in error.message
+    assert world.hosts == ["a"]
+
+
+async def test_streams_have_no_limit_of_a_round(autojump_clock: trio.testing.MockClock) -> None:
+    world = bottle(SLOWLY, config=Config(request_timeout=1))
+    await attempt(world, chat(stream=True))
+    assert trio.current_time() == 5.0
+
+
+async def test_passing_failures_pause_for_as_long_as_the_owner_says() -> None:
+    world = bottle(
+        json_reply(REFUSED, 503), config=Config(request_retry=0, transient_error_cooldown_seconds=90)
+    )
+    assert (await refused(world)).retry_after == pytest.approx(94, abs=5)
+    world = bottle(
+        json_reply(REFUSED, 503), config=Config(request_retry=0, transient_error_cooldown_seconds=-1)
+    )
+    await refused(world)
+    assert states(world) == 0

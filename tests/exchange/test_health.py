@@ -8,12 +8,14 @@ from cliproxy.errors import Failure, Kind, Scope
 from cliproxy.exchange.health import (
     CAUSE_LENGTH,
     CONTRACT_PAUSE_S,
+    LOOK_AGAIN_S,
     Health,
     brief,
     contract_place,
     host_of,
     place_of,
 )
+from cliproxy.routing.cooldown import CoolingRules
 from cliproxy.routing.runtime import RuntimeTable, credential_place, host_place, model_place
 from cliproxy.wire.http import HttpCall, MemoryCall
 from cliproxy.wire.secret import Secret
@@ -60,6 +62,7 @@ def test_a_success_clears_every_place_it_came_through(world: World) -> None:
 
 def test_failures_in_a_row_count_and_failures_ever_do_not(world: World) -> None:
     for _ in range(5):
+        world.health.begin()
         world.health.failed(HOST, failure())
         world.now += 100
     assert world.table.state(HOST).failures == 5
@@ -159,3 +162,44 @@ def test_a_success_of_a_part_clears_the_account(world: World) -> None:
         world.health.failed(place_of(part, scope, of_account=True), failure())
     world.health.answered(part, CONTRACT)
     assert world.table.statistics()["states"] == 0
+
+
+def test_what_began_before_a_failure_says_nothing_about_now(world: World) -> None:
+    """A long answer that ends well does not open an account whose quota was used up meanwhile; and one that
+    fails does not count twice."""
+    a, other = candidate(), Health(world.table, lambda: world.now, Random(1))
+    place = model_place(a)
+    world.now += 5
+    other.begin()
+    other.failed(place, failure(Kind.QUOTA, retry_after=3600))
+    world.health.answered(a, CONTRACT)
+    assert world.table.state(place).failures == 1
+    world.now += 4000
+    world.health.failed(place, failure(Kind.QUOTA, retry_after=3600))
+    assert world.table.state(place).failures == 1
+    world.now += 4000
+    world.health.begin()
+    world.health.answered(a, CONTRACT)
+    assert world.table.state(place).failures == 0
+
+
+def test_the_owner_says_how_long_passing_failures_pause(world: World) -> None:
+    for transient, rest in ((90.0, 90.0), (-1.0, 0.0), (0.0, 1.0)):
+        world.table.clear()
+        health = Health(world.table, lambda: world.now, Random(1), CoolingRules(transient=transient))
+        health.failed(HOST, failure())
+        assert world.wait_of(HOST) == pytest.approx(rest, rel=0.11)
+
+
+def test_a_host_is_tried_by_one(world: World) -> None:
+    world.health.failed(HOST, failure(retry_after=10, message="connection refused"))
+    world.now += 20
+    assert world.health.pause(HOST) is None
+    with world.health.trying([HOST]) as is_trial:
+        assert is_trial
+        state = world.health.pause(HOST)
+        assert state is not None
+        assert state.cause == "connection refused"
+        assert world.health.ready_at(candidate(), HOST) == world.now + LOOK_AGAIN_S
+        world.health.reached(HOST)
+        assert world.health.pause(HOST) is None

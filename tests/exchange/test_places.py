@@ -95,3 +95,15 @@ async def test_an_old_ticket_keeps_its_place() -> None:
         await trio.testing.wait_all_tasks_blocked()
         assert await waiters.freed(A) == []
         assert await waiters.freed(A) == ["newer"]
+
+
+async def test_what_becomes_of_a_trial_wakes_everybody() -> None:
+    async with trio.open_nursery() as nursery:
+        waiters = Waiters(nursery)
+        for name, account in (("first", A), ("second", A), ("other", B)):
+            await waiters.begin(name, account)
+        waiters.places.opened(A)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(waiters.done) == ["first", "second"]
+        assert len(waiters.places) == 1
+        await waiters.freed(B)

@@ -13,8 +13,9 @@ from cliproxy.credentials.model import TokenSlot
 from cliproxy.dialects.base import Action, ClientRequest
 from cliproxy.errors import AttemptFailed, Failure, Kind, Scope, UpstreamError
 from cliproxy.exchange.answer import answer_exchange
-from cliproxy.exchange.attempts import UNSIGNED, Attempts
+from cliproxy.exchange.attempts import Attempts
 from cliproxy.exchange.plan import Plan
+from cliproxy.exchange.sending import UNSIGNED
 from cliproxy.net.http import UpstreamStream
 from cliproxy.wire.jsontext import JsonObject
 from emulators.signing import claude_signature, gemini_signature, openai_encrypted

@@ -11,11 +11,15 @@ from cliproxy.routing.cooldown import PauseRecord, RuntimeState
 from cliproxy.routing.journal import MAX_ENTRIES
 from cliproxy.routing.runtime import (
     MAX_STATES,
+    PROBE_S,
     RuntimeTable,
     blocking_state,
+    closed_until,
     credential_place,
     host_place,
     model_place,
+    places,
+    probed_state,
 )
 from support.routes import candidate
 
@@ -52,7 +56,7 @@ def test_the_table_is_bounded_and_forgets_the_departed() -> None:
     table.put(credential_place(B), OPEN)
     table.put(host_place("x.example"), OPEN)
     table.forget([A])
-    assert table.statistics() == {"states": 2, "busy": 0}
+    assert table.statistics() == {"states": 2, "busy": 0, "probes": 0}
     table.put(credential_place(A), RuntimeState())
     assert table.statistics()["states"] == 1
     for number in range(MAX_STATES + 1):
@@ -217,3 +221,81 @@ def test_no_restart_makes_a_pause_longer(now: float, wall: float, moved: float, 
     table.put((A, "m"), evolve(OPEN, until=now + 600.0))
     again.restore(table.export(now, wall), begin, wall + moved)
     assert again.state((A, "m")).until - begin <= 600.0 + 1e-3
+
+
+HALF_OPEN = evolve(OPEN, until=50.0)
+MODEL = (A, "m")
+
+
+def test_who_tries_a_place_that_has_rested_is_the_only_one() -> None:
+    table = RuntimeTable()
+    table.put(MODEL, HALF_OPEN)
+    assert table.closed_until(MODEL, 49.0) == 50.0
+    assert table.closed_until(MODEL, 50.0) == 0.0
+    bookmark = table.changes
+    with table.probing([MODEL, credential_place(A)], 60.0) as is_trial:
+        assert is_trial
+        assert table.changed_since(bookmark) == {"a"}
+        assert table.closed_until(MODEL, 61.0) == 60.0 + PROBE_S
+        with table.probing([MODEL], 61.0) as other:
+            assert not other
+        assert table.closed_until(MODEL, 61.0) == 60.0 + PROBE_S
+    assert table.closed_until(MODEL, 61.0) == 0.0
+    assert table.statistics()["probes"] == 0
+
+
+@pytest.mark.parametrize("now", [0.0, 49.0])
+def test_nothing_is_tried_that_rests_or_that_has_nothing(now: float) -> None:
+    table = RuntimeTable()
+    table.put(MODEL, HALF_OPEN)
+    with table.probing([MODEL, (B, "m")], now) as is_trial:
+        assert not is_trial
+        assert table.closed_until((B, "m"), now) == 0.0
+
+
+def test_an_outcome_ends_a_trial_at_once() -> None:
+    table = RuntimeTable()
+    table.put(MODEL, HALF_OPEN)
+    with table.probing([MODEL], 60.0):
+        table.put(MODEL, RuntimeState())
+        assert table.closed_until(MODEL, 60.0) == 0.0
+        table.put(MODEL, HALF_OPEN)
+        with table.probing([MODEL], 61.0) as next_one:
+            assert next_one
+    assert table.statistics()["probes"] == 0
+
+
+def test_a_trial_that_fails_leaves_a_pause() -> None:
+    table = RuntimeTable()
+    table.put(MODEL, HALF_OPEN)
+    with table.probing([MODEL], 60.0):
+        table.put(MODEL, evolve(OPEN, until=90.0))
+    assert table.closed_until(MODEL, 61.0) == 90.0
+    assert table.closed_until(MODEL, 90.0) == 0.0
+
+
+def test_a_trial_that_takes_long_is_not_the_only_one_for_ever() -> None:
+    """It may be a long answer; those who wait need not know."""
+    table = RuntimeTable()
+    table.put(MODEL, HALF_OPEN)
+    late = 60.0 + PROBE_S
+    with table.probing([MODEL], 60.0), table.probing([MODEL], late) as is_trial:
+        assert is_trial
+        assert table.closed_until(MODEL, late) == late + PROBE_S
+    assert table.statistics()["probes"] == 0
+
+
+def test_a_trial_is_told_with_its_reason() -> None:
+    table = RuntimeTable()
+    each = candidate("a")
+    table.put(MODEL, HALF_OPEN)
+    assert probed_state(each, table, 60.0) is None
+    with table.probing(places(each), 60.0):
+        state = probed_state(each, table, 61.0)
+        assert state is not None
+        assert (state.until, state.kind) == (60.0 + PROBE_S, Kind.RATE_LIMIT)
+        assert state.cause == "is being tried again after: too many"
+        assert blocking_state(each, table, 61.0) is None
+        assert closed_until(each, table, 61.0) == 60.0 + PROBE_S
+    table.put(MODEL, evolve(OPEN, until=70.0))
+    assert probed_state(each, table, 61.0) is None

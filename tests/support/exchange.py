@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from random import Random
 
+import pytest
 import trio
 from attrs import define, evolve, field, frozen
 
@@ -18,9 +19,12 @@ from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, Token, TokenSlot
 from cliproxy.dialects import by_id
 from cliproxy.dialects.base import Action, ClientRequest, Framing
-from cliproxy.errors import Failure, LoginError
+from cliproxy.errors import Failure, LoginError, UpstreamError
+from cliproxy.exchange.attempts import Attempts
 from cliproxy.exchange.deps import Deps, Snapshot
+from cliproxy.exchange.plan import Plan
 from cliproxy.exchange.record import ExchangeRecord, Recorder
+from cliproxy.net.http import UpstreamStream
 from cliproxy.providers.base import Call, CallLimit, Contract, Pass, Provider
 from cliproxy.routing.runtime import RuntimeTable
 from cliproxy.wire.http import Headers, HttpCall, UpstreamCall
@@ -316,3 +320,29 @@ ANSWER = (chunk(""), chunk("Hel"), chunk("lo"), chunk(finish="stop"), DONE)
 def dialect_ids() -> list[str]:
     """Every dialect that clients may speak."""
     return [by_id(name).id for name in ("openai", "openai-response", "claude", "gemini")]
+
+
+# --- attempts ---------------------------------------------------------------------------------------
+
+
+async def everything(stream: UpstreamStream, _plan: Plan) -> bytes:
+    """Serve an answer by reading it."""
+    return await stream.read_all(1_000_000)
+
+
+async def attempt(
+    world: Bottle,
+    wanted: ClientRequest | None = None,
+    serve: Callable[[UpstreamStream, Plan], Awaitable[bytes]] = everything,
+) -> bytes:
+    """Run the attempts of one request; the notes they leave go into the record of the bottle."""
+    asked = wanted or chat(stream=False)
+    recorder = recorder_of(world, asked)
+    return await Attempts(asked, world.deps, recorder, serve).run()
+
+
+async def refused(world: Bottle, wanted: ClientRequest | None = None) -> UpstreamError:
+    """Run attempts that must all fail."""
+    with pytest.raises(UpstreamError) as caught:
+        await attempt(world, wanted)
+    return caught.value

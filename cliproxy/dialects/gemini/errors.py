@@ -5,7 +5,6 @@ typed objects; those read here are ``RetryInfo`` (when to come back), ``ErrorInf
 ``QuotaFailure`` (which quota). The delay of a 429 may stand in any of three places.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -14,6 +13,7 @@ from attrs import frozen
 from cliproxy.dialects.gemini.parts import RELATIVES
 from cliproxy.errors import Kind, ProxyError, kind_of_status
 from cliproxy.ir.events import StreamError
+from cliproxy.wire import waits
 from cliproxy.wire.jsontext import JsonError, JsonObject, child, integer, loads, objects, text
 
 TYPE_PREFIX: Final = "type.googleapis.com/google.rpc."
@@ -63,19 +63,6 @@ _CODE_OF_STATUS: Final[Mapping[str, int]] = {
     "UNKNOWN": 500,
     "DATA_LOSS": 500,
 }
-
-_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:h|ms|m|us|µs|ns|s))+")
-_DURATION_PIECE: Final = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|us|µs|ns|s)")
-_SECONDS: Final[Mapping[str, float]] = {
-    "h": 3600.0,
-    "m": 60.0,
-    "s": 1.0,
-    "ms": 1e-3,
-    "us": 1e-6,
-    "µs": 1e-6,
-    "ns": 1e-9,
-}
-_AFTER: Final = re.compile(r"\bafter (\d+)s\b")
 
 
 # --- reading ---
@@ -144,19 +131,11 @@ def retry_delay(body: JsonObject) -> float | None:
     error = child(body, "error")
     details = list(objects(error, "details"))
     for entry in _typed(details, "RetryInfo"):
-        return parse_duration(text(entry, "retryDelay"))
+        return waits.duration(text(entry, "retryDelay"))
     for entry in _typed(details, "ErrorInfo"):
         if delay := text(child(entry, "metadata"), "quotaResetDelay"):
-            return parse_duration(delay)
-    match = _AFTER.search(text(error, "message"))
-    return float(match[1]) if match else None
-
-
-def parse_duration(duration: str) -> float | None:
-    """Read a duration such as ``1h2m3.5s`` or ``373.8ms`` as seconds."""
-    if _DURATION.fullmatch(duration) is None:
-        return None
-    return sum(float(count) * _SECONDS[unit] for count, unit in _DURATION_PIECE.findall(duration))
+            return waits.duration(delay)
+    return waits.said(text(error, "message"))
 
 
 def _typed(details: list[JsonObject], name: str) -> list[JsonObject]:

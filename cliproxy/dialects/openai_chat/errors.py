@@ -12,6 +12,7 @@ from typing import Final
 from cliproxy.dialects.openai_chat.names import DIALECT_ID
 from cliproxy.errors import LAST_STATUS, STATUS_OF_KIND, Kind, ProxyError, kind_of_status, telling_code
 from cliproxy.ir.events import StreamError
+from cliproxy.wire import waits
 from cliproxy.wire.jsontext import (
     JsonError,
     JsonObject,
@@ -134,7 +135,7 @@ def _message(body: JsonObject, error: JsonObject) -> str:
 
 def _delay(error: JsonObject) -> float | None:
     seconds = number(error, "retry_after")
-    return float(seconds) if seconds is not None and seconds >= 0 else None
+    return float(seconds) if seconds is not None and seconds >= 0 else waits.said(text(error, "message"))
 
 
 # --- writing ---

@@ -5,12 +5,12 @@ vendor's own words for what went wrong come as ``code`` or ``type``; a client be
 same words, and one behind another upstream those that the vendor would have used.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
 from cliproxy.errors import Kind, ProxyError, kind_of_status, telling_code
 from cliproxy.ir.events import StreamError
+from cliproxy.wire import waits
 from cliproxy.wire.jsontext import JsonObject, child, integer, number, text
 
 _TYPES: Final[Mapping[Kind, str]] = {
@@ -69,9 +69,6 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "server_error": Kind.UPSTREAM,
     "internal_server_error": Kind.UPSTREAM,
 }
-
-_TRY_AGAIN: Final = re.compile(r"try again in (\d+(?:\.\d+)?) ?(ms|s|m|seconds?|minutes?)\b", re.IGNORECASE)
-_UNITS: Final[Mapping[str, float]] = {"ms": 0.001, "m": 60.0, "minute": 60.0, "minutes": 60.0}
 
 
 # --- writing ----------------------------------------------------------------------------------------------
@@ -155,7 +152,4 @@ def retry_after(error: JsonObject, now: float | None) -> float | None:
     seconds = number(error, "resets_in_seconds")
     if seconds is not None and seconds > 0:
         return float(seconds)
-    said = _TRY_AGAIN.search(text(error, "message"))
-    if said is None:
-        return None
-    return float(said[1]) * _UNITS.get(said[2].lower(), 1.0)
+    return waits.said(text(error, "message"))

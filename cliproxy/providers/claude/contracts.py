@@ -16,7 +16,6 @@ another one is not passed off as the agent. What the vendor refuses for that rea
 is, since its next request may be one of the agent's.
 """
 
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -35,7 +34,8 @@ from cliproxy.dialects.claude.final import (
 )
 from cliproxy.errors import Failure, Kind, Scope
 from cliproxy.providers.base import Call, Contract, own_headers
-from cliproxy.wire.http import Headers, HttpCall, UpstreamCall, http_date
+from cliproxy.wire import waits
+from cliproxy.wire.http import Headers, HttpCall, UpstreamCall
 from cliproxy.wire.jsontext import Document, JsonError, JsonObject, changes_between, loads_object
 
 KEY: Final = "claude"
@@ -194,11 +194,12 @@ def _used_up(headers: Headers, message: str, code: str) -> Failure | None:
     rejected = [window for window in (*_ACCOUNT_WINDOWS, *_MODEL_WINDOWS) if _is_rejected(headers, window)]
     if not rejected:
         return None
-    now = _moment(headers.get("date"))
-    resets = [_moment(headers.get(f"{_LIMIT}-{window}-reset")) for window in rejected]
+    now = waits.moment(headers.get("date"))
+    resets = [waits.moment(headers.get(f"{_LIMIT}-{window}-reset")) for window in rejected]
     if not any(resets):
-        resets = [_moment(headers.get(f"{_LIMIT}-reset"))]
-    waits = [reset - now for reset in resets if reset is not None and now is not None and reset > now]
+        resets = [waits.moment(headers.get(f"{_LIMIT}-reset"))]
+    rests = [reset - now for reset in resets if reset is not None and now is not None and reset > now]
+    asked = waits.asked(headers, now)
     is_whole_account = any(window in _ACCOUNT_WINDOWS for window in rejected)
     return Failure(
         kind=Kind.QUOTA,
@@ -206,29 +207,12 @@ def _used_up(headers: Headers, message: str, code: str) -> Failure | None:
         message=message,
         status=HTTPStatus.TOO_MANY_REQUESTS,
         code=code or None,
-        retry_after=max([*waits, *_asked(headers)], default=None),
+        retry_after=max([*rests, *([] if asked is None else [asked])], default=None),
     )
 
 
 def _is_rejected(headers: Headers, window: str) -> bool:
     return headers.get(f"{_LIMIT}-{window}-status").strip().lower() == _REJECTED
-
-
-def _asked(headers: Headers) -> list[float]:
-    """Return the wait of ``Retry-After``, if it names one in seconds."""
-    said = headers.get("retry-after").strip()
-    return [float(said)] if said.isascii() and said.isdigit() else []
-
-
-def _moment(said: str) -> float | None:
-    """Read a moment as Unix seconds, ISO 8601 or an HTTP date."""
-    if said.isascii() and said.isdigit():
-        return float(said)
-    try:
-        moment = datetime.fromisoformat(said)
-    except ValueError:
-        return http_date(said)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 # --- the ways -----------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from cliproxy.credentials.model import Credential
 from cliproxy.errors import LoginError
 from cliproxy.login.code import LOGIN_LIMITS, body_of, one_line
+from cliproxy.wire import waits
 from cliproxy.wire.http import Headers, HttpAnswer, HttpCall
 from cliproxy.wire.jsontext import JsonValue, dumps, dumps_text, text
 from cliproxy.wire.secret import Secret
@@ -105,10 +106,11 @@ def reason_of(answer: HttpAnswer) -> str:
 
 def retry_after_of(headers: Headers, otherwise: float) -> float:
     """Return the seconds a refusal asks to wait."""
-    try:
-        return max(float(headers.get("retry-after")), 0.0)
-    except ValueError:
-        return otherwise
+    now = waits.moment(headers.get("date"))
+    asked = waits.asked(headers, now)
+    if asked is None:
+        asked = waits.windows(headers, now)
+    return otherwise if asked is None else asked
 
 
 def account_error(answer: HttpAnswer, instance: str) -> LoginError:

@@ -6,7 +6,6 @@ from hypothesis import given
 from cliproxy.dialects.gemini.errors import (
     decode_error,
     encode_error,
-    parse_duration,
     read_error,
     read_refusal,
     retry_delay,
@@ -112,24 +111,6 @@ def test_a_daily_quota_is_used_up():
 )
 def test_the_delay_stands_in_one_of_three_places(answer, delay):
     assert retry_delay(answer) == pytest.approx(delay)
-
-
-@pytest.mark.parametrize(
-    ("written", "seconds"),
-    [
-        ("0.847655010s", 0.84765501),
-        ("373.801628ms", 0.373801628),
-        ("1h2m3.5s", 3723.5),
-        ("5us", 5e-6),
-        ("7ns", 7e-9),
-        ("", None),
-        ("5", None),
-        ("5s ", None),
-        ("-5s", None),
-    ],
-)
-def test_durations(written, seconds):
-    assert parse_duration(written) == pytest.approx(seconds)
 
 
 @given(json_objects)
