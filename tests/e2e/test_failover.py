@@ -320,8 +320,8 @@ def test_a_fault_of_the_request_is_answered_as_it_is(pair: Pair, way: dict[str, 
 @pytest.mark.parametrize(
     ("first", "second", "seen"),
     [
-        ({"status": 429, "retry_after": 7}, {"status": 500}, (429, "7")),
-        ({"status": 500}, {"status": 429, "retry_after": 7}, (429, "7")),
+        ({"status": 429, "retry_after": 7}, {"status": 429, "retry_after": 90}, (429, "7")),
+        ({"status": 429, "retry_after": 7}, {"status": 401}, (429, "7")),
         ({"status": 401}, {"status": 503}, (401, None)),
         ({"status": 503}, {"fault": "close_before_head"}, (503, None)),
         ({"fault": "close_before_head"}, {"fault": "empty_200"}, (502, None)),
@@ -341,6 +341,23 @@ def test_of_two_failures_the_client_sees_the_one_it_learns_most_from(
     with pytest.raises(error) as caught:
         pair.ask(**way)
     assert (caught.value.status_code, caught.value.response.headers.get("retry-after")) == seen
+    assert pair.asked() == (1, 1)
+
+
+@pytest.mark.parametrize("faults", [({"status": 429, "retry_after": 60}, {"status": 500})], ids=str)
+@pytest.mark.parametrize("order", [1, -1])
+def test_who_is_away_for_a_moment_is_sooner_back_than_who_is_out_of_quota(
+    pair: Pair, way: dict[str, Any], faults: tuple[dict[str, Any], dict[str, Any]], order: int
+) -> None:
+    """The client is not told to stay away for as long as the quota lasts."""
+    first, second = faults[::order]
+    pair.script(first)
+    trio.run(pair.second.script, [second])
+    error = {"chat": openai.APIStatusError, "claude": anthropic.APIStatusError}[way["client"]]
+    with pytest.raises(error) as caught:
+        pair.ask(**way)
+    assert caught.value.status_code == 503
+    assert int(caught.value.response.headers["retry-after"]) <= 2
     assert pair.asked() == (1, 1)
 
 
