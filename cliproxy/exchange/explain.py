@@ -84,7 +84,8 @@ def nobody_answered(
         error.native = None
     soonest = [wait_of(candidate) for candidate, _ in resting]
     soonest += [wait for key, wait in waits.items() if last[key] in PASSING]
-    error.retry_after = min((wait for wait in soonest if wait), default=None)
+    # Of somebody who failed and does not rest nobody knows when to come back; soon, then.
+    error.retry_after = min(wait or BUSY_WAIT_S for wait in soonest) if any(soonest) else None
     return error
 
 

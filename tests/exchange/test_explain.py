@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cliproxy.catalog.registry import Candidate
 from cliproxy.errors import Failure, Kind, Scope
 from cliproxy.exchange.explain import (
+    BUSY_WAIT_S,
     MAX_LISTED,
     PASSING,
     QUOTAS,
@@ -157,6 +158,14 @@ def test_those_who_rest_untried_count_as_well() -> None:
         [tried("a", Kind.QUOTA, 429, 60.0)], Earliest(8.0, ((candidate("b"), state),)), rests(a=63.0, b=8.0)
     )
     assert (error.status, error.retry_after) == (503, 8.0)
+
+
+def test_who_never_rests_can_be_asked_soon() -> None:
+    """Where pauses are switched off nobody says when; the quota of another is no reason to wait for."""
+    away = tried("b", Kind.UPSTREAM, 500)
+    error = nobody_answered([tried("a", Kind.QUOTA, 429, 60.0), away], None, rests())
+    assert (error.status, error.retry_after) == (503, BUSY_WAIT_S)
+    assert nobody_answered([away], None, rests()).retry_after is None
 
 
 def test_the_last_failure_of_somebody_is_what_holds() -> None:
