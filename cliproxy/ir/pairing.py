@@ -4,9 +4,9 @@ Clients send histories in which a user interrupted a call, a result came twice, 
 or are missing. Strict vendors refuse each of these. One walk over the conversation keeps a ledger of calls:
 
 * a **call** gets its final id: the client's, changed only as far as the target's character set and length
-  demand, and made unique. A missing id is derived from the call's content and place, so that the next
-  request of the same conversation derives the same one (prompt caches depend on it). Changes go into the
-  context, for the way back;
+  demand, and made unique. A missing id says the call's place and a checksum of its content, so that the
+  next request of the same conversation makes up the same one (prompt caches depend on it). Changes go into
+  the context, for the way back;
 * a **result** finds its call: by id (the latest turn in which a call of that id is open), else by function
   name, else in order, among the calls of the turn before it. A second result for a call replaces the content
   of the first; a result without a call is an orphan.
@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Final
+from zlib import crc32
 
 from attrs import define, evolve, field
 
@@ -32,7 +33,6 @@ from cliproxy.ir.request import IRRequest, Message, Part, Text, ToolCall, ToolRe
 from cliproxy.ir.rules import TargetRules
 
 NO_RESULT: Final = "[no result]"
-_MADE_UP_DIGITS: Final = 24
 _SHORTENED_DIGITS: Final = 16
 _NOWHERE: Final = (-1, -1)
 _PAIRED: Final = frozenset({ToolCall, ToolResult})
@@ -52,68 +52,93 @@ def pair_calls(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) -> 
 # --- a conversation in order -----------------------------------------------------------------------------
 
 
+@define(eq=False)
+class _Linked:
+    """The calls and results of a conversation, each with the number of its message."""
+
+    calls: list[ToolCall] = field(factory=list)
+    turns: list[int] = field(factory=list)
+    results: list[ToolResult] = field(factory=list)
+    homes: list[int] = field(factory=list)
+
+    @classmethod
+    def of(cls, messages: list[Message]) -> "_Linked":
+        """Find what belongs together."""
+        linked = cls()
+        for index, message in enumerate(messages):
+            for part in message.parts:
+                if isinstance(part, ToolCall):
+                    linked.calls.append(part)
+                    linked.turns.append(index)
+                elif isinstance(part, ToolResult):
+                    linked.results.append(part)
+                    linked.homes.append(index)
+        return linked
+
+    def is_in_order(self, messages: list[Message]) -> bool:
+        """Tell whether the results of each turn are the user's next words, in the order of its calls, and
+        only the last message has calls without any."""
+        answered = len(self.homes)
+        return (
+            self.homes == [turn + 1 for turn in self.turns[:answered]]
+            and set(self.turns[answered:]) <= {len(messages) - 1}
+            and set(self.turns).isdisjoint(self.homes)
+            and all(messages[home].role == "user" for home in self.homes)
+            and self._are_asked_for()
+        )
+
+    def _are_asked_for(self) -> bool:
+        asked = [call.id for call in self.calls[: len(self.results)]]
+        if asked != [result.call_id for result in self.results]:
+            return False
+        # Without an id, the name alone tells whose result it is.
+        pairs = zip(self.calls, self.results, strict=False)
+        return "" not in asked or all(call.id or call.name == result.name for call, result in pairs)
+
+
 def _already_paired(messages: list[Message], ids: "_Ids", rules: TargetRules) -> list[Message] | None:
     """Return a conversation that lacks ids and names at most; ``None`` if it may need more.
 
     That is what programs write: ids that fit and are never used twice, or none at all, and the results of a
-    turn in the message behind it, in the order of its calls. The ledger comes to the same end in three times
-    the time.
+    turn in the message behind it, in the order of its calls. The ledger comes to the same end in several
+    times the time.
     """
+    linked = _Linked.of(messages)
+    if not linked.is_in_order(messages):
+        return None
+    calls = linked.calls
+    known = [call.id for call in calls]
+    if "" in known:
+        messages = ids.identified(messages)
+        calls = [part for message in messages for part in message.parts if isinstance(part, ToolCall)]
+        known = [call.id for call in calls]
+    if len(set(known)) < len(known) or not all(map(ids.is_final, known)):
+        return None
+    answers = iter(
+        [
+            result
+            if call.id == result.call_id and result.name and result.kind is call.kind
+            else result.answering(call)
+            for call, result in zip(calls, linked.results, strict=False)
+        ]
+    )
+    homes = frozenset(linked.homes)
     paired: list[Message] = []
-    used: set[str] = set()
-    open_: list[ToolCall] = []
-    calls: list[ToolCall] = []
     for index, message in enumerate(messages):
-        kinds = set(map(type, message.parts))
-        if calls or ToolResult in kinds:
-            answers = _answers_in_order(message, open_, calls)
-            if answers is None or ToolCall in kinds:
-                return None
+        if index in homes:
             paired += _answered(message, answers, rules)
-            open_, calls = [], []
-        elif ToolCall in kinds:
-            open_ = calls = [part for part in message.parts if isinstance(part, ToolCall)]
-            if not all(call.id for call in open_):
-                parts = [ids.identified(part, (index, at)) for at, part in enumerate(message.parts)]
-                calls = [part for part in parts if isinstance(part, ToolCall)]
-                paired.append(message.saying(parts))
-            else:
-                paired.append(message)
-            for call in calls:
-                if call.id in used or not ids.is_final(call.id):
-                    return None
-                used.add(call.id)
         else:
             paired.append(message)
     return paired
 
 
-def _answers_in_order(
-    message: Message, open_: list[ToolCall], calls: list[ToolCall]
-) -> list[ToolResult] | None:
-    """Return the results of a message if they are those of just these calls, in this order."""
-    results = [part for part in message.parts if isinstance(part, ToolResult)]
-    if len(results) != len(calls) or message.role != "user":
-        return None
-    answers: list[ToolResult] = []
-    for asked, call, result in zip(open_, calls, results, strict=True):
-        # Without an id, the name alone tells whose result it is.
-        if result.call_id != asked.id or not (asked.id or result.name == asked.name):
-            return None
-        is_known = asked.id and result.name and result.kind is call.kind
-        answers.append(result if is_known else result.answering(call))
-    return answers
-
-
-def _answered(message: Message, answers: list[ToolResult], rules: TargetRules) -> list[Message]:
+def _answered(message: Message, answers: Iterator[ToolResult], rules: TargetRules) -> list[Message]:
     """Say the results, and what else the message holds, where the target wants it."""
-    if len(answers) == len(message.parts):
-        return [message.saying([*answers])]
-    if rules.results_follow_calls:
-        others: list[Part] = [part for part in message.parts if not isinstance(part, ToolResult)]
-        return [Message("user", [*answers]), message.saying(others)]
-    named = iter(answers)
-    return [message.saying([next(named) if isinstance(part, ToolResult) else part for part in message.parts])]
+    named = [next(answers) if isinstance(part, ToolResult) else part for part in message.parts]
+    others = [part for part in named if not isinstance(part, ToolResult)]
+    if not others or not rules.results_follow_calls:
+        return [message.saying(named)]
+    return [Message("user", [part for part in named if isinstance(part, ToolResult)]), message.saying(others)]
 
 
 # --- any other conversation ------------------------------------------------------------------------------
@@ -164,22 +189,31 @@ class _Ids:
     used: set[str] = field(factory=set)
     repeats: dict[str, int] = field(factory=dict)
     _is_legal: Callable[[str], object] = field(init=False)
+    is_final: Callable[[str], object] = field(init=False)
+    """Tells whether an id needs no change, as long as it is not used twice."""
 
     def __attrs_post_init__(self) -> None:
-        self._is_legal = re.compile(f"{self.rules.call_id_charset or '.'}*", re.DOTALL).fullmatch
-
-    def is_final(self, call_id: str) -> bool:
-        """Tell whether an id needs no change, as long as it is not used twice."""
+        char = self.rules.call_id_charset or "."
+        self._is_legal = re.compile(f"{char}*", re.DOTALL).fullmatch
         limit = self.rules.max_call_id
-        return (
-            call_id != "" and (limit is None or len(call_id) <= limit) and self._is_legal(call_id) is not None
-        )
+        self.is_final = re.compile(f"{char}{{1,{'' if limit is None else limit}}}", re.DOTALL).fullmatch
 
-    def identified(self, part: Part, place: tuple[int, int]) -> Part:
-        """Return a part, with an id if it is a call that has none."""
-        if isinstance(part, ToolCall) and not part.id:
-            return part.known_as(self._made_up(part, *place))
-        return part
+    def identified(self, messages: list[Message]) -> list[Message]:
+        """Return a conversation with ids for the calls that have none."""
+        return [
+            message.saying(self._identified(message.parts, turn))
+            if ToolCall in map(type, message.parts)
+            else message
+            for turn, message in enumerate(messages)
+        ]
+
+    def _identified(self, parts: list[Part], turn: int) -> list[Part]:
+        return [
+            part.known_as(self._made_up(part, turn, position))
+            if isinstance(part, ToolCall) and not part.id
+            else part
+            for position, part in enumerate(parts)
+        ]
 
     def final(self, call: ToolCall, turn: int, position: int) -> str:
         """Return an id for a call that no other call has."""
@@ -213,8 +247,9 @@ class _Ids:
         return found
 
     def _made_up(self, call: ToolCall, turn: int, position: int) -> str:
-        digest = _digest("\0".join((call.name, str(turn), str(position), call.arguments)))
-        return self.legal(self.rules.call_id_prefix + digest[:_MADE_UP_DIGITS])
+        content = crc32(f"{call.name}\0{call.arguments}".encode("utf-8", "surrogatepass"))
+        made_up = f"{self.rules.call_id_prefix}{turn << 64 | position << 32 | content:024x}"
+        return made_up if self.is_final(made_up) else self.legal(made_up)
 
 
 def _digest(text: str) -> str:

@@ -80,21 +80,16 @@ def drop_foreign(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) -
                 "model is reached by another one",
                 essential.where,
             )
-    if not any(_has_opaque(message.parts) for message in request.messages):
+    if not _has_opaque(request.messages):
         return request
-    messages = [
-        message.saying(_spoken(message.parts, rules, ctx)) if _has_opaque(message.parts) else message
-        for message in request.messages
-    ]
+    messages = [message.saying(_spoken(message.parts, rules, ctx)) for message in request.messages]
     return evolve(request, messages=messages)
 
 
-def _has_opaque(parts: list[Part]) -> bool:
-    # A loop, because a generator for each message of a long conversation costs more.
-    for part in parts:
-        if isinstance(part, Opaque) or (isinstance(part, ToolResult) and _has_opaque(part.parts)):
-            return True
-    return False
+def _has_opaque(messages: list[Message]) -> bool:
+    results = [part for message in messages for part in message.parts if isinstance(part, ToolResult)]
+    inner = {type(part) for result in results for part in result.parts}
+    return Opaque in inner or Opaque in {type(part) for message in messages for part in message.parts}
 
 
 def _spoken(parts: list[Part], rules: TargetRules, ctx: ExchangeContext) -> list[Part]:
@@ -202,13 +197,14 @@ def _reminder(message: Message) -> Message:
 
 def drop_empties(request: IRRequest, rules: TargetRules, _ctx: ExchangeContext) -> IRRequest:
     """Remove text without content, thoughts without words or signature, and messages without parts."""
-    if all(message.parts and _are_full(message.parts, rules) for message in request.messages):
+    parts = [part for message in request.messages for part in message.parts]
+    if all(message.parts for message in request.messages) and _are_full(parts, rules):
         return request
     messages: list[Message] = []
     for message in request.messages:
-        parts = _filled(message.parts, rules)
-        if parts:
-            messages.append(message if parts is message.parts else message.saying(parts))
+        filled = _filled(message.parts, rules)
+        if filled:
+            messages.append(message if filled is message.parts else message.saying(filled))
     return evolve(request, messages=messages)
 
 
@@ -235,7 +231,7 @@ def _are_full(parts: list[Part], rules: TargetRules) -> bool:
         elif isinstance(part, ToolResult):
             if not _are_full(part.parts, rules):
                 return False
-        elif not _has_content(part, rules):
+        elif not isinstance(part, ToolCall) and not _has_content(part, rules):
             return False
     return True
 
@@ -257,20 +253,25 @@ def merge_roles(request: IRRequest, rules: TargetRules, _ctx: ExchangeContext) -
     """Join neighbours of one role."""
     if not rules.merges_roles:
         return request
-    roles = [message.role for message in request.messages]
+    messages = request.messages
+    roles = [message.role for message in messages]
     if not any(map(eq, roles, roles[1:])):
         return request
-    voices = groupby(request.messages, key=_voice)
-    return evolve(request, messages=[_joined(list(messages)) for _, messages in voices])
+    starts = [
+        at for at, role in enumerate(roles) if not at or role != roles[at - 1] or _is_apart(messages, at)
+    ]
+    runs = zip(starts, [*starts[1:], len(messages)], strict=True)
+    merged = [messages[at] if end == at + 1 else _joined(messages[at:end]) for at, end in runs]
+    return evolve(request, messages=merged)
 
 
-def _voice(message: Message) -> tuple[Role, SystemKind]:
-    return message.role, message.system_kind if message.role == "system" else "system"
+def _is_apart(messages: list[Message], at: int) -> bool:
+    """Tell whether a system message is of another kind than the one before it."""
+    message = messages[at]
+    return message.role == "system" and message.system_kind != messages[at - 1].system_kind
 
 
 def _joined(messages: list[Message]) -> Message:
-    if len(messages) == 1:
-        return messages[0]
     extras: Extras = {}
     for message in messages:
         for dialect, members in message.extras.items():
@@ -280,19 +281,23 @@ def _joined(messages: list[Message]) -> Message:
 
 def order_parts(request: IRRequest, rules: TargetRules, _ctx: ExchangeContext) -> IRRequest:
     """Put results first and calls last, where the target insists; the order is otherwise kept."""
-    return evolve(request, messages=[_ordered(message, rules) for message in request.messages])
+    if not (rules.results_first or rules.calls_last):
+        return request
+    # One part alone is in order.
+    messages = [
+        _ordered(message, rules) if len(message.parts) > 1 else message for message in request.messages
+    ]
+    return evolve(request, messages=messages)
 
 
 def _ordered(message: Message, rules: TargetRules) -> Message:
-    if len(message.parts) < 2:  # noqa: PLR2004 - nothing to put in order
-        return message
     if message.role == "user" and rules.results_first:
         is_late = [not isinstance(part, ToolResult) for part in message.parts]
     elif message.role == "assistant" and rules.calls_last:
         is_late = [isinstance(part, ToolCall) for part in message.parts]
     else:
         return message
-    if is_late == sorted(is_late):
+    if True not in is_late or False not in is_late[is_late.index(True) :]:
         return message
     late = list(compress(message.parts, is_late))
     return message.saying([*compress(message.parts, map(not_, is_late)), *late])
