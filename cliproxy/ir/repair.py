@@ -80,16 +80,15 @@ def drop_foreign(request: IRRequest, rules: TargetRules, ctx: ExchangeContext) -
                 "model is reached by another one",
                 essential.where,
             )
-    if not _has_opaque(request.messages):
+    if not _has_opaque([part for message in request.messages for part in message.parts]):
         return request
     messages = [message.saying(_spoken(message.parts, rules, ctx)) for message in request.messages]
     return evolve(request, messages=messages)
 
 
-def _has_opaque(messages: list[Message]) -> bool:
-    results = [part for message in messages for part in message.parts if isinstance(part, ToolResult)]
-    inner = {type(part) for result in results for part in result.parts}
-    return Opaque in inner or Opaque in {type(part) for message in messages for part in message.parts}
+def _has_opaque(parts: list[Part]) -> bool:
+    inner = [deeper for part in parts if isinstance(part, ToolResult) for deeper in part.parts]
+    return Opaque in map(type, parts) or (bool(inner) and _has_opaque(inner))
 
 
 def _spoken(parts: list[Part], rules: TargetRules, ctx: ExchangeContext) -> list[Part]:
