@@ -85,6 +85,12 @@ _ASSISTANT_MEMBERS: Final = (
     CACHE,
 )
 _RESULT_MEMBERS: Final = ("role", "content", "tool_call_id", "call_id", "name", CACHE)
+_PLAIN: Final[Mapping[str, frozenset[str]]] = {
+    "user": frozenset({"role", "content"}),
+    "assistant": frozenset({"role", "content", "tool_calls"}),
+    "tool": frozenset({"role", "content", "tool_call_id", "name"}),
+}
+"""All that most messages have. What else might be said, and by what name, need not be asked of these."""
 ANNOTATIONS: Final = "annotations"
 ANSWER_MEMBERS: Final = frozenset({*_ASSISTANT_MEMBERS, ANNOTATIONS, AUDIO})
 """What is modelled of the message, or of a delta, in an answer."""
@@ -104,28 +110,33 @@ class MessageReader:
     system: list[SystemText] = field(factory=list, init=False)
     messages: list[Message] = field(factory=list, init=False)
     _is_after_result: bool = field(default=False, init=False)
+    _index: int = field(default=0, init=False)
+    """Of the message being read."""
+
+    @property
+    def _where(self) -> str:
+        return f"messages[{self._index}]"
 
     def read(self, value: JsonValue) -> None:
         """Read the value of ``messages``. Raises :class:`DialectError`."""
         if not isinstance(value, list):
             raise DialectError("`messages` must be a list of messages", "messages")
-        for index, entry in enumerate(value):
-            where = f"messages[{index}]"
+        for self._index, entry in enumerate(value):
             if not isinstance(entry, dict):
-                raise DialectError(f"`{where}` must be an object", where)
+                raise DialectError(f"`{self._where}` must be an object", self._where)
             role = entry.get("role")
             if not isinstance(role, str):
-                raise DialectError(f"`{where}.role` must be a string", f"{where}.role")
+                raise DialectError(f"`{self._where}.role` must be a string", f"{self._where}.role")
             reader = _READERS.get(role)
             if reader is None:
                 self.ctx.note(f"a message of role {role[:40]} was read as the user's")
                 reader = MessageReader._user
-            reader(self, entry, where)
+            reader(self, entry)
             self._is_after_result = reader is MessageReader._result
 
-    def _system(self, entry: JsonObject, where: str) -> None:
+    def _system(self, entry: JsonObject) -> None:
         kind = _SYSTEM_KINDS[text(entry, "role")]
-        parts = _marked(decode_content(entry.get("content"), self.ctx, f"{where}.content"), entry)
+        parts = _marked(self._content(entry.get("content")), entry)
         more = rest(entry, "role", "content", CACHE)
         if self.messages:
             self.messages.append(Message("system", parts, kind, as_extras(more)))
@@ -140,29 +151,34 @@ class MessageReader:
                 place[MESSAGE] = more
             self.system.append(SystemText(part.text, kind, cache, as_extras(place)))
 
-    def _user(self, entry: JsonObject, where: str) -> None:
-        parts = self._content(entry.get("content"), where)
-        extras = as_extras(rest(entry, "role", "content", CACHE))
-        self.messages.append(Message("user", _marked(parts, entry), extras=extras))
+    def _user(self, entry: JsonObject) -> None:
+        message = Message("user", self._content(entry.get("content")))
+        if not _PLAIN["user"].issuperset(entry):
+            _marked(message.parts, entry)
+            message.extras = as_extras(rest(entry, "role", "content", CACHE))
+        self.messages.append(message)
 
-    def _assistant(self, entry: JsonObject, where: str) -> None:
-        parts: list[Part] = []
-        if thoughts := reasoning_of(entry):
-            parts.append(Thinking(thoughts))
-        parts += self._content(entry.get("content"), where)
-        if refusal := text(entry, "refusal"):
-            parts.append(Refusal(refusal))
-        if IMAGES in entry:
+    def _assistant(self, entry: JsonObject) -> None:
+        parts = self._content(entry.get("content"))
+        message = Message("assistant", parts)
+        is_plain = _PLAIN["assistant"].issuperset(entry)
+        if not is_plain:
+            if thoughts := reasoning_of(entry):
+                parts.insert(0, Thinking(thoughts))
+            if refusal := text(entry, "refusal"):
+                parts.append(Refusal(refusal))
             parts += self._images(entry)
-        parts += decode_calls(entry, where)
-        extras = as_extras(rest(entry, *_ASSISTANT_MEMBERS))
-        self.messages.append(Message("assistant", _marked(parts, entry), extras=extras))
+        parts += decode_calls(entry, self._where)
+        if not is_plain:
+            _marked(parts, entry)
+            message.extras = as_extras(rest(entry, *_ASSISTANT_MEMBERS))
+        self.messages.append(message)
 
-    def _content(self, content: JsonValue, where: str) -> list[Part]:
+    def _content(self, content: JsonValue) -> list[Part]:
         """Read content; mostly it is a text, and nothing about its place need be said."""
         if isinstance(content, str):
             return [Text(content)]
-        return decode_content(content, self.ctx, f"{where}.content")
+        return decode_content(content, self.ctx, f"{self._where}.content")
 
     def _images(self, entry: JsonObject) -> Iterator[Part]:
         """Read what the model drew, in the form in which answers of this dialect show it."""
@@ -173,24 +189,25 @@ class MessageReader:
             else:
                 yield Image(source, extras=as_extras({IMAGES: image}))
 
-    def _result(self, entry: JsonObject, where: str) -> None:
+    def _result(self, entry: JsonObject) -> None:
         content = parts_in_text(entry.get("content"))
         is_value = isinstance(content, _VALUES)
         result = ToolResult(
             text(entry, "tool_call_id") or text(entry, "call_id"),
-            [] if is_value else self._content(content, where),
+            [] if is_value else self._content(content),
             content if is_value else None,
             text(entry, "name"),
-            cache=cache_of(entry),
-            extras=as_extras(rest(entry, *_RESULT_MEMBERS)),
         )
+        if not _PLAIN["tool"].issuperset(entry):
+            result.cache = cache_of(entry)
+            result.extras = as_extras(rest(entry, *_RESULT_MEMBERS))
         if self._is_after_result:
             self.messages[-1].parts.append(result)
         else:
             self.messages.append(Message("user", [result]))
 
 
-_READERS: Final[Mapping[str, Callable[[MessageReader, JsonObject, str], None]]] = {
+_READERS: Final[Mapping[str, Callable[[MessageReader, JsonObject], None]]] = {
     "system": MessageReader._system,
     "developer": MessageReader._system,
     "user": MessageReader._user,
@@ -238,6 +255,9 @@ def decode_calls(message: JsonObject, where: str = "message") -> list[ToolCall]:
 
 def decode_call(entry: JsonObject) -> ToolCall:
     """Read one entry of ``tool_calls``."""
+    function = entry.get(FUNCTION)
+    if isinstance(function, dict) and _NOT_SIGNED.issuperset(entry) and entry.get("type") != CUSTOM:
+        return ToolCall(text(entry, "id"), text(function, "name"), arguments_of(function))
     is_custom = text(entry, "type") == CUSTOM or (CUSTOM in entry and FUNCTION not in entry)
     described = child(entry, CUSTOM if is_custom else FUNCTION)
     return ToolCall(
@@ -316,14 +336,17 @@ class _MessageWriter:
                 self._say("system", message.parts, own(message.extras))
             case "assistant":
                 self.show()
-                self.written += _assistant_messages(message, self.ctx)
+                written = _assistant_message(message, self.ctx)
+                if written is not None:
+                    self.written.append(written)
             case _:
                 self._user(message)
 
     def show(self) -> None:
         """Tell what tools have shown."""
-        shown, self._shown = self._shown, []
-        self._say("user", shown, {})
+        if self._shown:
+            shown, self._shown = self._shown, []
+            self._say("user", shown, {})
 
     def _user(self, message: Message) -> None:
         said: list[Part] = []
@@ -350,7 +373,9 @@ class _MessageWriter:
         written: JsonObject = {"role": "tool", "tool_call_id": result.call_id, "content": content}
         if result.cache is not None and is_from_chat(self.ctx):
             written[CACHE] = result.cache.raw
-        self.written.append({**written, **own(result.extras)})
+        if result.extras:
+            written |= own(result.extras)
+        self.written.append(written)
 
 
 def _system_messages(system: list[SystemText], ctx: ExchangeContext) -> Iterator[JsonObject]:
@@ -384,27 +409,28 @@ class _Turn:
         match part:
             case Text():
                 self.text += part.text
+            case ToolCall():
+                self.calls.append(_encode_call(part, ctx))
             case Refusal():
                 self.refusal += part.text
             case Thinking() if part.text:
                 self.thoughts.append(part.text)
             case Thinking():
                 ctx.note("hidden reasoning in the history was dropped")
-            case ToolCall():
-                self.calls.append(_encode_call(part, ctx))
             case Image() if drawn := child(own(part.extras), IMAGES):
                 self.images.append(drawn)
             case _:
                 ctx.note(f"{_what(part)} in an assistant message was dropped")
 
 
-def _assistant_messages(message: Message, ctx: ExchangeContext) -> Iterator[JsonObject]:
+def _assistant_message(message: Message, ctx: ExchangeContext) -> JsonObject | None:
+    """Write a turn; ``None`` where there is nothing in it to be said."""
     turn = _Turn()
     for part in message.parts:
         turn.add(part, ctx)
     more = own(message.extras)
     if not (turn.text or turn.refusal or turn.calls or turn.images or more):
-        return
+        return None
     written: JsonObject = {"role": "assistant", "content": turn.text}
     if turn.refusal and is_from_chat(ctx):
         written["refusal"] = turn.refusal
@@ -418,7 +444,7 @@ def _assistant_messages(message: Message, ctx: ExchangeContext) -> Iterator[Json
         written[IMAGES] = turn.images
     if turn.calls:
         written["tool_calls"] = turn.calls
-    yield {**written, **more}
+    return {**written, **more} if more else written
 
 
 def _what(part: Part) -> str:
@@ -426,20 +452,22 @@ def _what(part: Part) -> str:
 
 
 def _encode_call(call: ToolCall, ctx: ExchangeContext) -> JsonObject:
-    written: JsonObject = {"id": call.id}
-    if call.kind is CallKind.CUSTOM and takes_free_text(ctx):
-        written |= {"type": CUSTOM, CUSTOM: {"name": call.name, "input": call.arguments}}
+    written: JsonObject
+    if call.kind is CallKind.FUNCTION:
+        described: JsonObject = {"name": call.name, "arguments": call.arguments or "{}"}
+        written = {"id": call.id, "type": FUNCTION, FUNCTION: described}
+    elif takes_free_text(ctx):
+        described = {"name": call.name, "input": call.arguments}
+        written = {"id": call.id, "type": CUSTOM, CUSTOM: described}
     else:
-        is_free = call.kind is CallKind.CUSTOM
-        arguments = dumps_text({"input": call.arguments}) if is_free else call.arguments or "{}"
-        described: JsonObject = {"name": call.name, "arguments": arguments}
-        written |= {"type": FUNCTION, FUNCTION: described}
+        described = {"name": call.name, "arguments": dumps_text({"input": call.arguments})}
+        written = {"id": call.id, "type": FUNCTION, FUNCTION: described}
     signature = call.signature
     if signature is not None and signature.family is ctx.upstream_family is Family.GEMINI:
         written |= signed(signature)
     if call.cache is not None and is_from_chat(ctx):
         written[CACHE] = call.cache.raw
-    return {**written, **own(call.extras)}
+    return {**written, **own(call.extras)} if call.extras else written
 
 
 def _result_content(result: ToolResult, ctx: ExchangeContext) -> JsonValue:

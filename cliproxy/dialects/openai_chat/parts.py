@@ -6,7 +6,6 @@ of compatible servers are understood as well: ``video_url``, ``thinking`` parts,
 part. A part of another type stays what it is for targets of this dialect (:class:`Opaque`).
 """
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -189,12 +188,9 @@ _READERS: Final[Mapping[str, Callable[[JsonObject], Part | None]]] = {
 }
 
 
-_LISTED: Final = re.compile(r"\s*\[\{")
-
-
 def parts_in_text(said: JsonValue) -> JsonValue:
     """Return the list of parts that some clients put into a tool result as text; else the value itself."""
-    if not isinstance(said, str) or not _LISTED.match(said):
+    if not isinstance(said, str) or not said.lstrip().startswith("[{"):
         return said
     try:
         listed = loads(said)
