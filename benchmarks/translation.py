@@ -39,7 +39,8 @@ from cliproxy.exchange.deps import Deps, Snapshot
 from cliproxy.exchange.plan import Plan, Planner
 from cliproxy.providers.base import Contract, Provider
 from cliproxy.routing.resolve import Resolution
-from cliproxy.wire.jsontext import Document, dumps, loads
+from cliproxy.wire import jsontext
+from cliproxy.wire.jsontext import Document, JsonValue, dumps, loads
 from cliproxy.wire.secret import Secret
 from cliproxy.wire.sse import MAX_FRAME_BYTES
 
@@ -128,19 +129,19 @@ class Counted:
 def counting() -> Iterator[Counted]:
     """Count parses and builds, wherever in the package they happen."""
     counted = Counted([], [])
-    decode, encode = json.JSONDecoder.raw_decode, json.JSONEncoder.encode
+    decode, render = json.JSONDecoder.raw_decode, jsontext._render
 
     def counted_decode(self: json.JSONDecoder, text: str, idx: int = 0) -> tuple[Any, int]:
         counted.parses.append(len(text))
         return decode(self, text, idx)
 
-    def counted_encode(self: json.JSONEncoder, value: object) -> str:
+    def counted_render(value: JsonValue) -> str:
         counted.builds.append(1)
-        return encode(self, value)
+        return render(value)
 
     with (
         mock.patch.object(json.JSONDecoder, "raw_decode", counted_decode),
-        mock.patch.object(json.JSONEncoder, "encode", counted_encode),
+        mock.patch.object(jsontext, "_render", counted_render),
     ):
         yield counted
 

@@ -135,7 +135,7 @@ def _already_paired(messages: list[Message], ids: "_Ids", rules: TargetRules) ->
 def _answered(message: Message, answers: Iterator[ToolResult], rules: TargetRules) -> list[Message]:
     """Say the results, and what else the message holds, where the target wants it."""
     named = [next(answers) if isinstance(part, ToolResult) else part for part in message.parts]
-    others = [part for part in named if not isinstance(part, ToolResult)]
+    others: list[Part] = [part for part in named if not isinstance(part, ToolResult)]
     if not others or not rules.results_follow_calls:
         return [message.saying(named)]
     return [Message("user", [part for part in named if isinstance(part, ToolResult)]), message.saying(others)]

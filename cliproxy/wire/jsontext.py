@@ -15,7 +15,7 @@ dialects need: a member that is absent or of another type reads as the default.
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import ClassVar, Final, TypeAlias
 
@@ -64,6 +64,20 @@ _encoder = _compact(ensure_ascii=False)
 _ascii_encoder = _compact(ensure_ascii=True)
 
 
+def _renderer(encoder: json.JSONEncoder) -> Callable[[JsonValue], str]:
+    """Return what an encoder does, without building its inner machine anew for every value: that takes longer
+    than rendering most values of ours."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:  # pragma: no cover - not CPython
+        return encoder.encode
+    quote = json.encoder.encode_basestring
+    pieces = make(None, encoder.default, quote, None, ":", ",", False, False, False)
+    return lambda value: "".join(pieces(value, 0))
+
+
+_render = _renderer(_encoder)
+
+
 def _too_deep(root: JsonObject) -> bool:
     """Tell whether lists and objects nest deeper than allowed. Looks at containers only, level by level: the
     parser has bounded the depth far enough for this walk, and reading the text again would cost more than
@@ -93,14 +107,17 @@ def _to_text(data: bytes | str) -> str:
 def loads(data: bytes | str) -> JsonValue:
     """Parse one JSON value. Raises :class:`JsonError`."""
     source = _to_text(data)
+    value: JsonValue
     try:
-        value: JsonValue = _decoder.decode(source)
+        value, end = _decoder.raw_decode(source, _skip(source, 0))
     except JsonError:
         raise
     except RecursionError as exc:
         raise JsonError("nested too deeply") from exc
     except ValueError as exc:
         raise JsonError(str(exc)) from exc
+    if end != len(source) and (end := _skip(source, end)) != len(source):
+        raise JsonError(f"extra data at character {end}")
     return value
 
 
@@ -119,7 +136,7 @@ def dumps(value: JsonValue) -> bytes:
 
 def dumps_text(value: JsonValue) -> str:
     """Render compactly as text that is always encodable as UTF-8."""
-    rendered = _encoder.encode(value)
+    rendered = _render(value)
     if rendered.isascii():
         return rendered
     try:
@@ -139,6 +156,9 @@ _SPACE: Final = re.compile(r"[ \t\n\r]*")
 
 
 def _skip(source: str, at: int) -> int:
+    """Return where the next thing begins that is no white space; mostly it is here."""
+    if source[at : at + 1] > " ":
+        return at
     match = _SPACE.match(source, at)
     return match.end() if match else at
 

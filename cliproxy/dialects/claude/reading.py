@@ -45,6 +45,9 @@ RAW: Final = "raw"
 
 _BARE: Final = 2
 """Members of a text block that is nothing but text, as nearly all are."""
+_PLAIN_CALL: Final = frozenset({"type", "id", "name", "input"})
+_PLAIN_RESULT: Final = frozenset({"type", "tool_use_id", "content", "is_error"})
+"""All that most calls and results have."""
 
 Sign: TypeAlias = Callable[[str], Signature]
 
@@ -95,11 +98,12 @@ def read_content(content: JsonValue, role: Role, where: str, ctx: ExchangeContex
             continue
         if not isinstance(block, dict):
             raise DialectError(f"{where}.{number}: must be a content block", f"{where}.{number}")
-        kind = block.get("type")
+        kind = text(block, "type")
         if kind == SEARCHED and role == "assistant":
             parts.append(_read_search(block))
         elif kind != "thinking" or not _takes_along(block, parts, carried):
-            part = read_block(block, client_signature)
+            reader = _READERS.get(kind)
+            part = reader(block) if reader is not None else read_block(block, client_signature)
             parts.append(_with_carried(part, carried) if carried else part)
     if role == "user" and Thinking in map(type, parts):
         ctx.note("thinking in a user message was ignored")
@@ -231,14 +235,11 @@ def _read_search(block: JsonObject) -> Part:
 
 
 def _read_tool_use(block: JsonObject) -> Part:
-    extras = extras_of(block, "type", "id", "name", "input", "cache_control")
-    return ToolCall(
-        text(block, "id"),
-        text(block, "name"),
-        arguments_of(block.get("input")),
-        cache=cache_mark(block),
-        extras=extras,
-    )
+    call = ToolCall(text(block, "id"), text(block, "name"), arguments_of(block.get("input")))
+    if not _PLAIN_CALL.issuperset(block):
+        call.cache = cache_mark(block)
+        call.extras = extras_of(block, *_PLAIN_CALL, "cache_control")
+    return call
 
 
 def arguments_of(value: JsonValue) -> str:
@@ -260,15 +261,11 @@ def _read_tool_result(block: JsonObject) -> Part:
         parts = [read_block(content, client_signature)]
     else:
         value = content
-    extras = extras_of(block, "type", "tool_use_id", "content", "is_error", "cache_control")
-    return ToolResult(
-        text(block, "tool_use_id"),
-        parts,
-        value,
-        is_error=flag(block, "is_error"),
-        cache=cache_mark(block),
-        extras=extras,
-    )
+    result = ToolResult(text(block, "tool_use_id"), parts, value, is_error=flag(block, "is_error"))
+    if not _PLAIN_RESULT.issuperset(block):
+        result.cache = cache_mark(block)
+        result.extras = extras_of(block, *_PLAIN_RESULT, "cache_control")
+    return result
 
 
 def _read_inner(content: list[JsonValue]) -> Iterator[Part]:

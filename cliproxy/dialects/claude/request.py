@@ -90,6 +90,10 @@ _MODELLED: Final = (
 )
 
 
+_PLAIN_MESSAGE: Final = frozenset({"role", "content"})
+"""All that most messages have."""
+
+
 # --- reading ------------------------------------------------------------------------------------------------
 
 
@@ -127,21 +131,24 @@ def _read_messages(body: JsonObject, ctx: ExchangeContext) -> list[Message]:
     if not isinstance(wire, list):
         problem = "must be a list of messages" if "messages" in body else "field required"
         raise DialectError(f"messages: {problem}", "messages")
-    return [_read_message(message, f"messages.{number}", ctx) for number, message in enumerate(wire)]
+    return [_read_message(message, number, ctx) for number, message in enumerate(wire)]
 
 
-def _read_message(message: JsonValue, where: str, ctx: ExchangeContext) -> Message:
-    if not isinstance(message, dict):
+def _read_message(wire: JsonValue, number: int, ctx: ExchangeContext) -> Message:
+    if not isinstance(wire, dict):
+        where = f"messages.{number}"
         raise DialectError(f"{where}: must be an object with a role and content", where)
-    role = _ROLES.get(text(message, "role"))
+    role = _ROLES.get(text(wire, "role"))
     if role is None:
-        raise DialectError(f"{where}.role: must be one of {', '.join(_ROLES)}", f"{where}.role")
-    parts = read_content(message.get("content"), role, f"{where}.content", ctx)
-    mark = cache_mark(message)
-    if mark is not None and parts:
-        parts[-1] = _marked(parts[-1], message)
-    extras = extras_of(message, "role", "content", "cache_control")
-    return Message(role, parts, "reminder" if role == "system" else "system", extras)
+        where = f"messages.{number}.role"
+        raise DialectError(f"{where}: must be one of {', '.join(_ROLES)}", where)
+    parts = read_content(wire.get("content"), role, f"messages.{number}.content", ctx)
+    message = Message(role, parts, "reminder" if role == "system" else "system")
+    if not _PLAIN_MESSAGE.issuperset(wire):
+        if parts and cache_mark(wire) is not None:
+            parts[-1] = _marked(parts[-1], wire)
+        message.extras = extras_of(wire, "role", "content", "cache_control")
+    return message
 
 
 def _marked(part: Part, message: JsonObject) -> Part:
