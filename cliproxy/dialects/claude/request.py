@@ -278,7 +278,7 @@ def _write_messages(request: IRRequest, ctx: ExchangeContext) -> list[JsonObject
     role = ""
     content: list[JsonValue] = []
     for message in request.messages:
-        blocks: list[JsonValue] = [*_blocks(message, family, ctx)]
+        blocks = _blocks(message, family, ctx)
         if message is request.messages[-1] and message.role == "assistant":
             blocks = _without_trailing_space(blocks)
         if not blocks and message.role == "user":
@@ -287,24 +287,30 @@ def _write_messages(request: IRRequest, ctx: ExchangeContext) -> list[JsonObject
             content += blocks
         elif blocks:
             role, content = message.role, blocks
-            messages.append({"role": role, "content": content, **own_extras(message.extras)})
+            written: JsonObject = {"role": role, "content": content}
+            messages.append(written | own_extras(message.extras) if message.extras else written)
     if not messages:
         raise DialectError("messages: at least one message with content is required", "messages")
     return messages
 
 
-def _blocks(message: Message, family: Family, ctx: ExchangeContext) -> Iterator[JsonObject]:
+def _blocks(message: Message, family: Family, ctx: ExchangeContext) -> list[JsonValue]:
     parts = message.parts
-    if message.role == "assistant" and Thinking in map(type, parts) and not isinstance(parts[0], Thinking):
+    if message.role == "assistant":
+        parts = _spoken(parts, ctx)
+    return [block for part in parts if (block := _write_part(part, family, ctx)) is not None]
+
+
+def _spoken(parts: list[Part], ctx: ExchangeContext) -> list[Part]:
+    """Return what an assistant may say, in the order in which it may."""
+    kinds = set(map(type, parts))
+    if Thinking in kinds and not isinstance(parts[0], Thinking):
         # A turn that was merged out of several may begin with words; the API wants thoughts before them.
         parts = sorted(parts, key=lambda part: not isinstance(part, Thinking))
-    for part in parts:
-        if message.role == "assistant" and ctx.client_dialect != ID and isinstance(part, Image):
-            ctx.note("an image that another model drew was dropped: the API takes the user's only")
-            continue
-        block = _write_part(part, family, ctx)
-        if block is not None:
-            yield block
+    if Image in kinds and ctx.client_dialect != ID:
+        ctx.note("an image that another model drew was dropped: the API takes the user's only")
+        parts = [part for part in parts if not isinstance(part, Image)]
+    return parts
 
 
 def _write_part(part: Part, family: Family, ctx: ExchangeContext) -> JsonObject | None:

@@ -60,10 +60,12 @@ def with_cache(block: JsonObject, cache: CacheMark | None) -> JsonObject:
 
 def write_text(part: Text) -> JsonObject:
     """Write visible text; a block that was more than text comes back whole."""
-    raw = part.extras.get(ID, {}).get(RAW)
-    if isinstance(raw, dict):
-        return raw
-    block: JsonObject = {"type": "text", "text": part.text, **own_extras(part.extras)}
+    block: JsonObject = {"type": "text", "text": part.text}
+    if ID in part.extras:
+        raw = part.extras[ID].get(RAW)
+        if isinstance(raw, dict):
+            return raw
+        block |= own_extras(part.extras)
     if part.citations and part.citation_dialect == ID:
         block["citations"] = [*part.citations]
     return with_cache(block, part.cache)
@@ -141,10 +143,10 @@ def _write_plain(source: Inline) -> JsonObject | None:
 
 def write_call(part: ToolCall, call_id: str, name: str) -> JsonObject:
     """Write a call. Free text goes into the one argument its tool was declared with."""
-    wrapped: JsonObject = {"input": part.arguments}
-    arguments = wrapped if part.kind is CallKind.CUSTOM else to_object(part.arguments)
+    is_free = part.kind is CallKind.CUSTOM
+    arguments: JsonObject = {"input": part.arguments} if is_free else to_object(part.arguments)
     block: JsonObject = {"type": "tool_use", "id": call_id, "name": name, "input": arguments}
-    return with_cache({**block, **own_extras(part.extras)}, part.cache)
+    return with_cache(block | own_extras(part.extras) if part.extras else block, part.cache)
 
 
 def write_result(part: ToolResult, ctx: ExchangeContext) -> JsonObject:
@@ -152,14 +154,14 @@ def write_result(part: ToolResult, ctx: ExchangeContext) -> JsonObject:
     block: JsonObject = {"type": "tool_result", "tool_use_id": part.call_id, "content": _answer(part, ctx)}
     if part.is_error is not None:
         block["is_error"] = part.is_error
-    return with_cache({**block, **own_extras(part.extras)}, part.cache)
+    return with_cache(block | own_extras(part.extras) if part.extras else block, part.cache)
 
 
 def _answer(part: ToolResult, ctx: ExchangeContext) -> JsonValue:
     if part.value is not None:
         return part.value if isinstance(part.value, str) else dumps_text(part.value)
     match part.parts:
-        case [Text(citations=[], cache=None, extras={}) as only] if not only.extras:
+        case [Text() as only] if not (only.citations or only.cache or only.extras):
             return only.text
         case []:
             return ""

@@ -248,7 +248,7 @@ def mime_of_address(address: str) -> str:
 
 def with_extras(node: JsonObject, extras: Extras) -> JsonObject:
     """Put back what the decoder kept; members inside the data object go there."""
-    own = extras.get(DIALECT_ID)
+    own = extras.get(DIALECT_ID) if extras else None
     if not own:
         return node
     merged = dict(node)
@@ -281,21 +281,22 @@ def _file(uri: str, mime: str) -> JsonObject:
     return {"mimeType": mime, "fileUri": uri} if mime else {"fileUri": uri}
 
 
-def encode_call(part: ToolCall) -> JsonObject:
-    """Write a call as a part, without id and signature."""
+def encode_call(part: ToolCall, **head: JsonValue) -> JsonObject:
+    """Write a call as a part, without signature; ``head`` are members to go before the name."""
     custom = part.kind is CallKind.CUSTOM
     arguments: JsonObject = {"input": part.arguments} if custom else to_object(part.arguments)
-    return with_extras({"functionCall": {"name": part.name, "args": arguments}}, part.extras)
+    return with_extras({"functionCall": {**head, "name": part.name, "args": arguments}}, part.extras)
 
 
-def encode_result(part: ToolResult) -> tuple[JsonObject, list[Media]]:
-    """Write a tool's answer as a part, without id and name; media of it come separately."""
-    own = child(part.extras.get(DIALECT_ID, {}), "functionResponse")
-    if isinstance(own.get("response"), dict):
-        return with_extras({"functionResponse": {}}, part.extras), []
+def encode_result(part: ToolResult, **head: JsonValue) -> tuple[JsonObject, list[Media]]:
+    """Write a tool's answer as a part, of which ``head`` says whose it is; media of it come separately."""
+    own = part.extras.get(DIALECT_ID)
+    if own and isinstance(child(own, "functionResponse").get("response"), dict):
+        return with_extras({"functionResponse": head}, part.extras), []
     media = [inner for inner in part.parts if isinstance(inner, _MEDIA)]
-    said = "\n\n".join(inner.text for inner in part.parts if isinstance(inner, Text) and inner.text)
-    return with_extras({"functionResponse": {"response": _response(part, said)}}, part.extras), media
+    said = "\n\n".join([inner.text for inner in part.parts if isinstance(inner, Text) and inner.text])
+    written: JsonObject = {"functionResponse": {**head, "response": _response(part, said)}}
+    return with_extras(written, part.extras), media
 
 
 def _response(part: ToolResult, said: str) -> JsonObject:

@@ -320,7 +320,7 @@ class _Contents:
     ctx: ExchangeContext
     style: Style
     _family: Family = field(init=False)
-    _names: dict[str, str] = field(init=False)
+    _names: dict[str, str] | None = field(default=None, init=False)
     """Call id → function name."""
     _is_old: bool = field(init=False)
     _writes_ids: bool = field(init=False)
@@ -328,12 +328,6 @@ class _Contents:
     def __attrs_post_init__(self) -> None:
         family = self.ctx.upstream_family
         self._family = Family.GEMINI if family is Family.UNKNOWN else family
-        self._names = {
-            part.id: part.name
-            for message in self.request.messages
-            for part in message.parts
-            if isinstance(part, ToolCall)
-        }
         self._is_old = is_old_generation(self.ctx.upstream_model)
         self._writes_ids = self.style.writes_ids or self._speaks_our_language() or not self._is_old
 
@@ -343,7 +337,7 @@ class _Contents:
             parts = self._turn(message) if message.role == "assistant" else self._said(message)
             if parts:
                 role = "model" if message.role == "assistant" else "user"
-                content: JsonObject = {"role": role, "parts": list[JsonValue](parts)}
+                content: JsonObject = {"role": role, "parts": [*parts]}
                 yield with_extras(content, message.extras)
 
     def _speaks_our_language(self) -> bool:
@@ -434,22 +428,26 @@ class _Contents:
         return [{"thoughtSignature": GEMINI_PLACEHOLDER, **node} for node in nodes]
 
     def _call(self, part: ToolCall, *, needs_signature: bool) -> JsonObject:
-        node = encode_call(part)
-        if part.id and self._writes_ids:
-            node["functionCall"] = {"id": part.id, **child(node, "functionCall")}
+        node = encode_call(part, id=part.id) if part.id and self._writes_ids else encode_call(part)
         signature = self._kept(part.signature) or (GEMINI_PLACEHOLDER if needs_signature else "")
-        return {**node, "thoughtSignature": signature} if signature else node
+        return node | {"thoughtSignature": signature} if signature else node
 
     def _result(self, part: ToolResult) -> tuple[JsonObject, list[JsonObject]]:
-        node, media = encode_result(part)
-        written = [encoded for medium in media for encoded in self._media(medium)]
         head: JsonObject = {"id": part.call_id} if part.call_id and self._writes_ids else {}
-        head["name"] = part.name or self._names.get(part.call_id) or part.call_id or "unknown"
-        response = {**head, **child(node, "functionResponse")}
+        name = part.name or self._name_of(part.call_id) or part.call_id or "unknown"
+        node, media = encode_result(part, **head, name=name)
+        written = [encoded for medium in media for encoded in self._media(medium)]
         if written and self.style.media_inside_results:
-            response["parts"] = list[JsonValue](written)
+            node["functionResponse"] = {**child(node, "functionResponse"), "parts": [*written]}
             written = []
-        return {**node, "functionResponse": response}, written
+        return node, written
+
+    def _name_of(self, call_id: str) -> str:
+        """Return the name of a call, for a result that does not say it; repaired ones do."""
+        if self._names is None:
+            parts = [part for message in self.request.messages for part in message.parts]
+            self._names = {part.id: part.name for part in parts if isinstance(part, ToolCall)}
+        return self._names.get(call_id, "")
 
     def _kept(self, signature: Signature | None) -> str:
         """Return the signature if the model can verify it."""
