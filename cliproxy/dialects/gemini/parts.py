@@ -62,7 +62,7 @@ RELATIVES: Final = CLIENTS | {"antigravity"}
 
 Media = Image | Document | Audio | Video
 _MEDIA: Final = (Image, Document, Audio, Video)
-_TEXTS: Final = (Text, Thinking)
+TEXTS: Final = (Text, Thinking)
 
 _FETCHABLE: Final = re.compile(
     r"gs://|https://generativelanguage\.googleapis\.com/|https://(www\.)?youtube\.com/|https://youtu\.be/"
@@ -97,7 +97,7 @@ def decode_parts(raw_parts: Iterable[JsonValue], where: str) -> list[Part]:
 
 def _sign(parts: list[Part], bare: Part) -> bool:
     """Give the signature of a part that is nothing else to the part before it, if that one has none."""
-    if not isinstance(bare, _TEXTS) or bare.text or bare.signature is None or not parts:
+    if not isinstance(bare, TEXTS) or bare.text or bare.signature is None or not parts:
         return False
     last = parts[-1]
     if isinstance(bare, Thinking) and not isinstance(last, Thinking):
@@ -139,9 +139,16 @@ def _call_id(data: JsonObject) -> str:
     return ""
 
 
+_PLAIN_CALL: Final = frozenset({"id", "name", "args"})
+_PLAIN_RESULT: Final = frozenset({"id", "name", "response"})
+"""All that most calls and results have, in a part that has nothing besides."""
+
+
 def _read_call(node: JsonObject, data: JsonObject) -> ToolCall:
     given = data.get("args")
     arguments = given if isinstance(given, str) else dumps_text({} if given is None else given)
+    if len(node) == 1 and _PLAIN_CALL.issuperset(data):
+        return ToolCall(text(data, "id"), text(data, "name"), arguments)
     return ToolCall(
         _call_id(data),
         text(data, "name"),
@@ -154,9 +161,12 @@ def _read_call(node: JsonObject, data: JsonObject) -> ToolCall:
 
 
 def _read_result(node: JsonObject, data: JsonObject) -> ToolResult:
-    response = data.get("response")
+    parts, value, is_error = _understand(data.get("response"))
+    if len(node) == 1 and _PLAIN_RESULT.issuperset(data):
+        own: JsonObject = {"functionResponse": {"response": data["response"]}} if "response" in data else {}
+        extras = {DIALECT_ID: own} if own else {}
+        return ToolResult(text(data, "id"), parts, value, text(data, "name"), is_error, extras=extras)
     media = [decode_part(camel(raw)) for raw in objects(data, "parts")] if "parts" in data else []
-    parts, value, is_error = _understand(response)
     if media:
         said: list[Part] = list(parts) if value is None else [Text(dumps_text(value))]
         parts, value = [*said, *media], None

@@ -20,6 +20,7 @@ from attrs import define, evolve, field, frozen
 from cliproxy.dialects.gemini.parts import (
     CLIENTS,
     DIALECT_ID,
+    TEXTS,
     Media,
     decode_parts,
     encode_call,
@@ -54,12 +55,14 @@ from cliproxy.ir.request import (
     Video,
 )
 from cliproxy.ir.signatures import GEMINI_PLACEHOLDER, Replay, read, replay
-from cliproxy.wire.jsontext import JsonObject, JsonValue, child, items, objects, rest, text
+from cliproxy.wire.jsontext import JsonObject, JsonValue, child, objects, rest, text
 
 _ROLES: Final[dict[str, Role]] = {"model": "assistant", "user": "user", "function": "user", "tool": "user"}
 _MODELLED: Final = frozenset(
     {"contents", "systemInstruction", "tools", "toolConfig", CONFIG, "model", "generateContentRequest"}
 )
+_PLAIN_CONTENT: Final = frozenset({"role", "parts"})
+"""All that most contents have."""
 
 SAFETY_OFF: Final[list[JsonValue]] = [
     {"category": "HARM_CATEGORY_HARASSMENT", "threshold": "OFF"},
@@ -140,7 +143,7 @@ def _decode_contents(node: JsonObject) -> list[Message]:
     messages: list[Message] = []
     previous: Role = "assistant"
     for number, raw in enumerate(contents):
-        message = _decode_content(raw, f"contents[{number}]", previous)
+        message = _decode_content(raw, number, previous)
         if messages and previous == message.role == "assistant":
             messages[-1] = _continued(messages[-1], message)
         else:
@@ -160,7 +163,8 @@ def _whole(turn: Message) -> Message:
     The vendor's Python client keeps every chunk of a stream, as a part or as a content of its own, and sends
     them back like that: a thought in pieces, and its signature, which covers all of them, in a further one.
     """
-    if len(turn.parts) == 1:
+    texts = [part for part in turn.parts if isinstance(part, TEXTS)]
+    if len(texts) < 2:  # noqa: PLR2004 - no pieces
         return turn
     parts: list[Part] = []
     for part in turn.parts:
@@ -183,27 +187,33 @@ def _joined(last: Part, piece: Part) -> Part | None:
     return evolve(piece, text=last.text + piece.text)
 
 
-def _decode_content(raw: JsonValue, where: str, previous: Role) -> Message:
+def _decode_content(raw: JsonValue, number: int, previous: Role) -> Message:
     if isinstance(raw, str):
         return Message("user", [Text(raw)])
     if not isinstance(raw, dict):
-        raise DialectError(f"`{where}` must be an object", where)
+        raise DialectError(f"`contents[{number}]` must be an object", f"contents[{number}]")
     given = raw.get("role")
     if given is not None and not isinstance(given, str):
-        raise DialectError(f"`{where}.role` must be a string", f"{where}.role")
+        where = f"contents[{number}].role"
+        raise DialectError(f"`{where}` must be a string", where)
     # A role that is missing or unknown: turns alternate, and the user begins.
     role = _ROLES.get(given or "", "user" if previous == "assistant" else "assistant")
-    extras = rest(raw, "role", "parts")
-    return Message(role, decode_parts(_parts_of(raw, where), f"{where}.parts"), extras=_own(extras))
+    where = f"contents[{number}].parts"
+    message = Message(role, decode_parts(_parts_of(raw, where), where))
+    if not _PLAIN_CONTENT.issuperset(raw):
+        message.extras = _own(rest(raw, "role", "parts"))
+    return message
 
 
 def _parts_of(raw: JsonObject, where: str) -> list[JsonValue]:
     parts = raw.get("parts")
-    if parts is None or isinstance(parts, list):
-        return items(raw, "parts")
+    if isinstance(parts, list):
+        return parts
+    if parts is None:
+        return []
     if isinstance(parts, dict | str):
         return [parts]
-    raise DialectError(f"`{where}.parts` must be a list", f"{where}.parts")
+    raise DialectError(f"`{where}` must be a list", where)
 
 
 def _own(extras: JsonObject) -> dict[str, JsonObject]:
@@ -217,7 +227,7 @@ def _decode_system(raw: JsonValue) -> list[SystemText]:
         case str():
             said: list[JsonValue] = [raw]
         case dict():
-            said = _parts_of(raw, "systemInstruction")
+            said = _parts_of(raw, "systemInstruction.parts")
         case list():
             said = raw
         case _:
