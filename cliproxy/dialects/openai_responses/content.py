@@ -96,7 +96,12 @@ def is_recognised(part: JsonValue) -> bool:
     return isinstance(part, dict) and text(part, "type") in _READERS
 
 
+_PLAIN_TEXT: Final = frozenset({"type", "text", "annotations", "logprobs"})
+
+
 def _read_text(part: JsonObject) -> Part:
+    if _PLAIN_TEXT.issuperset(part) and not part.get("annotations"):
+        return Text(text(part, "text"))
     annotations = list(objects(part, "annotations")) if part.get("annotations") else []
     return Text(
         text(part, "text"),

@@ -93,6 +93,10 @@ _ESSENTIAL: Final[Mapping[str, str]] = {
 _REFERENCE: Final = "item_reference"
 _TO_REASONING: Final = "rs_"
 """How ids of reasoning begin, without which a conversation goes on."""
+_PLAIN_MESSAGE: Final = frozenset({"type", "role", "content"})
+_PLAIN_CALL: Final = frozenset({"type", "id", "call_id", "name", "arguments"})
+_PLAIN_OUTPUT: Final = frozenset({"type", "id", "call_id", "output"})
+"""All that most messages, calls and outputs have."""
 
 
 # --- reading ----------------------------------------------------------------------------------------------
@@ -110,8 +114,12 @@ class InputReader:
     _waiting: list[Part] = field(factory=list, init=False)
     """Reasoning whose turn has not come yet."""
     _next_signature: dict[Anchor, Signature] = field(factory=dict, init=False)
-    _where: str = field(default="input", init=False)
-    """The item being read, for messages."""
+    _index: int = field(default=0, init=False)
+    """Of the item being read."""
+
+    @property
+    def _where(self) -> str:
+        return f"input[{self._index}]"
 
     def read(self, value: JsonValue) -> None:
         """Read the value of ``input``. Raises :class:`DialectError`."""
@@ -120,13 +128,12 @@ class InputReader:
             return
         if not isinstance(value, list):
             raise DialectError("`input` must be a text or a list of items", "input")
-        for index, item in enumerate(value):
-            self._where = where = f"input[{index}]"
+        for self._index, item in enumerate(value):
             if not isinstance(item, dict):
-                raise DialectError(f"`{where}` must be an object", where)
+                raise DialectError(f"`{self._where}` must be an object", self._where)
             kind = item_type(item)
             if not kind:
-                raise DialectError(f"`{where}` has neither a type nor a role", f"{where}.type")
+                raise DialectError(f"`{self._where}` has neither a type nor a role", f"{self._where}.type")
             _ITEM_READERS.get(kind, InputReader._opaque)(self, item)
         self._flush()
 
@@ -135,8 +142,10 @@ class InputReader:
         if role is not None and not isinstance(role, str):
             raise DialectError(f"`{self._where}.role` must be a text", f"{self._where}.role")
         parts = decode_content(item.get("content"), self.ctx, f"{self._where}.content")
-        _mark_last(parts, cache_of(item))
-        extras = rest(item, "type", "role", "content", CACHE)
+        extras: JsonObject = {}
+        if not _PLAIN_MESSAGE.issuperset(item):
+            _mark_last(parts, cache_of(item))
+            extras = rest(item, *_PLAIN_MESSAGE, CACHE)
         kind = _SYSTEM_ROLES.get(role or "")
         if kind is not None:
             self._system_message(kind, parts, extras)
@@ -202,19 +211,16 @@ class InputReader:
 
     def _output(self, item: JsonObject) -> None:
         self._flush()
-        kind = CallKind.CUSTOM if item_type(item) == "custom_tool_call_output" else CallKind.FUNCTION
         output = item.get("output")
-        more = rest(item, "type", "call_id", "output", "id", CACHE)
-        if isinstance(output, list) and _as_list(output) is None:
-            more["output"] = output  # other dialects hear its JSON text
-        result = ToolResult(
-            text(item, "call_id"),
-            self._output_parts(output),
-            kind=kind,
-            item_id=text(item, "id"),
-            cache=cache_of(item),
-            extras=as_extras(more),
-        )
+        result = ToolResult(text(item, "call_id"), self._output_parts(output), item_id=text(item, "id"))
+        if text(item, "type") == "custom_tool_call_output":
+            result.kind = CallKind.CUSTOM
+        if not _PLAIN_OUTPUT.issuperset(item) or isinstance(output, list):
+            more = rest(item, *_PLAIN_OUTPUT, CACHE)
+            if isinstance(output, list) and _as_list(output) is None:
+                more["output"] = output  # other dialects hear its JSON text
+            result.cache = cache_of(item)
+            result.extras = as_extras(more)
         last = self.messages[-1] if self.messages else None
         if last is not None and last.role == "user" and last.parts and isinstance(last.parts[-1], ToolResult):
             last.parts.append(result)
@@ -315,20 +321,23 @@ def decode_call(item: JsonObject, ctx: ExchangeContext) -> ToolCall:
     custom = item_type(item) == "custom_tool_call"
     key = "input" if custom else "arguments"
     said = item.get(key)
-    namespace, child = text(item, "namespace"), text(item, "name")
-    name = flattened(namespace, child)
-    if namespace:
-        ctx.namespaces.setdefault(name, (namespace, child))
-    return ToolCall(
-        text(item, "call_id") or text(item, "id"),
-        name,
+    item_id = text(item, "id")
+    call = ToolCall(
+        text(item, "call_id") or item_id,
+        text(item, "name"),
         said if isinstance(said, str) else "" if said is None else dumps_text(said),
         CallKind.CUSTOM if custom else CallKind.FUNCTION,
-        namespace=namespace,
-        item_id=text(item, "id"),
-        cache=cache_of(item),
-        extras=as_extras(rest(item, "type", "id", "call_id", "name", "namespace", key, CACHE)),
+        item_id=item_id,
     )
+    if _PLAIN_CALL.issuperset(item) and not custom:
+        return call
+    if namespace := text(item, "namespace"):
+        inside, call.namespace = call.name, namespace
+        call.name = flattened(namespace, inside)
+        ctx.namespaces.setdefault(call.name, (namespace, inside))
+    call.cache = cache_of(item)
+    call.extras = as_extras(rest(item, "type", "id", "call_id", "name", "namespace", key, CACHE))
+    return call
 
 
 def decode_reasoning(item: JsonObject) -> tuple[Thinking | None, Signature | None, Anchor]:
