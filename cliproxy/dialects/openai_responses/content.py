@@ -200,7 +200,9 @@ def encode_part(part: Part, role: Role, ctx: ExchangeContext) -> JsonObject | No
 
 
 def _text(part: Text, kind: str) -> JsonObject:
-    written: JsonObject = {"type": kind, "text": part.text, **native_extras(part.extras)}
+    written: JsonObject = {"type": kind, "text": part.text}
+    if part.extras:
+        written |= native_extras(part.extras)
     if part.citations and part.citation_dialect in NATIVE:
         written["annotations"] = [*part.citations]
     return written

@@ -386,7 +386,7 @@ class InputWriter:
         self._has_lost_reasoning = False
         content: list[JsonValue] = []
         for part in message.parts:
-            written = self._item(part)
+            written = None if isinstance(part, Text) else self._item(part)
             if written is not None:
                 self._close(role, content, extras)
                 content = []
@@ -425,16 +425,17 @@ class InputWriter:
         kind = "custom_tool_call" if custom else "function_call"
         if custom:
             self._custom_calls.add(call.id)
-        namespace, name = split_name(self.ctx.client_tool_name(call.name), call.namespace, self.ctx)
-        item: JsonObject = {"type": kind, "call_id": call.id, "name": name if namespace else call.name}
-        if is_usable_id(kind, call.item_id) and not self._has_lost_reasoning:
+        item: JsonObject = {"type": kind, "call_id": call.id, "name": call.name}
+        if call.item_id and is_usable_id(kind, call.item_id) and not self._has_lost_reasoning:
             item["id"] = call.item_id
-        if namespace:
-            item["namespace"] = namespace
+        if call.namespace or self.ctx.namespaces:
+            namespace, name = split_name(self.ctx.client_tool_name(call.name), call.namespace, self.ctx)
+            if namespace:
+                item |= {"name": name, "namespace": namespace}
         item["input" if custom else "arguments"] = (
             call.arguments if custom else call.arguments.strip() or "{}"
         )
-        return {**item, **native_extras(call.extras)}
+        return item | native_extras(call.extras) if call.extras else item
 
     def _output(self, result: ToolResult) -> JsonObject:
         custom = result.kind is CallKind.CUSTOM or result.call_id in self._custom_calls
@@ -442,11 +443,14 @@ class InputWriter:
         item: JsonObject = {"type": kind, "call_id": result.call_id, "output": self._said(result)}
         if result.item_id and is_usable_id(kind, result.item_id):
             item["id"] = result.item_id
-        return {**item, **native_extras(result.extras)}
+        return item | native_extras(result.extras) if result.extras else item
 
     def _said(self, result: ToolResult) -> JsonValue:
         if result.value is not None:
             return _text_of_value(result.value)
+        match result.parts:
+            case [Text(text=said) as only] if not (only.citations or only.extras):
+                return said
         parts = [piece for part in result.parts if (piece := encode_part(part, "user", self.ctx)) is not None]
         if not parts:
             return ""
@@ -482,10 +486,10 @@ def _wire_role(message: Message) -> str:
 
 def message_item(role: str, content: list[JsonValue], extras: JsonObject) -> JsonObject:
     """Write a message; an id that an upstream would refuse is left out."""
-    more = dict(extras)
-    if "id" in more and not is_usable_id("message", text(more, "id")):
-        del more["id"]
-    return {"type": "message", "role": role, "content": content, **more}
+    item: JsonObject = {"type": "message", "role": role, "content": content, **extras}
+    if "id" in item and not is_usable_id("message", text(item, "id")):
+        del item["id"]
+    return item
 
 
 def summary_parts(paragraphs: list[str]) -> list[JsonValue]:
