@@ -40,7 +40,7 @@ def test_unknown_codings_are_named(coding: str) -> None:
     assert caught.value.status == 415
 
 
-@pytest.mark.parametrize("raw", [b"no gzip", gzip.compress(b"x" * 500)[:20]])
+@pytest.mark.parametrize("raw", [b"no gzip", gzip.compress(b"x" * 500)[:20]], ids=["not gzip", "cut off"])
 def test_broken_compression_is_the_clients_fault(raw: bytes) -> None:
     with pytest.raises(BadRequest) as caught:
         decompressed(raw, "gzip", LIMIT)
