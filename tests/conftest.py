@@ -12,6 +12,7 @@ of real time. It is for tests in virtual time; where real sockets and other proc
 slowness proves nothing.
 """
 
+import importlib
 import os
 import time
 from collections.abc import AsyncIterator
@@ -24,6 +25,7 @@ KEPT_VARIABLES = frozenset({"PATH", "LANG", "TZ", "TMPDIR", "SSL_CERT_FILE", "SS
 KEPT_PREFIXES = ("LC_", "PYTEST_", "PYTHON", "COV_", "COVERAGE_", "HYPOTHESIS_", "CLIPROXY_TEST_")
 
 LONGEST_STEP_S = 0.1
+_IN_A_TABLE = "tests/e2e/test_matrix"
 
 hypothesis.settings.register_profile("dev", max_examples=100, deadline=None)
 hypothesis.settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, print_blob=True)
@@ -48,6 +50,17 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
         ("XDG_STATE_HOME", ".local/state"),
     ):
         monkeypatch.setenv(name, str(home / folder))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Write the tables of what was tried with what.
+
+    This stands here as no other conftest is loaded by the process that writes the summary when others run the
+    tests; and what a table imports takes more time than a small run does.
+    """
+    reports = (each for group in terminalreporter.stats.values() for each in group)
+    if any(_IN_A_TABLE in getattr(report, "nodeid", "") for report in reports):
+        importlib.import_module("support.matrix_table").write_table(terminalreporter)
 
 
 class BlockingDetector(trio.abc.Instrument):

@@ -1,12 +1,9 @@
 """What happens to accounts while the server runs: keys that end, logins made twice."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import openai
 import pytest
 
-from support.accounts import Accounts, vendors
+from support.accounts import Accounts
 from support.server import Server
 
 COOKIE = {"IFLOW_COOKIE": "BXAuth=good-cookie"}
@@ -14,9 +11,10 @@ APPLICATION = {"IFLOW_CLIENT_SECRET": "emulated-iflow-secret"}
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[Accounts]:
-    with vendors(tmp_path) as accounts:
-        yield accounts
+def world(world: Accounts) -> Accounts:
+    """The owner enters the codes of devices at once."""
+    world.configure(xai={"oauth": {"pending": 0}}, copilot={"oauth": {"pending": 0}})
+    return world
 
 
 def ask(server: Server, model: str) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import httpx2 as httpx
 import pytest
 
 from emulators.google import ANTIGRAVITY
-from support.accounts import Accounts, vendors
+from support.accounts import Accounts
 from support.conversation import Clients, Given, Wish
 from support.matrix import WEATHER
 from support.talks import TALKS
@@ -21,12 +20,11 @@ LIST_LIMIT_S = 30.0
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[Accounts]:
-    with vendors(tmp_path) as accounts:
-        accounts.environment["ANTIGRAVITY_OAUTH_CLIENT_SECRET"] = ANTIGRAVITY.secret
-        done = accounts.login("-antigravity-login", in_browser=True)
-        assert done.code == 0, done.output
-        yield accounts
+def world(world: Accounts) -> Accounts:
+    world.environment["ANTIGRAVITY_OAUTH_CLIENT_SECRET"] = ANTIGRAVITY.secret
+    done = world.login("-antigravity-login", in_browser=True)
+    assert done.code == 0, done.output
+    return world
 
 
 def rewrite(world: Accounts, **changes: Any) -> Path:

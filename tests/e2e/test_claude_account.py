@@ -1,25 +1,17 @@
 """A Claude account over the real program: login, token, and who may use a subscription."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import anthropic
 import pytest
 import trio
 
-from support.accounts import Accounts, vendors
+from support.accounts import Accounts
 from support.emulator import Seen
 
 FILE = "claude-me@example.org.json"
 MODEL = "claude-sonnet-4-6"
 AGENT = "You are Claude Code, Anthropic's official CLI for Claude."
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[Accounts]:
-    with vendors(tmp_path) as accounts:
-        yield accounts
 
 
 def log_in(world: Accounts) -> None:

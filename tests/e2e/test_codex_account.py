@@ -1,26 +1,18 @@
 """A ChatGPT account over the real program: its logins, its models, its token, its used-up plan."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx2 as httpx
 import openai
 import pytest
 import trio
 
-from support.accounts import Accounts, vendors
+from support.accounts import Accounts
 from support.emulator import Seen
 
 FILE = "codex-ab712194-me@example.org-plus.json"
 MODEL = "gpt-5.4"
 HELLO = [{"role": "user", "content": "hello"}]
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[Accounts]:
-    with vendors(tmp_path) as accounts:
-        yield accounts
 
 
 def log_in(world: Accounts) -> None:

@@ -1,5 +1,6 @@
 """Connections as the ASGI server really handles them: closing, leaving, not reading."""
 
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -21,9 +22,9 @@ def connect(server: Server) -> socket.socket:
     return socket.create_connection((host, int(port)), timeout=10)
 
 
-def post(prompt: str, *headers: str, stream: bool = True) -> bytes:
-    flag = "true" if stream else "false"
-    body = f'{{"model":"demo","stream":{flag},"messages":[{{"role":"user","content":"{prompt}"}}]}}'.encode()
+def post(prompt: str, *headers: str, **members: object) -> bytes:
+    question = {"model": "demo", "stream": True, "messages": [{"role": "user", "content": prompt}]}
+    body = json.dumps(question | members).encode()
     fields = ["Host: x", "Content-Type: application/json", f"Content-Length: {len(body)}", *headers]
     return ("POST /v1/chat/completions HTTP/1.1\r\n" + "\r\n".join(fields) + "\r\n\r\n").encode() + body
 
@@ -40,7 +41,7 @@ def test_a_connection_is_closed_when_the_client_asks_for_it(server: Server, stre
     """Without the shield around the last message the server would never close: this would time out."""
     for _ in range(20):
         with connect(server) as sock:
-            sock.sendall(post("hi", "Connection: close", stream=stream))
+            sock.sendall(post("hi", "Connection: close", stream=stream, max_tokens=8))
             assert read_to_the_end(sock).startswith(b"HTTP/1.1 200")
 
 

@@ -3,7 +3,7 @@ requests."""
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from emulators.google import GEMINI_CLI
-from support.accounts import Accounts, vendors
+from support.accounts import Accounts
 from support.emulator import Seen
 from support.server import running
 from support.terminal import Reply, session
@@ -22,12 +22,6 @@ SECRET = {"GEMINI_OAUTH_CLIENT_SECRET": GEMINI_CLI.secret}
 BOTH = "gemini-me@example.org-all.json"
 MODEL, PREVIEW = "gemini-2.5-pro", "gemini-3.1-pro-preview"
 ONCE = "request-retry: 0\n"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[Accounts]:
-    with vendors(tmp_path) as accounts:
-        yield accounts
 
 
 @pytest.fixture

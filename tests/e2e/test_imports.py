@@ -1,7 +1,6 @@
 """Logins of the vendors' own programs, taken over by the real program and used."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,7 @@ import pytest
 import trio
 
 from emulators.google import GEMINI_CLI
-from support.accounts import Accounts, vendors
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[Accounts]:
-    with vendors(tmp_path) as accounts:
-        yield accounts
+from support.accounts import Accounts
 
 
 def issued(world: Accounts, *login: str, in_browser: bool = True) -> dict[str, Any]:

@@ -5,26 +5,18 @@ The vendors exist only behind the emulated proxy server, so that whatever reache
 
 import json
 import socket
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import httpx2 as httpx
 import pytest
 import trio
 
-from support.accounts import Accounts, vendors
+from support.accounts import Accounts
 from support.emulator import Seen
 
 CODEX = "codex-ab712194-me@example.org-plus.json"
 COPILOT = "github-copilot-octocat.json"
 MODEL = "gpt-5.4"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[Accounts]:
-    with vendors(tmp_path) as accounts:
-        yield accounts
 
 
 def log_in(world: Accounts, flag: str = "-codex-login", *, in_browser: bool = True) -> None:

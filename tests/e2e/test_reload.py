@@ -17,7 +17,7 @@ import httpx2 as httpx
 import pytest
 from attrs import define, field
 
-from support.accounts import Accounts, vendors
+from support.accounts import Accounts
 from support.server import ROOT, Server, running
 
 STREAMS: Final = 20
@@ -88,10 +88,11 @@ class Load:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[Accounts]:
-    with vendors(tmp_path) as accounts:
-        assert accounts.login("-kimi-login").code == 0
-        yield accounts
+def kimi(world: Accounts) -> Accounts:
+    """Logged in to Kimi."""
+    world.configure(kimi={"oauth": {"pending": 0}})
+    assert world.login("-kimi-login").code == 0
+    return world
 
 
 def write(world: Accounts, name: str, **members: Any) -> Path:
@@ -103,7 +104,8 @@ def write(world: Accounts, name: str, **members: Any) -> Path:
     return path
 
 
-def test_accounts_come_change_and_go_under_load(world: Accounts) -> None:
+def test_accounts_come_change_and_go_under_load(kimi: Accounts) -> None:
+    world = kimi
     with world.server("openai-compatibility: []\n") as server:
         world.script({"times": 0, "pace": 0.05})
         load = Load(server)
@@ -190,8 +192,9 @@ def test_client_keys_change_at_once_when_asked_to(tmp_path: Path) -> None:
             until(lambda: server.log().count("anybody could") == count, "the refusal, once more")  # noqa: B023
 
 
-def test_a_login_is_taken_over_by_the_running_server(tmp_path: Path) -> None:
-    with vendors(tmp_path) as world, world.server() as server:
+def test_a_login_is_taken_over_by_the_running_server(world: Accounts) -> None:
+    world.configure(kimi={"oauth": {"pending": 0}})
+    with world.server() as server:
         assert models(server) == []
         done = world.login("-kimi-login")
         assert "takes the account over by itself" in done.output

@@ -12,14 +12,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from support.accounts import Accounts, vendors
+from support.accounts import Accounts
 from support.emulator import TESTS
 from support.renewer import NAME, Left, log_in
 from support.server import ROOT
@@ -29,11 +27,11 @@ SOAK_S = float(os.environ.get("CLIPROXY_TEST_SOAK_S", "120"))
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[Accounts]:
-    with vendors(tmp_path, qwen={"oauth": {"pending": 0}}) as accounts:
-        accounts.write_config()
-        renew_login(accounts)
-        yield accounts
+def world(world: Accounts) -> Accounts:
+    world.configure(qwen={"oauth": {"pending": 0}})
+    world.write_config()
+    renew_login(world)
+    return world
 
 
 def renew_login(world: Accounts) -> None:

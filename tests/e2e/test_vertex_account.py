@@ -4,13 +4,11 @@ import json
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx2 as httpx
 import pytest
 
-from support.accounts import Accounts, vendors
+from support.accounts import Accounts
 from support.conversation import Clients, Given, Talk, Wish
 from support.keys import EMAIL, known_account, service_account
 from support.matrix import WEATHER
@@ -20,11 +18,10 @@ MODEL = "gemini-2.5-pro"
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[Accounts]:
-    with vendors(tmp_path) as accounts:
-        accounts.configure(google={"vertex": {"accounts": known_account(), "keys": ["AQ.key"]}})
-        (tmp_path / "key.json").write_text(json.dumps(service_account()))
-        yield accounts
+def world(world: Accounts) -> Accounts:
+    world.configure(google={"vertex": {"accounts": known_account(), "keys": ["AQ.key"]}})
+    (world.directory / "key.json").write_text(json.dumps(service_account()))
+    return world
 
 
 def converse(talk: Talk) -> None:

@@ -53,8 +53,13 @@ class Vendors:
     clock: Clock
     parts: dict[str, Part] = field(init=False)
     by_host: dict[str, Part] = field(init=False)
+    _first: JsonObject | None = field(default=None, init=False)
+    """The settings that it was started with."""
 
     def __attrs_post_init__(self) -> None:
+        self._settle()
+
+    def _settle(self) -> None:
         self.parts = {part.NAME: part(self.clock) for part in PARTS}
         self.by_host = {host: part for part in self.parts.values() for host in part.HOSTS}
 
@@ -80,6 +85,8 @@ class Vendors:
 
     def configure(self, patch: JsonObject) -> None:
         """Change settings: vendor → its settings."""
+        if self._first is None:
+            self._first = patch
         for name, settings in patch.items():
             if name in ("port", "control_port"):
                 continue
@@ -93,8 +100,8 @@ class Vendors:
 
     def reset(self) -> None:
         """Back to the state after start-up."""
-        for part in self.parts.values():
-            part.reset()
+        self._settle()
+        self.configure(self._first or {})
 
 
 if __name__ == "__main__":

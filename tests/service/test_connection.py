@@ -27,7 +27,7 @@ from cliproxy.service.service import hypercorn_config, serve_app
 from support.server import Server, running
 
 REQUESTS = 40
-BODY = '{"model":"demo","messages":[{"role":"user","content":"hi"}]}'
+BODY = '{"model":"demo","max_tokens":4,"messages":[{"role":"user","content":"hi"}]}'
 
 
 def open_files(server: Server) -> int:

@@ -1,10 +1,13 @@
 """Log in to emulated vendors at their real addresses, with the real program.
 
-    with vendors(tmp_path) as world:
-        done = world.login("-qwen-login", answers="me@example.org")
+    def test_something(world: Accounts) -> None:
+        done = world.login("-iflow-login", in_browser=True)
         with world.server() as server: …
 
-The program runs as a process. Its way out is the emulators' proxy server and its trust is the emulators'
+The fixture ``world`` gives each test a directory of its own and vendors that know nobody yet; their process
+is one for all tests of a run.
+
+The program runs as a process, too. Its way out is the emulators' proxy server and its trust is the emulators'
 authority, both given as a user behind a company's proxy would give them.
 """
 
@@ -61,6 +64,11 @@ class Accounts:
     def auth_dir(self) -> Path:
         """Where the credential files are."""
         return self.directory / "auth"
+
+    def anew(self, directory: Path) -> "Accounts":
+        """Another directory, and the same vendors, who have forgotten everybody and every setting."""
+        trio.run(self.emulator.reset)
+        return Accounts(directory, self.emulator, self.authority)
 
     def files(self) -> list[str]:
         """Names of the credential files."""
