@@ -8,7 +8,7 @@ from typing import Final
 
 import trio
 
-from benchmarks import affinity, estimate, memory, relay, selection, startup, translation
+from benchmarks import affinity, estimate, memory, relay, selection, soak, startup, translation
 from benchmarks.processes import StartFailed
 
 COMMANDS: Final = {
@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "affinity": affinity,
     "memory": memory,
     "startup": startup,
+    "soak": soak,
 }
 TIME_LIMIT_S: Final = 3600.0
 INTERRUPTED: Final = 130

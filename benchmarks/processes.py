@@ -60,6 +60,10 @@ class Running:
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * resource.getpagesize()
 
+    def open_files(self) -> int:
+        """Return how many files and sockets it has open."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
 
 def cores() -> int:
     """Return the number of processors."""
@@ -168,8 +172,9 @@ def server(directory: Path, upstream_port: int) -> AbstractAsyncContextManager[R
     return running([sys.executable, "-m", "cliproxy", "server", "-config", str(config)], directory)
 
 
-def configuration(upstream_port: int, directory: Path) -> dict[str, Any]:
-    """Return the server's configuration (JSON is YAML)."""
+def configuration(upstream_port: int, directory: Path, *, accounts: int = 1) -> dict[str, Any]:
+    """Return the server's configuration (JSON is YAML), with so many accounts of each dialect."""
+    keys = [f"bench-upstream-key-{number}" for number in range(accounts)]
     lists: dict[str, Any] = {}
     for dialect in DIALECTS.values():
         names = [model_name(dialect.id, mode) for mode in MODES]
@@ -178,10 +183,10 @@ def configuration(upstream_port: int, directory: Path) -> dict[str, Any]:
             "models": [{"name": name, "alias": name} for name in names],
         }
         if dialect.config_key == "openai-compatibility":
-            entry |= {"name": "bench", "api-key-entries": [{"api-key": "bench-upstream-key"}]}
+            entries = [entry | {"name": "bench", "api-key-entries": [{"api-key": key} for key in keys]}]
         else:
-            entry["api-key"] = "bench-upstream-key"
-        lists[dialect.config_key] = [entry]
+            entries = [entry | {"api-key": key} for key in keys]
+        lists[dialect.config_key] = entries
     return {
         "host": "127.0.0.1",
         "port": 0,

@@ -9,6 +9,9 @@ stopped or its standard input ends. The path of a request tells the dialect, the
 ``paced``      one event, one chunk, one packet every :data:`PACE_S` seconds, the time of sending in its text
 ``idle``       the beginning of a stream, and then nothing until the peer leaves
 
+``python -m benchmarks.upstream 5`` fails one request in five, in four ways; when the same request comes again,
+it is answered.
+
 ``GET /connections`` answers with the number of open connections, itself included.
 """
 
@@ -53,6 +56,15 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
+FAILURES: Final = (
+    whole(b'{"error":{"message":"overloaded","type":"server_error"}}', b"503 Service Unavailable"),
+    whole(b'{"error":{"message":"too many requests","type":"rate_limit"}}', b"429 Too Many Requests"),
+    b"",
+    STREAM_HEAD,
+)
+"""What comes instead of an answer. What has no length is followed by the end of the connection."""
+
+
 @frozen
 class Answers:
     """What of a dialect can be said before anybody asks."""
@@ -93,8 +105,12 @@ class Upstream:
     """The server: its answers and how many connections it has."""
 
     answers: tuple[Answers, ...] = field(factory=lambda: tuple(map(Answers.of, DIALECTS.values())))
+    failing: int = 0
+    """One request in so many fails; 0: none."""
     open_connections: int = 0
     paced_streams: int = 0
+    _asked: int = 0
+    _failed: set[bytes] = field(factory=set)
 
     async def serve_connection(self, stream: trio.SocketStream) -> None:
         """Answer requests until the peer leaves."""
@@ -103,11 +119,30 @@ class Upstream:
         try:
             async with stream:
                 while (request := await read_request(stream, buffer)) is not None:
-                    await self._answer(stream, request)
+                    failure = self._failure(request)
+                    if failure is None:
+                        await self._answer(stream, request)
+                        continue
+                    await stream.send_all(failure)
+                    if CONTENT_LENGTH.search(failure) is None:
+                        return
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # relays may drop their connections at any time
         finally:
             self.open_connections -= 1
+
+    def _failure(self, request: Request) -> bytes | None:
+        """Decide whether a request fails, and how."""
+        if not self.failing or request.method == b"GET":
+            return None
+        if request.body in self._failed:
+            self._failed.discard(request.body)
+            return None
+        self._asked += 1
+        if self._asked % self.failing:
+            return None
+        self._failed.add(request.body)
+        return FAILURES[self._asked // self.failing % len(FAILURES)]
 
     async def _answer(self, stream: trio.SocketStream, request: Request) -> None:
         if request.method == b"GET":
@@ -179,7 +214,7 @@ async def send_beginning(stream: trio.SocketStream, dialect: Dialect) -> None:
 
 async def main() -> None:
     """Serve on a free port of the loopback interface."""
-    upstream = Upstream()
+    upstream = Upstream(failing=int(sys.argv[1]) if len(sys.argv) > 1 else 0)
     async with trio.open_nursery() as nursery:
         [listener] = await nursery.start(
             partial(trio.serve_tcp, host="127.0.0.1"), upstream.serve_connection, 0

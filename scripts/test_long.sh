@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What takes too long for every change: properties with many more examples, and the tests marked "soak".
+# What takes too long for every change: properties with many more examples, the tests marked "soak",
+# and five minutes of requests of every kind.
 #
 #   scripts/test_long.sh [PYTEST ARGUMENT...]      at most an hour on two cores
 set -euo pipefail
@@ -14,3 +15,6 @@ HYPOTHESIS_PROFILE=long "$py" -m pytest -q -o faulthandler_timeout=0 "$@" \
 
 echo "=== soak"
 "$py" -m pytest -q -s -m soak -o faulthandler_timeout=0 "$@" # -s: they tell what they have done
+
+echo "=== what requests leave behind"
+"$py" -m benchmarks soak --minutes 5
