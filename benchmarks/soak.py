@@ -1,8 +1,8 @@
 """What stays behind: memory, tasks and open files after many requests of every kind.
 
 Clients of all four dialects ask upstreams of all four, in one piece and streamed, in some hundred
-conversations. One request in five fails upstream, in one of four ways, and is answered by another account. One
-in ten is left by its client in the middle of the stream. No other may fail.
+conversations. One request in five fails upstream, in one of four ways, and is answered by another account.
+One in ten is left by its client in the middle of the stream. No other may fail.
 
 After a warm-up, in which caches fill, the resident size is noted every second beside the number of requests;
 the slope of the line through these points is what a request leaves behind. When the clients have gone, the

@@ -9,8 +9,8 @@ stopped or its standard input ends. The path of a request tells the dialect, the
 ``paced``      one event, one chunk, one packet every :data:`PACE_S` seconds, the time of sending in its text
 ``idle``       the beginning of a stream, and then nothing until the peer leaves
 
-``python -m benchmarks.upstream 5`` fails one request in five, in four ways; when the same request comes again,
-it is answered.
+``python -m benchmarks.upstream 5`` fails one request in five, in four ways; when the same request comes
+again, it is answered.
 
 ``GET /connections`` answers with the number of open connections, itself included.
 """

@@ -1,7 +1,8 @@
 """The server with a window in it: ``python -m benchmarks.watched REPORT ARGUMENT...``.
 
 It runs the program with these arguments, unchanged but for one thing: on SIGUSR1 it writes to ``REPORT`` how
-many tasks live and how many objects the collector watches, after a collection. From outside neither can be seen.
+many tasks live and how many objects the collector watches, after a collection. From outside neither can be
+seen.
 """
 
 import gc
