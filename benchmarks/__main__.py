@@ -8,7 +8,7 @@ from typing import Final
 
 import trio
 
-from benchmarks import affinity, estimate, memory, relay, selection, soak, startup, translation
+from benchmarks import accounts, affinity, estimate, memory, relay, selection, soak, startup, translation
 from benchmarks.processes import StartFailed
 
 COMMANDS: Final = {
@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "estimate": estimate,
     "selection": selection,
     "affinity": affinity,
+    "accounts": accounts,
     "memory": memory,
     "startup": startup,
     "soak": soak,
