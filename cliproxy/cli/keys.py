@@ -6,7 +6,8 @@ right is for the configuration's own rules to say, on the text as it would be wi
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import trio
@@ -24,11 +25,15 @@ from cliproxy.config.model import Config
 from cliproxy.config.nodes import YamlError
 from cliproxy.config.normalize import end_of
 from cliproxy.errors import ConfigError, StoreError
-from cliproxy.service.state import Source
+from cliproxy.routing.budget import DAY_S, Span, Unit, bounds, shown
+from cliproxy.service.state import Source, database_path
+from cliproxy.stores.rows import CounterRow
+from cliproxy.stores.state import StateError, read_counters, reading
 from cliproxy.wire.jsontext import JsonObject, JsonValue, items
 
 SECTION: Final = "client-keys"
 KEY_BYTES: Final = 32
+WORDS: Final = {Span.DAY: "today", Span.MONTH: "this month"}
 LISTS: Final = frozenset({"models", "providers"})
 
 
@@ -49,7 +54,9 @@ async def _keys(arguments: Arguments) -> int:
         return await _make(source, rest[0], arguments)
     if source.loaded.errors:
         raise ConfigError(source.loaded.source, source.loaded.errors)
-    lines = list(listed(source.loaded.config, time.time()))
+    config = source.loaded.config
+    counters = await trio.to_thread.run_sync(_counters, database_path(source.store, config))
+    lines = list(listed(config, time.time(), counters))
     for line in lines or ["no client keys: everybody who can reach the server may use it"]:
         say(line)
     return OK
@@ -58,14 +65,34 @@ async def _keys(arguments: Arguments) -> int:
 # --- listing ------------------------------------------------------------------------------------------------
 
 
-def listed(config: Config, now: float) -> Iterator[str]:
+def _counters(path: Path) -> tuple[CounterRow, ...]:
+    """Return what the keys have used, as far as it can be known."""
+    try:
+        with reading(path) as connection:
+            return read_counters(connection)
+    except StateError:
+        return ()
+
+
+def listed(config: Config, now: float, counters: Sequence[CounterRow] = ()) -> Iterator[str]:
     """Write a line for each key."""
     width = max((len(entry.name) for entry in config.client_keys), default=0)
+    periods = bounds(int(now // DAY_S))
+    current = {(row.key, row.period): row for row in counters if row.start == _start(periods, row.period)}
     for entry in config.client_keys:
-        said = [_condition(entry, now), *_limits(entry)]
+        used = (
+            f"{word} {row.requests} requests, {row.tokens} tokens, {shown(Unit.MONEY, row.micros)}"
+            for span, word in WORDS.items()
+            if (row := current.get((entry.name.casefold(), span))) is not None
+        )
+        said = [_condition(entry, now), *_limits(entry), *used]
         yield f"{entry.name:<{width}}  {'; '.join(said)}"
     if config.api_keys:
         yield f"{len(config.api_keys)} without a name and limits, in api-keys"
+
+
+def _start(periods: Mapping[Span, tuple[int, int]], period: str) -> int | None:
+    return periods[Span(period)][0] if period in periods else None
 
 
 def _condition(entry: ClientKey, now: float) -> str:

@@ -47,6 +47,9 @@ from cliproxy.wire.secret import Secret
 DEFAULT_PORT: Final = 8317
 DEFAULT_AUTH_DIR: Final = "~/.cli-proxy-api"
 
+SERVE: Final = "serve"
+REFUSE: Final = "refuse"
+WHEN_UNSAVED: Final[Mapping[str, str]] = {word: word for word in (SERVE, REFUSE)}
 IMAGE_GENERATION: Final[Mapping[str, str]] = {word: word for word in ("false", "true", "chat", "passthrough")}
 
 
@@ -72,6 +75,12 @@ class Config:
         "Keys of clients with a name and limits. They are accepted besides api-keys, which have no limits.",
         active=True,
         example={"name": "alice", "key": "your-api-key-2"},
+    )
+    client_keys_when_unsaved: str = setting(
+        SERVE,
+        "Client keys with limits per day or month while nothing can be saved: serve or refuse them.",
+        active=True,
+        words=WHEN_UNSAVED,
     )
     allow_unauthenticated: bool = setting(
         False, "Allow a host other than this machine although there are no api-keys.", active=True

@@ -19,12 +19,12 @@ from attrs import define, evolve, field
 from cliproxy.catalog.prices import Price, Prices, cost_micros
 from cliproxy.config.entries import ClientKey
 from cliproxy.config.load import Loaded
-from cliproxy.config.model import Config
-from cliproxy.dialects.base import Action, ClientRequest
+from cliproxy.config.model import REFUSE, Config
+from cliproxy.dialects.base import Action, Body, ClientRequest
 from cliproxy.errors import Kind, LimitExceeded, ModelNotFound, Problem
 from cliproxy.exchange.deps import Deps
 from cliproxy.exchange.record import AttemptNote, ExchangeRecord, Outcome
-from cliproxy.ir.estimate import estimate_body, estimate_output
+from cliproxy.ir.estimate import IMAGE_TOKENS, estimate_body, estimate_output
 from cliproxy.ir.response import Usage
 from cliproxy.providers.base import Provider
 from cliproxy.routing.budget import (
@@ -43,9 +43,12 @@ from cliproxy.routing.budget import (
 )
 from cliproxy.routing.resolve import resolve
 from cliproxy.stores.rows import CounterRow
+from cliproxy.wire.formdata import FormData
+from cliproxy.wire.jsontext import dumps
 
 SUCCESS: Final = 2
 """First digit of the statuses that are answers."""
+UNSAVED_WAIT_S: Final = 5.0
 KEPT: Final = frozenset({Span.DAY, Span.MONTH})
 """What is kept over a restart."""
 ANSWERED: Final = frozenset({Action.GENERATE})
@@ -66,6 +69,8 @@ class ClientKeys:
 
     keep: Callable[[Iterable[CounterRow]], None] = field(default=lambda _rows: None)
     """Told of every count that has changed; must not wait."""
+    is_kept: Callable[[], bool] = field(default=lambda: True)
+    """Whether what :attr:`keep` is told can be saved now."""
     _holders: dict[str, _Holder] = field(factory=dict, init=False)
     """By name. Those of names that are gone stay, so that a key cannot begin anew by being taken out and put
     in again."""
@@ -83,6 +88,7 @@ class ClientKeys:
         is the better answer.
         """
         account = self.account(entry)
+        self._refuse_unsaved(account, deps)
         asked = self._asked(account.limits, request, deps)
         reservation = account.reserve(asked, _now(deps))
         if isinstance(reservation, Denial):
@@ -100,6 +106,19 @@ class ClientKeys:
         finally:
             # Settled already, unless the exchange has not even begun.
             reservation.settle(NOTHING, _now(deps))
+
+    def _refuse_unsaved(self, account: Account, deps: Deps) -> None:
+        """Let nobody use what would be forgotten, if the owner wants that."""
+        if deps.snapshot().config.client_keys_when_unsaved != REFUSE or self.is_kept():
+            return
+        if any(limit.span in KEPT for limit in account.limits):
+            raise LimitExceeded(
+                "What this API key uses cannot be saved at the moment, and the owner of the server wants its "
+                "limits kept.",
+                kind=Kind.UNAVAILABLE,
+                code="counts_unsaved",
+                retry_after=UNSAVED_WAIT_S,
+            )
 
     def account(self, entry: ClientKey) -> Account:
         """Return the account of a key, with the limits it has now."""
@@ -158,7 +177,7 @@ class ClientKeys:
             return NOTHING
         body = request.document
         usage = Usage(
-            fresh_input=estimate_body(body.raw),
+            fresh_input=_prompt(body),
             output=estimate_output(body.value) if request.action in ANSWERED else 0,
         )
         price = self._price_of_model(request.model, deps) if Unit.MONEY in units else None
@@ -192,6 +211,14 @@ class ClientKeys:
             return Amount(tokens=tokens, micros=cost_micros(note.usage, price) if price is not None else 0)
         is_taken = note.status // 100 == SUCCESS and note.outcome is not Outcome.ERROR
         return asked if is_taken else NOTHING
+
+
+def _prompt(body: Body) -> int:
+    """Estimate the tokens of a prompt. Files in a form are pictures."""
+    if isinstance(body, FormData):
+        files = sum(part.filename is not None for part in body.parts)
+        return estimate_body(dumps(body.value)) + files * IMAGE_TOKENS
+    return estimate_body(body.raw)
 
 
 def _now(deps: Deps) -> Moment:

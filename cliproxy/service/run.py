@@ -153,6 +153,7 @@ async def keeping(service: Service, path: Path) -> AsyncIterator[Ledger]:
     service.listeners.append(ledger.record)
     service.client_keys.restore(ledger.load_counters())
     service.client_keys.keep = ledger.save_counters
+    service.client_keys.is_kept = lambda: ledger.statistics().trouble is None
     ledger.on_late_open.append(lambda: service.client_keys.restore(ledger.load_counters()))
     try:
         yield ledger

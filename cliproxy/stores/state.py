@@ -148,14 +148,11 @@ class StateFile:
             pauses = connection.execute(
                 "SELECT owner, part, kind, cause, failures, until, updated FROM pause"
             ).fetchall()
-            counters = connection.execute(
-                "SELECT key, period, start, requests, tokens, micros FROM key_counter"
-            ).fetchall()
+            counters = read_counters(connection)
         names = ("owner", "part", "kind", "cause", "failures", "until", "updated")
-        parts = ("key", "period", "start", "requests", "tokens", "micros")
         return Loaded(
             pauses=tuple(PauseRow(**dict(zip(names, row, strict=True))) for row in pauses),
-            counters=tuple(CounterRow(**dict(zip(parts, row, strict=True))) for row in counters),
+            counters=counters,
         )
 
     def write(self, batch: Batch) -> None:
@@ -301,6 +298,13 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
             yield connection
         finally:
             connection.close()
+
+
+def read_counters(connection: sqlite3.Connection) -> tuple[CounterRow, ...]:
+    """Return what client keys have used up."""
+    rows = connection.execute("SELECT key, period, start, requests, tokens, micros FROM key_counter")
+    names = ("key", "period", "start", "requests", "tokens", "micros")
+    return tuple(CounterRow(**dict(zip(names, row, strict=True))) for row in rows)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from cliproxy.cli import main
 from cliproxy.cli.keys import listed
 from cliproxy.config.clientkeys import hash_of
 from cliproxy.config.load import examine, load_config
+from cliproxy.stores.rows import CounterRow
 
 OLD = """\
 # my server
@@ -128,4 +129,19 @@ client-keys:
         "bcd  in force until 2030-03-17; tokens-per-day 5; money-per-month 1.5",
         "e    switched off; models x, y*; concurrent 2",
         "2 without a name and limits, in api-keys",
+    ]
+
+
+def test_the_list_says_what_was_used() -> None:
+    """It is 2030-03-17; what is from another day or month is over."""
+    text = "client-keys: [{name: Alice, key: fedcba9876543210-1}, {name: bob, key: fedcba9876543210-2}]"
+    counters = [
+        CounterRow(key="alice", period="day", start=1_899_936_000, requests=3, tokens=5, micros=250_000),
+        CounterRow(key="alice", period="month", start=1_898_553_600, requests=4, tokens=6, micros=2_000_000),
+        CounterRow(key="bob", period="day", start=1_899_849_600, requests=1, tokens=1, micros=1),
+        CounterRow(key="bob", period="week", start=1, requests=1, tokens=1, micros=1),
+    ]
+    assert list(listed(examine(text).config, NOW, counters)) == [
+        "Alice  in force; today 3 requests, 5 tokens, 0.25 USD; this month 4 requests, 6 tokens, 2.00 USD",
+        "bob    in force",
     ]

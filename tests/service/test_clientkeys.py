@@ -10,7 +10,7 @@ from attrs import evolve
 from cliproxy.config.entries import ClientKey, ModelPrice
 from cliproxy.config.load import load_config
 from cliproxy.config.model import Config
-from cliproxy.dialects.base import Action
+from cliproxy.dialects.base import Action, ClientRequest
 from cliproxy.errors import LimitExceeded, ModelNotFound, UpstreamError
 from cliproxy.exchange.answer import answer_exchange, count_exchange, stream_exchange
 from cliproxy.exchange.record import Outcome
@@ -18,6 +18,7 @@ from cliproxy.providers import PROVIDERS
 from cliproxy.routing.budget import Span
 from cliproxy.service.clientkeys import ClientKeys, with_hints
 from cliproxy.stores.rows import CounterRow
+from cliproxy.wire.formdata import FormData, Part
 from support.exchange import (
     ANSWER,
     REFUSED,
@@ -237,3 +238,34 @@ client-keys:
         ("client-keys[0].providers", 6) for _ in unknown
     ]
     assert all(f"`{name}`" in warning.message for name, warning in zip(unknown, warnings, strict=True))
+
+
+async def test_an_owner_may_want_nothing_served_that_cannot_be_saved() -> None:
+    strict = Config(request_retry=0, client_keys_when_unsaved="refuse")
+    world, keys = bottle(*[json_reply(WHOLE)] * 3, config=strict), ClientKeys(is_kept=lambda: False)
+    with pytest.raises(LimitExceeded, match="cannot be saved") as caught:
+        await ask(world, keys)
+    assert (caught.value.status, caught.value.code) == (503, "counts_unsaved")
+    await ask(world, keys, ClientKey(name="minutes", tokens_per_minute=1000))
+    await ask(world, ClientKeys())
+    await ask(bottle(json_reply(WHOLE)), keys)
+
+
+async def test_files_of_a_form_are_pictures() -> None:
+    """Not text of the same size."""
+    world, keys = bottle(), ClientKeys()
+    picture = Part(name="image", data=b"x" * 4_000_000, filename="a.png", mime="image/png")
+    form = FormData.of([Part(name="prompt", data=b"a cat"), picture])
+    wanted = evolve(chat(), action=Action.IMAGE, document=form)
+    with keys.metered(ALICE, wanted, world.deps):
+        reserved = reserved_when_refused(keys, chat(max_tokens=4000), world)
+    assert 1200 <= reserved <= 1220
+
+
+def reserved_when_refused(keys: ClientKeys, wanted: ClientRequest, world: Bottle) -> float:
+    """What others have reserved, as a request is told that is too much."""
+    with pytest.raises(LimitExceeded) as caught, keys.metered(ALICE, wanted, world.deps):
+        pass
+    reserved = caught.value.detail["reserved"]
+    assert isinstance(reserved, float)
+    return reserved
