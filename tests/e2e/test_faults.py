@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Final
 
 import httpx2 as httpx
@@ -25,14 +26,18 @@ from support.faultrows import (
     AFTER,
     ANSWER,
     BEFORE,
+    CLIENTS,
     ERROR_EVENT,
     LATE,
     LATE_AFTER,
+    MACHINE,
     NEXT,
     ODD,
     SAID,
     TEXT,
+    Case,
     Upstream,
+    page,
 )
 from support.inside import Inside, inside, yaml_of
 from support.plainly import WAYS, Way
@@ -214,3 +219,16 @@ def test_who_is_asked_next(worlds: dict[str, World], row: Upstream) -> None:
     finally:
         world.server.settle()
         trio.run(world.emulator.reset)
+
+
+PAGE: Final = Path(__file__).parents[2] / "docs" / "faults.md"
+
+
+def test_the_page_for_users_shows_these_rows() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page()
+
+
+@pytest.mark.parametrize("case", [*CLIENTS, *MACHINE], ids=lambda case: case.what)
+def test_every_case_is_played(case: Case) -> None:
+    file, _, name = case.test.partition("::")
+    assert f"def {name}(" in (Path(__file__).parents[1] / file).read_text(encoding="utf-8")

@@ -65,7 +65,7 @@ class Case:
     kept: str
     """What else follows."""
     test: str
-    """Where it is played: a test of ``tests/e2e/test_faults.py``, or a path and a name."""
+    """Where it is played: a file and a test in it, below ``tests``."""
 
 
 def _failing(what: str, status: int, play: Mapping[str, Any] | None = None, **more: Any) -> Upstream:
@@ -180,6 +180,137 @@ LATE_AFTER: Final = Upstream(
 )
 """Both are played by a server that has such a limit; by default there is none."""
 
+_CLIENT: Final = "e2e/test_client_faults.py::test_"
+GONE: Final = "the upstream is let go within a second; recorded as `cancelled`, with the tokens seen so far"
+
+
+def _client(what: str, seen: str, kept: str, test: str) -> Case:
+    return Case(what=what, seen=seen, kept=kept, test=_CLIENT + test)
+
+
+CLIENTS: Final = (
+    _client("The client closes or resets the connection", "–", GONE, "a_client_that_leaves"),
+    _client("The client closes its sending half", "the end of the connection", GONE, "a_client_that_leaves"),
+    Case(
+        what="The client does not read",
+        seen="the rest when it reads; the end of the connection after 60 s in which it took nothing",
+        kept="the upstream is held back; 256 KB of memory at most, unless an event is larger",
+        test="e2e/test_slow_clients.py::test_clients_that_do_not_read_cost_little",
+    ),
+    _client(
+        "Headers that are not complete after `timeouts.header-seconds`",
+        "408, and the connection is closed",
+        "–",
+        "headers_that_trickle_in",
+    ),
+    _client(
+        "A body that is not complete after `timeouts.body-seconds`", "408", "–", "a_body_that_trickles_in"
+    ),
+    _client(
+        "More headers than `limits.header-count`, or more than `limits.header-kb`",
+        "431",
+        "–",
+        "too_many_headers",
+    ),
+    _client(
+        "A body of more than `limits.body-mb`, before or after it is unpacked",
+        "413",
+        "nothing is sent to an upstream",
+        "a_body_that_cannot_be_taken",
+    ),
+    _client(
+        "JSON that is none, is cut off, or is nested deeper than 200 levels",
+        "400",
+        "nothing is sent to an upstream",
+        "a_body_that_cannot_be_taken",
+    ),
+    _client(
+        "Another content type, or an unknown compression",
+        "415",
+        "nothing is sent to an upstream",
+        "a_body_that_cannot_be_taken",
+    ),
+    _client(
+        "A request that is refused before all of it has come",
+        "the refusal",
+        "the rest is passed over, for 5 s",
+        "a_refusal_can_be_read_by_who_is_still_sending",
+    ),
+    _client("Something that is not HTTP", "400", "the connection is closed", "what_is_no_http"),
+    _client("A wish for HTTP/2 without TLS", "the answer, as HTTP/1.1", "–", "a_wish_for_http2_without_tls"),
+    _client("A websocket", "426", "–", "a_websocket"),
+    _client(
+        "More requests at the same time than `limits.concurrent-requests-per-key`",
+        "429 with `Retry-After`, at once",
+        "the others go on",
+        "too_many_requests_of_one_key",
+    ),
+    _client(
+        "More requests at the same time than `limits.concurrent-requests`",
+        "503 with `Retry-After`, at once",
+        "the others go on",
+        "too_many_requests_of_all",
+    ),
+    _client(
+        "More connections than `limits.connections`",
+        "503 with `Retry-After`, at once, in the shape of the OpenAI API",
+        "the others go on",
+        "too_many_connections",
+    ),
+)
+
+MACHINE: Final = (
+    Case(
+        what="A token is refused and can be renewed",
+        seen="the answer",
+        kept="the token is renewed once, for all who wait, and saved before it is used",
+        test="e2e/test_account_renewal.py::test_a_refused_token_of_xai_is_renewed",
+    ),
+    Case(
+        what="The renewal is refused (`invalid_grant`)",
+        seen="another account answers; 401 if there is none",
+        kept="the account is left alone until somebody logs in again; its file is as it was",
+        test="e2e/test_renewals.py::test_an_answer_that_is_lost_on_its_way_ends_in_a_clear_word",
+    ),
+    Case(
+        what="SIGTERM with streams open",
+        seen="their end, or an error event when `timeouts.drain-seconds` are over",
+        kept="new connections are refused at once; `/readyz` says no",
+        test="e2e/test_stop.py::test_streams_finish_or_are_told",
+    ),
+    Case(
+        what="The process is killed (`kill -9`), under load, at any moment",
+        seen="the end of the connection",
+        kept="configuration and credentials are whole; the next start serves them",
+        test="e2e/test_kill.py::test_a_server_that_is_killed_starts_again",
+    ),
+    Case(
+        what="A configuration is written while it is read, or is wrong",
+        seen="nothing",
+        kept="the one before stays in force, and the log says what is wrong in which line",
+        test="e2e/test_reload.py::test_the_configuration_changes_under_load",
+    ),
+    Case(
+        what="The clock jumps by an hour, forwards or back",
+        seen="nothing",
+        kept="pauses last as long as before",
+        test="exchange/test_clock.py::test_a_jump_of_the_clock_frees_and_freezes_nobody",
+    ),
+    Case(
+        what="The disk is full, or the directory of the credentials cannot be written",
+        seen="the answer, as long as no new token has to be saved; then another account's, or 503",
+        kept="files are as they were, and the log says why; a token that is not saved is not used",
+        test="stores/test_atomic.py::test_a_write_that_fails_leaves_the_old_content",
+    ),
+    Case(
+        what="The state database is locked by another program",
+        seen="the answer",
+        kept="figures wait in memory",
+        test="service/test_ledger.py::test_a_locked_database_delays_nobody_and_loses_nothing",
+    ),
+)
+"""Upstreams over websockets do not exist here, and so none of their faults."""
+
 UPSTREAMS: Final[Mapping[str, tuple[Upstream, ...]]] = {
     "before": (*BEFORE, LATE),
     "after": (*AFTER, LATE_AFTER),
@@ -206,3 +337,42 @@ def case_table(rows: Iterable[Case]) -> list[str]:
         "|---|---|---|",
         *(f"| {row.what} | {row.seen} | {row.kept} |" for row in rows),
     ]
+
+
+def page() -> str:
+    """The page for users."""
+    return "\n".join(
+        [
+            "# What happens when something fails",
+            "",
+            "Every row here is played by a test. An error has the shape of the client's own API;",
+            "one that may pass carries `Retry-After`. Pauses are those after a first fault; they double with",
+            "each further one in a row, and an answer ends them.",
+            "",
+            "## Before the first word of an answer",
+            "",
+            "The client has received nothing yet. Where the table says so, another account is asked, and the",
+            "client sees nothing of the fault; the statuses are those without another account.",
+            "",
+            *upstream_table(UPSTREAMS["before"]),
+            "",
+            "## After the first word",
+            "",
+            "Nobody else can take the answer up. The stream ends with one error event of the client's API.",
+            "",
+            *upstream_table(UPSTREAMS["after"]),
+            "",
+            "## Odd, and an answer nevertheless",
+            "",
+            *upstream_table(UPSTREAMS["odd"]),
+            "",
+            "## Clients",
+            "",
+            *case_table(CLIENTS),
+            "",
+            "## The machine",
+            "",
+            *case_table(MACHINE),
+            "",
+        ]
+    )

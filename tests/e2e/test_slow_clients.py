@@ -1,0 +1,82 @@
+"""Clients that do not read: what they cost the server, and that nobody else notices."""
+
+import json
+import socket
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import httpx2 as httpx
+import pytest
+import trio
+
+from support.emulator import running_emulator
+from support.inside import yaml_of
+from support.plainly import HELLO, Way
+from support.server import Server, running
+
+CLIENTS: Final = 16
+LIMIT_KB: Final = 256
+EVENT: Final = "x" * 8_000
+SETTLED_S: Final = 1.5
+LIMIT_S: Final = 30.0
+
+
+def memory_kb(server: Server) -> int:
+    """What the server's process occupies."""
+    lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+
+
+def settled(server: Server) -> int:
+    """The memory when it does not grow any more."""
+    last, since, end = 0, time.monotonic(), time.monotonic() + LIMIT_S
+    while time.monotonic() - since < SETTLED_S and time.monotonic() < end:
+        time.sleep(0.1)  # noqa: TID251 - watches another process
+        now = memory_kb(server)
+        if now > last:
+            last, since = now, time.monotonic()
+    return last
+
+
+def asking(server: Server) -> socket.socket:
+    """Ask for a long stream, and read nothing of it."""
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect((host, int(port)))
+    body = json.dumps({"model": "m", "stream": True, "messages": HELLO}).encode()
+    fields = b"Host: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    sock.sendall(b"POST /v1/chat/completions HTTP/1.1\r\n" + fields + body)
+    return sock
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of another process")
+def test_clients_that_do_not_read_cost_little(tmp_path: Path) -> None:
+    with running_emulator("openai", vendor="compatible") as emulator:
+        turn = {"blocks": [{"deltas": [EVENT] * 150}]}
+        trio.run(emulator.script, [{"when": {"stream": True}, "turn": turn, "times": 0}])
+        config = yaml_of(a=(emulator.base_url, ["m"], 1))
+        with running(tmp_path, config=config) as server, ExitStack() as stack:
+            way = Way("chat", stream=False)
+
+            def ask() -> float:
+                begin = time.monotonic()
+                answer = httpx.post(server.url + way.path("m"), json=way.body("m"), trust_env=False)
+                assert answer.status_code == 200
+                return time.monotonic() - begin
+
+            for _ in range(4):
+                ask()
+            with asking(server):
+                before = settled(server)
+            for _ in range(CLIENTS):
+                stack.enter_context(asking(server))
+            after = settled(server)
+            assert ask() < 5
+            assert len(trio.run(emulator.log)) == CLIENTS + 1 + 5
+    each = (after - before) / CLIENTS
+    print(f"\na client that does not read costs {each:.0f} KB")
+    assert each <= LIMIT_KB
