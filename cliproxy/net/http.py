@@ -207,19 +207,22 @@ class Exchanged:
     async def __aenter__(self) -> UpstreamStream:
         self._arrived = arrived = await self._ask()
         self._body = Body(arrived.body, arrived.host)
+        stream: UpstreamStream | None = None
         try:
-            return HttpStream(arrived.status, arrived.headers, self._body.read, arrived.host)
-        except TransportError:
-            await self._aclose()
-            raise
+            stream = HttpStream(arrived.status, arrived.headers, self._body.read, arrived.host)
+            return stream
+        finally:
+            if stream is None:  # its head cannot be made sense of
+                with trio.move_on_after(CLOSE_LIMIT_S, shield=True):
+                    await self._aclose()
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self._aclose()
+        with trio.move_on_after(CLOSE_LIMIT_S, shield=True):
+            await self._aclose()
 
     async def _aclose(self) -> None:
-        with trio.move_on_after(CLOSE_LIMIT_S, shield=True):
-            await self._body.aclose()
-            await self._arrived.aclose()
+        await self._body.aclose()
+        await self._arrived.aclose()
 
 
 def _as_text(fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
