@@ -5,10 +5,10 @@ For every credential the same three steps, whatever its provider:
 1. **exclude**: models matching one of its patterns are gone. What clients would call a model counts, and what
    the upstream calls it;
 2. **alias**: an owner's alias gives a model another name. The old one is gone, unless the alias is a fork;
-  and so
-   is another model of the account that had the alias for its own name. Aliases are not excluded: the owner
-   has written both, and an alias is the later word;
-3. **prefix**: ``prefix/name`` is served besides ``name``, or instead of it where prefixes are forced.
+   and so is another model of the account that had the alias for its own name. Aliases are not excluded: the
+   owner has written both, and an alias is the later word;
+3. **prefix**: ``prefix/name`` is served besides ``name``, or instead of it where prefixes are forced; a model
+   that is called like the prefix keeps its name.
 
 A list of models on a credential replaces the provider's own before the first step. Several models of one
 account under the same name are a *pool*: each is a candidate of its own, with its own turns and pauses.
@@ -78,7 +78,8 @@ def _ordered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
 def _with_prefix(name: str, prefix: str, force: bool) -> tuple[str, ...]:
     if not prefix:
         return (name,)
-    return (f"{prefix}/{name}",) if force else (name, f"{prefix}/{name}")
+    is_forced = force and name != prefix
+    return (f"{prefix}/{name}",) if is_forced else (name, f"{prefix}/{name}")
 
 
 def _under(name: str, candidate: Candidate) -> Candidate:

@@ -1,8 +1,9 @@
 """Whose turn it is within a round of attempts.
 
-Everybody gets one turn, in the order of :meth:`cliproxy.routing.select.Selector.pick`, until as many had
-one as the owner allows (`max-retry-credentials`). Two things come on top, both settings of the owner
-(`quota-exceeded`):
+Everybody gets one turn, in the order of :meth:`cliproxy.routing.select.Selector.pick`, until as many
+credentials had one as the owner allows (`max-retry-credentials`). From then on only they go on, with the
+other models of a pool: those are ways of one account, and cost nobody else anything. Two things come on top,
+both settings of the owner (`quota-exceeded`):
 
 * an account may count as several credentials, its projects. A used-up quota is that of one project, and the
   next one goes on (`switch-project`); where the owner does not want that, it counts for the whole account.
@@ -21,6 +22,7 @@ from cliproxy.catalog.registry import Candidate
 from cliproxy.config.groups import QuotaExceeded
 from cliproxy.config.model import Config
 from cliproxy.config.normalize import duration_s
+from cliproxy.credentials.model import CredentialId
 from cliproxy.dialects.base import Action, ClientRequest
 from cliproxy.errors import Failure, Kind, Scope
 from cliproxy.providers.base import Provider
@@ -78,26 +80,49 @@ class Turns:
     rules: Rules = field(factory=Rules)
     stay: Stay | None = None
     most: int = 0
-    """How many may have a turn; 0: all."""
+    """How many credentials may have turns; 0: all."""
     _tried: frozenset[RouteKey] = field(default=frozenset(), alias="tried")
     """Who takes no part any more."""
     _limited: set[RouteKey] = field(factory=set, init=False)
     """Who had no quota left in this round."""
-    _count: int = field(default=0, init=False)
+    _had: set[CredentialId] = field(factory=set, init=False)
+    """Credentials that had a turn."""
+    _out: frozenset[RouteKey] = field(default=frozenset(), init=False)
+    """Who has not been tried and will not be, because as many were as the owner allows."""
 
     def next(self, now: float) -> Candidate | Earliest | None:
         """Return whose turn it is, when somebody will be ready, or ``None`` when all had their turn."""
-        if 0 < self.most <= self._count:
-            return None
+        is_last = 0 < self.most <= len(self._had)
         choice = self.selector.pick(
-            self.name, self.candidates, now, rules=self.rules, tried=self._tried, stay=self.stay
+            self.name, self.candidates, now, rules=self.rules, tried=self._done, stay=self.stay
         )
         if not isinstance(choice, Candidate):
             choice = self._stand_in(now) or choice
-        if isinstance(choice, Candidate):
-            self._tried |= {choice.key}
-            self._count += 1
+        if not isinstance(choice, Candidate):
+            return None if is_last else choice
+        self._tried |= {choice.key}
+        self._take_part(choice)
         return choice
+
+    def _take_part(self, choice: Candidate) -> None:
+        """Count a credential that has a turn; when it is the last that may, the others are out."""
+        if choice.credential.id in self._had:
+            return
+        self._had.add(choice.credential.id)
+        if len(self._had) == self.most:
+            self._out = frozenset(
+                each.key for each in self._everybody() if each.credential.id not in self._had
+            )
+
+    @property
+    def _done(self) -> frozenset[RouteKey]:
+        """Who gets no turn any more."""
+        return self._tried | self._out if self._out else self._tried
+
+    def _everybody(self) -> Iterator[Candidate]:
+        for each in self.candidates:
+            yield each
+            yield from each.stand_ins
 
     def served(self, candidate: Candidate, now: float) -> None:
         """Learn whose turn came to something."""
@@ -128,7 +153,7 @@ class Turns:
         for rank, row in enumerate(zip_longest(*limited)):
             equals = [each for each in row if each is not None]
             name = f"{self.name}\n{rank}"
-            choice = self.selector.pick(name, equals, now, rules=self.rules, tried=self._tried)
+            choice = self.selector.pick(name, equals, now, rules=self.rules, tried=self._done)
             if isinstance(choice, Candidate):
                 return choice
         return None

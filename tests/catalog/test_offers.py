@@ -81,6 +81,15 @@ def test_prefixes_add_or_replace() -> None:
     assert names(offer(prefix="team", excluded_models=("beta*",)), force_prefix=True) == ["team/alpha"]
 
 
+def test_a_model_called_like_the_prefix_keeps_its_name() -> None:
+    assert names(offer(prefix="beta"), force_prefix=True) == [
+        "beta",
+        "beta/alpha",
+        "beta/beta",
+        "beta/beta-mini",
+    ]
+
+
 def test_a_forced_mapping_shows_the_alias() -> None:
     (entry,) = build([offer(declared=(ModelEntry(name="alpha", alias="a", force_mapping=True),))]).candidates(
         "a"

@@ -13,7 +13,7 @@ from cliproxy.exchange.turns import Turns, is_of_account, rules_of, stay_of
 from cliproxy.routing.cooldown import RuntimeState
 from cliproxy.routing.resolve import Resolution
 from cliproxy.routing.runtime import RuntimeTable, credential_place, model_place
-from cliproxy.routing.select import Earliest, Selector
+from cliproxy.routing.select import Earliest, Selector, Stay
 from support.exchange import bottle, chat
 from support.routes import candidate
 
@@ -120,6 +120,32 @@ def test_when_everybody_had_a_turn_there_is_none() -> None:
 def test_only_so_many_have_a_turn_as_the_owner_allows() -> None:
     everybody = [candidate(name) for name in "abc"]
     assert order(turns_of(everybody, RuntimeTable(), ON, most=2), AWAY) == ["a/m", "b/m"]
+
+
+def test_a_pool_of_models_is_one_account_however_many_they_are() -> None:
+    everybody = [candidate(name, model) for name in "abc" for model in ("m1", "m2")]
+    seen = order(turns_of(everybody, RuntimeTable(), ON, most=2), AWAY)
+    assert sorted(seen) == ["a/m1", "a/m2", "b/m1", "b/m2"]
+
+
+def test_a_preview_is_no_further_account() -> None:
+    everybody = [with_previews(candidate(name), "m-preview") for name in "ab"]
+    assert order(turns_of(everybody, RuntimeTable(), ON, most=1), LIMITED) == ["a/m", "a/m-preview"]
+
+
+def test_who_was_left_out_has_not_failed() -> None:
+    """A conversation whose account merely had no place stays there, although another one served it."""
+    table = RuntimeTable()
+    everybody = [candidate(name, max_concurrent=1) for name in "abc"]
+    turns = evolve(
+        turns_of(everybody, table, ON, most=1), stay=Stay(mark=b"x", seconds=9, providers=frozenset("p"))
+    )
+    turns.selector.bindings.bind(b"x", everybody[0].key, 0.0, 9)
+    with table.working(everybody[0].credential.account):
+        choice = turns.next(0.0)
+        assert isinstance(choice, Candidate)
+        turns.served(choice, 0.0)
+    assert turns.selector.bindings.get(b"x", 0.0) == everybody[0].key
 
 
 def test_the_rules_are_those_of_the_configuration() -> None:
