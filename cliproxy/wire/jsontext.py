@@ -296,7 +296,9 @@ def integer(obj: Mapping[str, JsonValue], key: str) -> int | None:
 
 def count(obj: Mapping[str, JsonValue], key: str) -> int | None:
     """Read a number of things; less than nothing is no such number."""
-    value = integer(obj, key)
+    value = obj.get(key)
+    if type(value) is not int:  # as it nearly always is
+        value = integer(obj, key)
     return value if value is None or value >= 0 else None
 
 

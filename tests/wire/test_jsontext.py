@@ -22,6 +22,26 @@ def test_what_is_written_is_read_back(value: JsonValue) -> None:
     assert jsontext.loads(jsontext.dumps(value)) == value
 
 
+@given(VALUES)
+def test_what_is_written_is_what_the_standard_library_writes(value: JsonValue) -> None:
+    expected = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    assert jsontext.dumps_text(value) in {expected, json.dumps(value, separators=(",", ":"))}
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_what_is_no_number_is_not_written(number: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        jsontext.dumps_text([number])
+
+
+@given(VALUES, st.text(" \t\n\r", max_size=3), st.text(" \t\n\r", max_size=3))
+def test_white_space_around_a_value_counts_for_nothing(value: JsonValue, before: str, after: str) -> None:
+    rendered = jsontext.dumps_text(value)
+    assert jsontext.loads(before + rendered + after) == value
+    with pytest.raises(JsonError, match="extra data"):
+        jsontext.loads(f"{rendered}{after} []")
+
+
 @given(OBJECTS, st.sampled_from([None, 2]))
 def test_a_document_has_the_value_of_its_text(value: dict[str, JsonValue], indent: int | None) -> None:
     text = json.dumps(value, indent=indent)

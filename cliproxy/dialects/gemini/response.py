@@ -4,8 +4,9 @@ An answer and a chunk of a stream have the same shape. An answer is therefore de
 as a stream of one chunk: what it says in one piece and what it says in many cannot differ.
 """
 
+import re
 from collections.abc import Iterator
-from typing import Protocol, assert_never
+from typing import Final, Protocol, assert_never
 
 from cliproxy.dialects.base import Glimpse
 from cliproxy.dialects.gemini.decoder import CITATIONS, GeminiStreamDecoder
@@ -38,7 +39,7 @@ from cliproxy.ir.request import (
     ToolResult,
     Video,
 )
-from cliproxy.ir.response import Choice, IRResponse
+from cliproxy.ir.response import Choice, IRResponse, Usage
 from cliproxy.wire.jsontext import (
     JsonError,
     JsonObject,
@@ -47,6 +48,7 @@ from cliproxy.wire.jsontext import (
     integer,
     items,
     loads,
+    loads_object,
     objects,
     text,
 )
@@ -83,10 +85,38 @@ def _unwrapped(body: JsonObject) -> JsonObject:
     return camel(inner if isinstance(inner, dict) and "candidates" not in body else body)
 
 
+_NOTABLE: Final = re.compile(
+    rb'"(?:error|finish_?[rR]eason|prompt_?[fF]eedback|function_?(?:[cC]all|[rR]esponse)|(?:usage_m|cpaUsageM)etadata)"'
+)
+"""What may make a chunk more than a piece of text, or hold members named by somebody else."""
+_SAYS_TEXT: Final = re.compile(rb'"parts":\s*\[\s*\{\s*"text":\s*"[^"]')
+_COUNTS: Final = re.compile(rb'"usageMetadata":\s*(\{(?:[^{}]++|\{[^{}]*+\})*+\})')
+
+
 def inspect(frame: Frame) -> Glimpse:
-    """Look at a chunk that is passed through."""
+    """Look at a chunk that is passed through.
+
+    Nearly every chunk is a piece of text with the counts so far. Of such a one only the counts are parsed.
+    """
+    data = frame.data
+    if _SAYS_TEXT.search(data) is not None and _NOTABLE.search(data) is None:
+        counts = _COUNTS.search(data)
+        if counts is not None or b'"usageMetadata"' not in data:
+            return Glimpse(usage=_counts_in(counts[1]) if counts is not None else None)
+    return _inspect_whole(data)
+
+
+def _counts_in(data: bytes) -> Usage | None:
     try:
-        value = loads(frame.data)
+        usage = loads_object(data)
+    except JsonError:
+        return None
+    return decode_usage(usage) if usage else None
+
+
+def _inspect_whole(data: bytes) -> Glimpse:
+    try:
+        value = loads(data)
     except JsonError:
         return Glimpse(has_content=False)
     return inspect_response(value) if isinstance(value, dict) else Glimpse(has_content=bool(value))

@@ -1,8 +1,11 @@
 """Whole answers, and glimpses."""
 
+import json
+
 import pytest
 from google.genai import types
 from hypothesis import given
+from hypothesis import strategies as st
 
 from cliproxy.dialects.gemini.decoder import GeminiStreamDecoder
 from cliproxy.dialects.gemini.encoder import GeminiStreamEncoder
@@ -31,6 +34,7 @@ from cliproxy.ir.request import (
     ToolResult,
 )
 from cliproxy.ir.response import Choice, Ending, FinishReason, IRResponse, Usage
+from cliproxy.wire.jsontext import dumps
 from cliproxy.wire.sse import make_frame
 from support.factories import make_context
 from support.frames import collect, decode, encode, json_frames
@@ -281,6 +285,52 @@ def test_a_glimpse_of_frames():
     assert not inspect(make_frame(b"broken")).has_content
     assert inspect(make_frame(b"[1]")).has_content
     assert not inspect(make_frame(b"null")).has_content
+
+
+_NODES = st.one_of(
+    st.builds(lambda said: {"text": said}, st.text(max_size=3) | st.just('"usageMetadata": {"error"')),
+    st.builds(lambda key: {"functionCall": {"name": "f", "args": {key: {"a": 1}}}}, st.text(max_size=3)),
+    st.just({"functionCall": {"args": {"usageMetadata": {"totalTokenCount": 9}}}}),
+    st.just({"text": "t", "thought": True}),
+)
+_CHUNKS = st.fixed_dictionaries(
+    {},
+    optional={
+        "candidates": st.lists(
+            st.fixed_dictionaries(
+                {"content": st.fixed_dictionaries({"parts": st.lists(_NODES, max_size=2)})},
+                optional={"finishReason": st.just("STOP"), "finish_reason": st.just("SAFETY")},
+            ),
+            max_size=2,
+        ),
+        "usageMetadata": st.fixed_dictionaries(
+            {},
+            optional={
+                "promptTokenCount": st.integers(0, 9),
+                "promptTokensDetails": st.just([{"modality": "TEXT", "tokenCount": 3}]),
+                "trafficType": st.sampled_from(["a", "}", "{"]),
+            },
+        ),
+        "usage_metadata": st.just({"totalTokenCount": 5}),
+        "cpaUsageMetadata": st.just({"totalTokenCount": 6}),
+        "promptFeedback": st.just({"blockReason": "SAFETY"}),
+        "error": st.just({"code": 429, "message": "m"}),
+    },
+)
+
+
+@given(_CHUNKS, st.booleans(), st.sampled_from([None, 1]))
+def test_a_glimpse_of_a_frame_is_that_of_what_it_holds(chunk, is_wrapped, indent):
+    """Of most frames little is parsed; what is seen is the same."""
+    body = {"response": chunk} if is_wrapped else chunk
+    frame = make_frame(json.dumps(body, indent=indent, ensure_ascii=False).encode())
+    assert inspect(frame) == inspect_response(body)
+
+
+def test_of_a_frame_of_text_only_the_counts_are_parsed():
+    chunk = {**ANSWER, "candidates": [{"content": {"parts": [{"text": "t"}]}}]}
+    broken = dumps(chunk).replace(b'"candidates"', b"candidates")
+    assert inspect(make_frame(broken)) == inspect_response(chunk)
 
 
 def test_counting():
