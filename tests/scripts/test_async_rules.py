@@ -1,5 +1,7 @@
 """What the checker is told about this source tree."""
 
+import pytest
+
 import async_rules
 
 
@@ -32,3 +34,57 @@ def test_the_strict_rules_hold_where_the_program_waits() -> None:
     assert async_rules.is_strict(async_rules.PACKAGE / "net/http.py")
     assert not async_rules.is_strict(async_rules.PACKAGE / "server/app.py")
     assert not async_rules.is_strict(async_rules.PACKAGE / "network.py")
+
+
+@pytest.mark.parametrize(
+    ("source", "is_concerned"),
+    [
+        ("async def wait(): ...", True),
+        ("import trio", True),
+        ("try:\n    pass\nexcept:\n    pass", True),
+        ("try:\n    pass\nexcept (OSError, BaseException):\n    pass", True),
+        ("try:\n    pass\nexcept* OSError:\n    pass", True),
+        ("for each in group.exceptions:\n    raise each", True),
+        ("try:\n    pass\nexcept OSError:\n    pass", False),
+        ("patriots = exceptional = 1", False),
+    ],
+)
+def test_files_are_left_out_that_no_rule_can_be_about(source: str, *, is_concerned: bool) -> None:
+    assert async_rules.is_concerned(source) is is_concerned
+
+
+def test_every_file_is_in_one_part_and_the_parts_are_alike(tmp_path) -> None:
+    for number in range(1, 8):
+        (tmp_path / f"{number}.py").write_text("x" * number)
+    files = sorted(tmp_path.iterdir())
+    parts = async_rules.divided(files, 2)
+    assert sorted(path for part in parts for path in part) == files
+    assert [sum(path.stat().st_size for path in part) for part in parts] == [14, 14]
+    assert async_rules.divided(files[:1], 3) == [files[:1]]
+    assert async_rules.divided([], 3) == []
+
+
+def test_what_is_found_in_any_file_counts(tmp_path, capfd) -> None:
+    good, bad, dull = (tmp_path / name for name in ("good.py", "bad.py", "dull.py"))
+    good.write_text("import trio\n\n\nasync def wait():\n    await trio.sleep(1)\n")
+    bad.write_text("def swallow(work):\n    try:\n        work()\n    except BaseException:\n        pass\n")
+    dull.write_text("x = 1\n")
+    assert async_rules.main([str(good), str(dull)]) == 0
+    assert capfd.readouterr().out == ""
+    assert async_rules.main([str(good), str(bad), str(dull)]) == 1
+    [said] = capfd.readouterr().out.splitlines()
+    assert "bad.py:4:" in said
+    assert "ASYNC103" in said
+
+
+def test_the_strict_rules_are_added_for_strict_rooms(monkeypatch, tmp_path, capfd) -> None:
+    source = "import trio\n\n\nasync def sometimes(wanted):\n    if wanted:\n        await trio.sleep(1)\n"
+    for room in ("net", "server"):
+        (tmp_path / room).mkdir()
+        (tmp_path / room / "a.py").write_text(source)
+    monkeypatch.setattr(async_rules, "PACKAGE", tmp_path)
+    monkeypatch.setattr(async_rules, "ROOT", tmp_path)
+    assert async_rules.main([]) == 1
+    [said] = capfd.readouterr().out.splitlines()
+    assert said.startswith("net/a.py:4:")
+    assert "ASYNC910" in said
