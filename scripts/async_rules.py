@@ -82,12 +82,12 @@ def begin(files: list[Path], startable: str, disabled: Iterable[str]) -> "subpro
 def finish(process: "subprocess.Popen[str]") -> int:
     """Print what a checker has found; return 1 when that is anything."""
     said, errors = process.communicate()
-    findings = [line for line in said.splitlines() if not is_about_private(line)]
+    findings = [line for line in said.splitlines() if not is_about_private(line, ROOT)]
     print("\n".join([*findings, errors.rstrip()]).strip(), end="\n" if findings or errors else "")
     return 1 if findings or errors.strip() or process.returncode not in {0, 1} else 0
 
 
-def is_about_private(finding: str, root: Path = ROOT) -> bool:
+def is_about_private(finding: str, root: Path) -> bool:
     """Tell whether a missing checkpoint is that of a private coroutine."""
     found = _CHECKPOINT.search(finding)
     if not found:

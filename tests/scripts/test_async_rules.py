@@ -66,7 +66,7 @@ def test_every_file_is_in_one_part_and_the_parts_are_alike(tmp_path) -> None:
 
 def test_what_is_found_in_any_file_counts(tmp_path, capfd) -> None:
     good, bad, dull = (tmp_path / name for name in ("good.py", "bad.py", "dull.py"))
-    good.write_text("import trio\n\n\nasync def wait():\n    await trio.sleep(1)\n")
+    good.write_text("import trio\n\n\nasync def wait():\n    await trio.lowlevel.checkpoint()\n")
     bad.write_text("def swallow(work):\n    try:\n        work()\n    except BaseException:\n        pass\n")
     dull.write_text("x = 1\n")
     assert async_rules.main([str(good), str(dull)]) == 0
@@ -78,7 +78,7 @@ def test_what_is_found_in_any_file_counts(tmp_path, capfd) -> None:
 
 
 def test_the_strict_rules_are_added_for_strict_rooms(monkeypatch, tmp_path, capfd) -> None:
-    source = "import trio\n\n\nasync def sometimes(wanted):\n    if wanted:\n        await trio.sleep(1)\n"
+    source = "import trio\n\n\nasync def sometimes(wanted):\n    if wanted:\n        await trio.lowlevel.checkpoint()\n"
     for room in ("net", "server"):
         (tmp_path / room).mkdir()
         (tmp_path / room / "a.py").write_text(source)
