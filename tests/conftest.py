@@ -25,7 +25,11 @@ KEPT_VARIABLES = frozenset({"PATH", "LANG", "TZ", "TMPDIR", "SSL_CERT_FILE", "SS
 KEPT_PREFIXES = ("LC_", "PYTEST_", "PYTHON", "COV_", "COVERAGE_", "HYPOTHESIS_", "CLIPROXY_TEST_")
 
 LONGEST_STEP_S = 0.1
-_IN_A_TABLE = "tests/e2e/test_matrix"
+TABLES = {
+    "tests/e2e/test_matrix": "support.matrix_table",
+    "tests/e2e/test_faults": "support.faults_table",
+}
+"""What is written about tests at the end, by where they stand."""
 
 hypothesis.settings.register_profile("dev", max_examples=100, deadline=None)
 hypothesis.settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, print_blob=True)
@@ -63,14 +67,15 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Write the tables of what was tried with what.
+    """Write the tables of what was tried, and of what was seen.
 
     This stands here as no other conftest is loaded by the process that writes the summary when others run the
     tests; and what a table imports takes more time than a small run does.
     """
-    reports = (each for group in terminalreporter.stats.values() for each in group)
-    if any(_IN_A_TABLE in getattr(report, "nodeid", "") for report in reports):
-        importlib.import_module("support.matrix_table").write_table(terminalreporter)
+    names = [getattr(each, "nodeid", "") for group in terminalreporter.stats.values() for each in group]
+    for place, module in TABLES.items():
+        if any(place in name for name in names):
+            importlib.import_module(module).write_table(terminalreporter)
 
 
 class BlockingDetector(trio.abc.Instrument):

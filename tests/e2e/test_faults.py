@@ -7,8 +7,9 @@ rests for another.
 """
 
 import socket
+import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,6 +33,7 @@ from support.faultrows import (
     LATE_AFTER,
     MACHINE,
     NEXT,
+    NOBODY,
     ODD,
     SAID,
     TEXT,
@@ -39,6 +41,7 @@ from support.faultrows import (
     Upstream,
     page,
 )
+from support.faults_table import PLAYED, name_of
 from support.inside import Inside, inside, yaml_of
 from support.plainly import WAYS, Way
 
@@ -54,6 +57,11 @@ WITHIN_S: Final = 8.0
 UNKNOWN: Final = {("gemini", 529): 503}
 """Statuses that an API does not have, and what stands for them there."""
 LOST: Final = ("closed", "lost", "tls")
+
+Got = tuple[Way, httpx.Response, float]
+"""Who has asked, the answer, and how long it took."""
+Tell = Callable[[str, object], None]
+"""Takes a property of a test for the table at the end of the run."""
 
 
 @frozen
@@ -109,10 +117,10 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, World
         yield made
 
 
-def played(world: World, row: Upstream) -> list[tuple[Way, httpx.Response, float]]:
+def played(world: World, row: Upstream) -> list[Got]:
     """Play a row to everybody at the same time; what each of them got, and how long it took."""
 
-    def ask(way: Way) -> tuple[Way, httpx.Response, float]:
+    def ask(way: Way) -> Got:
         begin = time.monotonic()
         model = f"{row.account}-{way}" if row.account else str(way)
         return way, world.ask(way, model), time.monotonic() - begin
@@ -123,11 +131,13 @@ def played(world: World, row: Upstream) -> list[tuple[Way, httpx.Response, float
         return list(pool.map(ask, ways))
 
 
-def check(world: World, row: Upstream) -> None:
-    """Play a row and compare everything with what it says."""
+def check(world: World, row: Upstream, tell: Tell) -> None:
+    """Play a row and compare everything with what it says; ``tell`` what was seen, right or wrong."""
+    tell(PLAYED, name_of(row))
     try:
         got = played(world, row)
         records = world.server.wait_records(len(got))
+        tell_all(tell, world, got, records)
         for way, answer, took in got:
             expected = row.stream if way.stream else row.whole
             assert took < WITHIN_S, way
@@ -137,6 +147,29 @@ def check(world: World, row: Upstream) -> None:
     finally:
         world.server.settle()
         trio.run(world.emulator.reset)
+
+
+def tell_all(tell: Tell, world: World, got: list[Got], records: dict[str, ExchangeRecord]) -> None:
+    """Tell what was seen of a row."""
+    for column, stream in (("stream", True), ("whole", False)):
+        seen = {seen_by(way, answer) for way, answer, _ in got if way.stream is stream}
+        if seen:
+            tell(column, " ".join(sorted(seen)))
+    rests = [
+        rest
+        for record in records.values()
+        for rest in world.server.pauses(record.attempts[0].credential, record).items()
+    ]
+    kinds = " ".join(sorted({who for who, _ in rests}))
+    tell("rests", f"{kinds} {statistics.median(seconds for _, seconds in rests):.1f} s" if rests else "nothing")
+    tell("slowest", f"{max(took for _, _, took in got):.2f} s")
+
+
+def seen_by(way: Way, answer: httpx.Response) -> str:
+    """What one client has seen, in a word."""
+    if answer.status_code != 200:
+        return str(answer.status_code)
+    return ERROR_EVENT if way.stream and any(way.errors(answer.text)) else ANSWER
 
 
 def check_answer(way: Way, answer: httpx.Response, expected: str, row: Upstream) -> None:
@@ -184,34 +217,36 @@ def row_ids(rows: tuple[Upstream, ...]) -> Any:
 
 
 @row_ids(BEFORE)
-def test_before_the_first_word(worlds: dict[str, World], row: Upstream) -> None:
-    check(worlds["usual"], row)
+def test_before_the_first_word(worlds: dict[str, World], row: Upstream, record_property: Tell) -> None:
+    check(worlds["usual"], row, record_property)
 
 
 @row_ids(AFTER)
-def test_after_the_first_word(worlds: dict[str, World], row: Upstream) -> None:
-    check(worlds["usual"], row)
+def test_after_the_first_word(worlds: dict[str, World], row: Upstream, record_property: Tell) -> None:
+    check(worlds["usual"], row, record_property)
 
 
 @row_ids(ODD)
-def test_odd_but_an_answer(worlds: dict[str, World], row: Upstream) -> None:
-    check(worlds["usual"], row)
+def test_odd_but_an_answer(worlds: dict[str, World], row: Upstream, record_property: Tell) -> None:
+    check(worlds["usual"], row, record_property)
 
 
 @row_ids((LATE, LATE_AFTER))
-def test_later_than_it_may_be(worlds: dict[str, World], row: Upstream) -> None:
-    check(worlds["hurried"], row)
+def test_later_than_it_may_be(worlds: dict[str, World], row: Upstream, record_property: Tell) -> None:
+    check(worlds["hurried"], row, record_property)
 
 
 @row_ids((*BEFORE, *AFTER))
-def test_who_is_asked_next(worlds: dict[str, World], row: Upstream) -> None:
+def test_who_is_asked_next(worlds: dict[str, World], row: Upstream, record_property: Tell) -> None:
     """With two accounts, the other answers what the first did not begin to."""
     world = worlds["usual"]
+    record_property(PLAYED, name_of(row))
     world.play(row)
     try:
         way = Way("chat", stream=True)
         answer = world.ask(way, f"{row.account}-pair" if row.account else "pair")
         [record] = world.server.wait_records(1).values()
+        record_property("asked", NEXT if len(record.attempts) == 2 else NOBODY)
         assert (way.said(answer.text) == SECOND if answer.status_code == 200 else False) is (
             row.asked == NEXT
         )
