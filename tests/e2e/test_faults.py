@@ -161,7 +161,9 @@ def tell_all(tell: Tell, world: World, got: list[Got], records: dict[str, Exchan
         for rest in world.server.pauses(record.attempts[0].credential, record).items()
     ]
     kinds = " ".join(sorted({who for who, _ in rests}))
-    tell("rests", f"{kinds} {statistics.median(seconds for _, seconds in rests):.1f} s" if rests else "nothing")
+    tell(
+        "rests", f"{kinds} {statistics.median(seconds for _, seconds in rests):.1f} s" if rests else "nothing"
+    )
     tell("slowest", f"{max(took for _, _, took in got):.2f} s")
 
 

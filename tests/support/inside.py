@@ -4,6 +4,7 @@ It runs in a thread of its own; tests talk to it like any client and look inside
 runs a function in the server's thread. Timeouts may be shorter than a configuration file may ask for.
 """
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -92,6 +93,21 @@ def _kind(place: tuple[str, str]) -> str:
     return "model" if place[1] else "account"
 
 
+class Names(trio.abc.HostnameResolver):
+    """Says at once that reserved names have no address, however long the network would take to say it."""
+
+    async def getaddrinfo(self, host: Any, *rest: Any) -> Any:
+        """Look a name up."""
+        await trio.lowlevel.checkpoint()
+        if host is not None and host.endswith(b".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return await trio.to_thread.run_sync(lambda: socket.getaddrinfo(host, *rest))
+
+    async def getnameinfo(self, sockaddr: Any, flags: int) -> Any:
+        """Look an address up."""
+        return await trio.to_thread.run_sync(lambda: socket.getnameinfo(sockaddr, flags))
+
+
 @contextmanager
 def inside(directory: Path, config: str, **timeouts: float) -> Iterator[Inside]:
     """Run the server with a configuration."""
@@ -102,6 +118,7 @@ def inside(directory: Path, config: str, **timeouts: float) -> Iterator[Inside]:
     faults: list[BaseException] = []
 
     async def main() -> None:
+        trio.socket.set_custom_hostname_resolver(Names())
         state = await read_state(ConfigSource(path=path, explicit=True), directory, PROVIDERS)
         config = state.loaded.config
         short = evolve(config, timeouts=evolve(config.timeouts, **timeouts))
