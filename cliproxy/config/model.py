@@ -277,10 +277,12 @@ class Config:
     logs_max_total_size_mb: int = setting(
         100, "Oldest logs are deleted beyond this size in MB; 0: no limit.", active=True, minimum=0, below=0
     )
-    error_log: bool = setting(False, "Log requests that failed in full.")
-    error_logs_max_files: int = setting(10, "Logs of failed requests to keep; 0: all.", minimum=0, below=10)
-    request_log: bool = setting(False, "Log every request in full.")
-    commercial_mode: bool = setting(False, "Never log requests, to save memory.")
+    error_log: bool = setting(False, "Log requests that failed in full, each in a file.", active=True)
+    error_logs_max_files: int = setting(
+        10, "Logs of failed requests to keep; 0: all.", active=True, minimum=0, below=10
+    )
+    request_log: bool = setting(False, "Log every request in full, each in a file.", active=True)
+    commercial_mode: bool = setting(False, "Never log requests in full, whatever else is set.", active=True)
 
     @property
     def asks_for_keys(self) -> bool:

@@ -31,6 +31,7 @@ from cliproxy.errors import (
 from cliproxy.exchange.deps import Deps, Snapshot
 from cliproxy.exchange.health import Health, host_of
 from cliproxy.exchange.kept import Ties
+from cliproxy.exchange.overheard import overheard
 from cliproxy.exchange.plan import Plan, Planner
 from cliproxy.exchange.record import Attempted, Outcome, Recorder
 from cliproxy.exchange.refusal import failure_from_login, failure_of_refusal, read_refused, treated, veiled
@@ -82,13 +83,7 @@ class Sender(Generic[T]):
         self, candidate: Candidate, contract: Contract, outcome: Outcome, failure: Failure | None = None
     ) -> None:
         """Note what came of a try."""
-        at = Attempted(
-            provider=candidate.credential.provider,
-            credential=candidate.credential.id,
-            contract=contract.id,
-            model=candidate.model,
-        )
-        self.recorder.attempt_ended(at, outcome, failure)
+        self.recorder.attempt_ended(attempted(candidate, contract), outcome, failure)
 
     # --- tokens ----------------------------------------------------------------------------------------
 
@@ -192,7 +187,8 @@ class Sender(Generic[T]):
     async def _answered(
         self, candidate: Candidate, contract: Contract, plan: Plan, call: UpstreamCall, host: Place | None
     ) -> T:
-        async with self.deps.upstreams.open(call) as stream:
+        opening = self.deps.upstreams.open(call)
+        async with overheard(opening, call, attempted(candidate, contract)) as stream:
             self.health.reached(host)
             self.recorder.head_came(stream.status)
             if stream.status // 100 == SUCCESS:
@@ -241,3 +237,13 @@ class Sender(Generic[T]):
         if isinstance(call, HttpCall):
             return evolve(call, limits=limits, proxy_url=candidate.credential.proxy_url)
         return evolve(call, limits=limits)
+
+
+def attempted(candidate: Candidate, contract: Contract) -> Attempted:
+    """Name what an attempt is made at."""
+    return Attempted(
+        provider=candidate.credential.provider,
+        credential=candidate.credential.id,
+        contract=contract.id,
+        model=candidate.model,
+    )

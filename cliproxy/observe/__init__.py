@@ -1,3 +1,14 @@
 """Logging: what is written, in which shape, and what is never written."""
 
-__all__ = ["access", "folder", "lines", "logfile", "logs", "metrics", "output", "tail", "writer"]
+__all__ = [
+    "access",
+    "folder",
+    "lines",
+    "logfile",
+    "logs",
+    "metrics",
+    "output",
+    "tail",
+    "transcript",
+    "writer",
+]

@@ -34,6 +34,8 @@ class Folder:
     """What all files may take together; 0: any amount."""
     active: str = ""
     """Name of the file that is being written."""
+    part_bytes: int = field(default=0, init=False)
+    """What files take that are not complete yet."""
     _known_bytes: int | None = field(default=None, init=False)
     """What they take, as far as is known."""
 
@@ -61,17 +63,22 @@ class Folder:
         if 0 < self.most_bytes < self._known_bytes:
             self._known_bytes = self._shrunk()
 
+    def has_room_for(self, size: int) -> bool:
+        """Tell whether incomplete files, which nobody can delete, may grow: to half of the room there is."""
+        return not self.most_bytes or self.part_bytes + size <= self.most_bytes // 2
+
     def keep(self, prefix: str, most: int) -> None:
         """Keep the newest files whose names begin in some way; 0: all."""
         if most > 0:
             mine = [file for file in self._files() if file[2].startswith(prefix)]
             self._delete(mine[: max(len(mine) - most, 0)])
 
-    def clear_parts(self) -> None:
-        """Delete what an earlier process has left incomplete."""
+    def clear_parts(self, before: float) -> None:
+        """Delete what was left incomplete and not touched after a moment, in Unix seconds."""
         with suppress(OSError):
             for each in self.path.glob(f"*{PART}"):
-                self.remove(each.name)
+                if each.stat().st_mtime < before:
+                    self.remove(each.name)
 
     def _shrunk(self) -> int:
         """Delete the oldest files that are too many; return what the others take."""

@@ -218,6 +218,7 @@ def app_for(service: Service) -> App:
     )
     service.figures.append(partial(queues, world))
     app = create_app(world)
+    app.config[rules.SCRIBE] = lambda: service.scribe
     service.on_config.append(app.set_bounds)
     return app
 

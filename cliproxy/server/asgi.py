@@ -22,6 +22,7 @@ from hypercorn.typing import (
     ASGIReceiveCallable,
     ASGIReceiveEvent,
     ASGISendCallable,
+    ASGISendEvent,
     HTTPResponseBodyEvent,
     HTTPResponseStartEvent,
 )
@@ -31,6 +32,7 @@ from quart.wrappers.response import DataBody
 from quart_trio.asgi import TrioASGIHTTPConnection
 from werkzeug.wrappers import Response as WerkzeugResponse
 
+from cliproxy.observe.transcript import current
 from cliproxy.server import rules
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ class HttpConnection(TrioASGIHTTPConnection):
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Run the request in a nursery of its own."""
         request = self._create_request_from_scope(send)
+        rules.write_down(request, self.app.config.get(rules.SCRIBE))
         received = trio.Event()
         try:
             async with trio.open_nursery() as nursery:
@@ -65,11 +68,15 @@ class HttpConnection(TrioASGIHTTPConnection):
     ) -> None:
         """Feed the request's body, and say when all of it has arrived."""
         received = _fact(request, BODY_RECEIVED, trio.Event)
+        transcript = current.get()
 
         async def watched() -> ASGIReceiveEvent:
             message = await receive()
-            if message["type"] == "http.request" and not message.get("more_body"):
-                received.set()
+            if message["type"] == "http.request":
+                if transcript is not None:
+                    transcript.request_body(message["body"])
+                if not message.get("more_body"):
+                    received.set()
             return message
 
         await super().handle_messages(nursery, request, watched)
@@ -79,7 +86,7 @@ class HttpConnection(TrioASGIHTTPConnection):
     ) -> None:
         """Answer the request; limits on streams are the exchange's, not the framework's."""
         response = await self.app.handle_request(request)
-        await self._send_response(send, response)
+        await self._send_response(_written_down(send), response)
         nursery.cancel_scope.cancel()
 
     async def _send_response(self, send: ASGISendCallable, response: Response | WerkzeugResponse) -> None:
@@ -100,6 +107,23 @@ class HttpConnection(TrioASGIHTTPConnection):
                     await send(_body(data, more=True))
         with trio.move_on_after(LAST_MESSAGE_S, shield=True):
             await send(_body(last, more=False))
+
+
+def _written_down(send: ASGISendCallable) -> ASGISendCallable:
+    """Return a way to send whose messages are written down, where the request is."""
+    transcript = current.get()
+    if transcript is None:
+        return send
+
+    async def sent(message: ASGISendEvent) -> None:
+        if message["type"] == "http.response.start":
+            fields = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in message["headers"])
+            transcript.response(message["status"], fields)
+        elif message["type"] == "http.response.body":
+            transcript.response_body(message["body"])
+        await send(message)
+
+    return sent
 
 
 def _body(data: bytes | str, *, more: bool) -> HTTPResponseBodyEvent:

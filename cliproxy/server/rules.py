@@ -10,18 +10,21 @@ specification.
 import logging
 import secrets
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final, cast
 
 from quart import Request, Response
 from werkzeug.exceptions import HTTPException
 
+from cliproxy import __version__
 from cliproxy.config.groups import Limits
 from cliproxy.dialects import DIALECTS, by_id
 from cliproxy.dialects.base import Dialect
 from cliproxy.errors import Kind, LimitExceeded, NotFound, ProxyError
 from cliproxy.observe.access import log_access
 from cliproxy.observe.logs import request_id as log_id
+from cliproxy.observe.transcript import Scribe, current
 from cliproxy.server.render import error_response
 from cliproxy.server.world import World, new_request_id
 
@@ -33,6 +36,10 @@ _REQUEST_ID: Final = "cliproxy.request_id"
 _STARTED: Final = "cliproxy.started"
 _STATUS: Final = "cliproxy.status"
 CLIENT_LEFT: Final = 499
+SCRIBE: Final = "CLIPROXY_SCRIBE"
+"""Where the application's configuration says who writes requests down."""
+UNWRITTEN: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+UNWRITTEN_PATHS: Final = ("/v0/management", "/management", "/api")
 
 
 def begin(world: World, request: Request) -> Response | None:
@@ -65,9 +72,23 @@ def end(world: World, request: Request, response: Response) -> Response:
     return response
 
 
+def write_down(request: Request, scribe: Callable[[], Scribe | None] | None) -> None:
+    """Begin to write a request down, if its owner wants that and it is one for a model."""
+    writer = scribe() if scribe is not None else None
+    if writer is None or request.method in UNWRITTEN or request.path.startswith(UNWRITTEN_PATHS):
+        return
+    transcript = writer.begin()
+    path = request.full_path.rstrip("?") if request.query_string else request.path
+    fields = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"])
+    transcript.request(request.method, path, fields, __version__)
+    current.set(transcript)
+
+
 def over(request: Request) -> None:
     """Log a request that is over, however it ended. One that had no head of a response by then was given up
     by its client."""
+    if (transcript := current.get()) is not None:
+        transcript.end(log_id.get())
     facts = _facts(request)
     started = facts.get(_STARTED)
     if isinstance(started, float):

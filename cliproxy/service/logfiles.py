@@ -7,8 +7,10 @@ file is wanted, so that a server which writes none asks for no directory.
 
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +23,7 @@ from cliproxy.observe.folder import MEGABYTE, Folder, is_usable
 from cliproxy.observe.logfile import LogFile
 from cliproxy.observe.metrics import Family, counter, gauge
 from cliproxy.observe.output import Output, installed
+from cliproxy.observe.transcript import Scribe
 from cliproxy.observe.writer import Writer
 from cliproxy.service.service import Service
 from cliproxy.stores.file import FileStore
@@ -28,6 +31,8 @@ from cliproxy.stores.file import FileStore
 logger = logging.getLogger(__name__)
 
 LOGS: Final = "logs"
+ABANDONED_S: Final = 3600.0
+"""How old an incomplete file is that nobody works on any more; another process may use the same directory."""
 LAST_WRITES_S: Final = 5.0
 """How long the end of the server waits for the last lines."""
 
@@ -45,6 +50,7 @@ def places_of(environ: Mapping[str, str], store: FileStore) -> Iterator[Path]:
 class LogFiles:
     """Begins and ends files with the configuration."""
 
+    service: Service
     places: tuple[Path, ...]
     output: Output | None
     writer: Writer = field(factory=Writer)
@@ -57,11 +63,13 @@ class LogFiles:
             self._end()
         elif self._found() is not None:
             self._begin()
+        self.service.scribe = self._scribe(config)
         if self.folder is not None:
             self.folder.most_bytes = config.logs_max_total_size_mb * MEGABYTE
 
     async def aclose(self) -> None:
         """Write what is left."""
+        self.service.scribe = None
         self._end()
         await trio.to_thread.run_sync(self.writer.close, LAST_WRITES_S)
 
@@ -77,6 +85,14 @@ class LogFiles:
             self.output.file = self._file.put
             logger.info("the log is written to %s as well", self.folder.path)
 
+    def _scribe(self, config: Config) -> Scribe | None:
+        is_wanted = (config.request_log or config.error_log) and not config.commercial_mode
+        folder = self._found() if is_wanted else None
+        if folder is None:
+            return None
+        most = config.error_logs_max_files
+        return Scribe(folder=folder, writer=self.writer, everything=config.request_log, most_errors=most)
+
     def _end(self) -> None:
         if self._file is not None and self.output is not None:
             self.output.file = None
@@ -91,13 +107,14 @@ class LogFiles:
                 logger.error("no log files are written: no directory can be written to of %s", tried)
             else:
                 self.folder = Folder(place)
+                self.writer.submit(partial(self.folder.clear_parts, time.time() - ABANDONED_S))
         return self.folder
 
 
 @asynccontextmanager
 async def log_files(service: Service, store: FileStore) -> AsyncIterator[LogFiles]:
     """Keep the log's files in step with the configuration; leaving writes what is left."""
-    files = LogFiles(tuple(places_of(os.environ, store)), installed())
+    files = LogFiles(service, tuple(places_of(os.environ, store)), installed())
     service.on_config.append(files.apply)
     service.figures.append(files.figures)
     files.apply(service.config)

@@ -153,7 +153,7 @@ class Metrics:
 
     def families(self) -> list[Family]:
         """Return all figures."""
-        own = (self.tally.families, self._state, self._accounts, self._jobs)
+        own = (self.tally.families, self._state, self._accounts, self._jobs, self._database)
         return [family for source in (*own, *self.service.figures) for family in source()]
 
     def _state(self) -> Iterator[Family]:
@@ -180,3 +180,11 @@ class Metrics:
         running = {(job.name,): job.phase is Phase.RUNNING for job in statuses}
         yield counter("cliproxy_job_crashes", "Faults of jobs.", ("job",), crashes)
         yield gauges("cliproxy_job_running", "Whether a job runs.", ("job",), running)
+
+    def _database(self) -> Iterator[Family]:
+        if self.service.ledger is None:
+            return
+        statistics = self.service.ledger.statistics()
+        waiting, troubled = statistics.waiting, statistics.trouble is not None
+        yield gauge("cliproxy_database_waiting", "Requests that are not in the database yet.", waiting)
+        yield gauge("cliproxy_database_troubled", "Whether the database cannot be written to.", troubled)

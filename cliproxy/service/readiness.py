@@ -80,5 +80,19 @@ def details(service: Service) -> JsonObject:
             job.name: {"phase": job.phase.value, "crashes": job.crashes, "fault": job.fault or None}
             for job in service.jobs.statuses()
         },
+        "database": _database(service),
         **{name: check() for name, check in service.checks.items()},
+    }
+
+
+def _database(service: Service) -> JsonObject | None:
+    """Describe the ledger's file; ``None`` where nothing is kept."""
+    if service.ledger is None:
+        return None
+    statistics = service.ledger.statistics()
+    trouble = statistics.trouble
+    return {
+        "trouble": None if trouble is None else str(trouble),
+        "since": statistics.since if trouble is not None else None,
+        "waiting": statistics.waiting,
     }

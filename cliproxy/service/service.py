@@ -41,6 +41,7 @@ from cliproxy.exchange.record import ExchangeRecord
 from cliproxy.net.http import Upstreams
 from cliproxy.observe.metrics import Family
 from cliproxy.observe.output import installed, set_debug
+from cliproxy.observe.transcript import Scribe
 from cliproxy.routing.runtime import RuntimeTable
 from cliproxy.routing.strategies import STRATEGIES
 from cliproxy.service import connection
@@ -96,6 +97,8 @@ class Service:
     """Told of every finished exchange, at once and in this order; they must not wait."""
     on_config: list[Callable[[Config], None]] = field(factory=list, init=False)
     """Told of every configuration that is taken over, where reading the current one is not possible."""
+    scribe: Scribe | None = field(default=None, init=False)
+    """Writes requests down, where the owner wants that; set by :mod:`cliproxy.service.logfiles`."""
     figures: list[Callable[[], Iterable[Family]]] = field(factory=list, init=False)
     """Asked for what they have to show to a monitoring system, beside :mod:`cliproxy.service.metrics`."""
     checks: dict[str, Callable[[], JsonValue]] = field(factory=dict, init=False)

@@ -71,12 +71,12 @@ def veil_of(call: UpstreamCall) -> Veil:
 
 def confidential_in(call: UpstreamCall) -> Iterator[str]:
     """Yield what a call carries in confidence."""
-    texts = list(_confidential(call.headers))
+    texts = list(secrets_in(call.headers))
     kind = call.headers.get("content-type").partition(";")[0].strip().lower()
     if kind == FORM_TYPE:
-        texts += _confidential(parse_qsl(call.body.decode("utf-8", "replace")))
+        texts += secrets_in(parse_qsl(call.body.decode("utf-8", "replace")))
     elif kind == JSON_TYPE and not texts and len(call.body) <= MAX_JSON:
-        texts += _confidential(_members(call.body))
+        texts += secrets_in(_members(call.body))
     yield from texts
 
 
@@ -87,8 +87,14 @@ def _members(body: bytes) -> list[tuple[str, str]]:
         return []
 
 
-def _confidential(fields: Headers | Iterable[tuple[str, str]]) -> Iterator[str]:
+def names_secret(name: str) -> bool:
+    """Tell whether the name of a field speaks of a secret."""
+    return name.lower() in SENSITIVE_HEADERS or _TELLING.search(name) is not None
+
+
+def secrets_in(fields: Headers | Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield the secrets among the values of fields."""
     for name, value in fields:
-        if name.lower() in SENSITIVE_HEADERS or _TELLING.search(name):
+        if names_secret(name):
             scheme, _, rest = value.strip().partition(" ")
             yield rest.strip() or scheme

@@ -74,16 +74,25 @@ def test_the_newest_of_a_kind_are_kept(tmp_path: Path) -> None:
 
 
 def test_what_was_left_incomplete_is_cleared(tmp_path: Path) -> None:
-    folder = filled(tmp_path, "a.log", "b.log.part")
-    folder.clear_parts()
-    assert names(folder) == ["a.log"]
+    folder = filled(tmp_path, "a.log", "b.log.part", "c.log.part")
+    folder.clear_parts(1002)
+    assert names(folder) == ["a.log", "c.log.part"]
+
+
+def test_incomplete_files_take_half_of_the_room(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, most_bytes=100)
+    folder.part_bytes = 40
+    assert folder.has_room_for(10)
+    assert not folder.has_room_for(11)
+    folder.most_bytes = 0
+    assert folder.has_room_for(10**12)
 
 
 def test_a_directory_that_is_gone_stops_nobody(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "gone", most_bytes=1)
     folder.grown(10)
     folder.keep("x", 1)
-    folder.clear_parts()
+    folder.clear_parts(0)
     folder.remove("x.log")
 
 

@@ -78,12 +78,12 @@ async def test_the_next_place_is_used_where_one_cannot_be(
 ) -> None:
     (tmp_path / "file").write_text("")
     bad = tmp_path / "file" / "logs"
-    files = LogFiles((bad, tmp_path / "good"), output)
+    files = LogFiles(service(ON), (bad, tmp_path / "good"), output)
     files.apply(ON)
     assert files.folder is not None
     assert files.folder.path == tmp_path / "good"
     await files.aclose()
-    nowhere = LogFiles((bad,), output)
+    nowhere = LogFiles(service(ON), (bad,), output)
     nowhere.apply(ON)
     await nowhere.aclose()
     assert any("no log files are written" in line for line in output.tail.since())
