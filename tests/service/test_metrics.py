@@ -1,6 +1,7 @@
 """What is counted of exchanges, and what is seen of a service."""
 
 import random
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -19,9 +20,11 @@ from cliproxy.observe.metrics import OTHER, Counts, Family, Labels, Spread, expo
 from cliproxy.providers.base import Provider
 from cliproxy.routing.cooldown import RuntimeState
 from cliproxy.routing.runtime import credential_place, host_place
+from cliproxy.service.ledger import Ledger
 from cliproxy.service.metrics import Metrics, Tally, scope_of
 from cliproxy.service.service import Service
 from cliproxy.service.snapshots import Snapshots
+from cliproxy.stores.state import StateFile
 from support.records import record
 from support.routes import credential
 
@@ -148,3 +151,19 @@ async def test_jobs_are_shown(autojump_clock: trio.testing.MockClock) -> None:
 def test_a_pause_is_about_something() -> None:
     places = [host_place("https://x"), ("a", ""), ("a", "contract:only"), ("a", "m")]
     assert [scope_of(place) for place in places] == ["host", "credential", "contract", "model"]
+
+
+async def test_so_is_the_database(tmp_path: Path) -> None:
+    world = service()
+    assert not [each for each in Metrics(world).families() if "database" in each.name]
+    world.ledger = Ledger(
+        file=StateFile(tmp_path / "x.db"),
+        snapshots=world.snapshots,
+        runtime=world.runtime,
+        wall=lambda: 7.0,
+        monotonic=trio.current_time,
+    )
+    world.ledger.record(record(Outcome.OK))
+    families = Metrics(world).families()
+    assert values(families, "cliproxy_database_waiting") == {(): 1}
+    assert values(families, "cliproxy_database_troubled") == {(): 0}

@@ -1,6 +1,7 @@
 """Why requests cannot be served."""
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +16,11 @@ from cliproxy.net.http import Upstreams
 from cliproxy.providers.base import Provider
 from cliproxy.routing.cooldown import RuntimeState
 from cliproxy.routing.runtime import credential_place
+from cliproxy.service.ledger import Ledger
 from cliproxy.service.readiness import Condition, condition_of, details, obstacles
 from cliproxy.service.service import Service
 from cliproxy.service.snapshots import Snapshots
+from cliproxy.stores.state import StateFile
 from cliproxy.wire.jsontext import dumps
 from support.routes import credential
 
@@ -91,7 +94,7 @@ async def test_who_rests_is_usable(autojump_clock: trio.testing.MockClock) -> No
 
 async def test_the_owner_is_told_more() -> None:
     subject = service(GOOD, OFF, credential("c"), dead="c")
-    subject.checks["database"] = lambda: {"state": "ok"}
+    subject.checks["other"] = lambda: {"state": "ok"}
     told = details(subject)
     assert told["credentials"] == {
         "total": 3,
@@ -102,5 +105,24 @@ async def test_the_owner_is_told_more() -> None:
         "disabled": 1,
     }
     assert (told["stopping"], told["models"], told["jobs"]) == (False, 1, {})
-    assert told["database"] == {"state": "ok"}
+    assert told["other"] == {"state": "ok"}
+    assert told["database"] is None
     assert dumps(told)
+
+
+async def test_the_database_is_part_of_the_state(tmp_path: Path) -> None:
+    subject = service(GOOD)
+    subject.ledger = Ledger(
+        file=StateFile(tmp_path / "no" / "such" / "place" / "x.db"),
+        snapshots=subject.snapshots,
+        runtime=subject.runtime,
+        wall=lambda: 7.0,
+        monotonic=trio.current_time,
+    )
+    assert details(subject)["database"] == {"trouble": None, "since": None, "waiting": 0}
+    (tmp_path / "no").write_text("a file")
+    await subject.ledger.open()
+    told = details(subject)["database"]
+    assert isinstance(told, dict)
+    assert told["trouble"]
+    assert obstacles(subject) == []
