@@ -65,7 +65,10 @@ def test_the_example_is_plain_ascii_of_readable_width():
 
 
 def test_what_has_no_effect_yet_says_so():
-    assert "# Log every request in full.\n# Not active yet.\n#request-log: false\n" in example_config()
+    assert (
+        "# Open logins in a private browser window.\n# Not active yet.\n#incognito-browser: false\n"
+        in example_config()
+    )
 
 
 @pytest.mark.parametrize("key", ["sk-0123456789abcdef0123", 'odd "key\\ with: signs #1'])
