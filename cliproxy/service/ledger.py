@@ -20,7 +20,7 @@ that changed are written. They are restored, and the counters read, before the f
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar
 
@@ -44,7 +44,9 @@ from cliproxy.stores.rows import (
     Sums,
     add_request,
 )
+from cliproxy.stores.snapshot import details_of
 from cliproxy.stores.state import StateError, StateFile, Trouble, reading
+from cliproxy.wire.jsontext import JsonObject
 
 logger = logging.getLogger(__name__)
 
@@ -190,6 +192,12 @@ class Ledger:
                 return query(connection)
 
         return await trio.to_thread.run_sync(run_query, limiter=self._readers, abandon_on_cancel=True)
+
+    async def import_usage(self, shot: JsonObject, known: Collection[str] = ()) -> tuple[int, int]:
+        """Add what is new in a snapshot (:mod:`cliproxy.stores.snapshot`); return how many requests were
+        added, and how many not. Raises :class:`~cliproxy.stores.state.StateError`."""
+        now_ns = int(self.wall() * NS_PER_S)
+        return await self._in_thread(lambda: self.file.take_in(details_of(shot, now_ns, known)))
 
     # ---------------------------------------------------------------------------------- opening and closing
 

@@ -1,7 +1,7 @@
 """From the record of an exchange to the rows of the state database.
 
-Records carry what clients and upstreams have said: names of any length, numbers of any size. Here they become
-what the database takes and what its sums can bear. Nothing secret is in a record, and no message of an
+Records carry what clients and upstreams have said: names of any length, numbers of any size. They become what
+the database takes and its sums can bear. Nothing secret is in a record, and no message of an
 upstream is taken over into a row of usage.
 """
 
@@ -18,12 +18,9 @@ from cliproxy.exchange.record import AttemptNote, ExchangeRecord
 from cliproxy.ir.response import Usage
 from cliproxy.observe.logs import redacted
 from cliproxy.routing.cooldown import PauseRecord
-from cliproxy.stores.rows import NS_PER_S, AttemptRow, PauseRow, RequestRow, Tokens
+from cliproxy.stores.rows import NS_PER_S, AttemptRow, PauseRow, RequestRow, Tokens, bounded, plain
 
-LONGEST: Final = 200
 US_PER_S: Final = 1_000_000
-MOST: Final = 10**12
-"""More than any true count or duration; keeps sums within what the database can add."""
 
 
 @frozen
@@ -90,7 +87,7 @@ def _attempt_row(note: AttemptNote, describe: Describe, prices: Prices) -> Attem
         status=note.status,
         kind=note.failure.kind.value if note.failure else "",
         tokens=_tokens(note.usage),
-        cost_micros=None if price is None else _bounded(cost_micros(note.usage, price)),
+        cost_micros=None if price is None else bounded(cost_micros(note.usage, price)),
     )
 
 
@@ -101,7 +98,7 @@ def pause_row(record: PauseRecord) -> PauseRow:
         part=record.place[1],
         kind=record.kind.value,
         cause=plain(redacted(record.cause)),
-        failures=_bounded(record.failures),
+        failures=bounded(record.failures),
         until=record.until,
         updated=record.updated,
     )
@@ -120,24 +117,14 @@ def pause_record(row: PauseRow) -> PauseRecord:
     )
 
 
-def plain(text: str) -> str:
-    """Return a text as the database takes it: of bounded length, and encodable."""
-    short = text[:LONGEST]
-    return short if short.isascii() else short.encode("utf-8", "replace").decode()
-
-
 def _tokens(usage: Usage) -> Tokens:
     return Tokens(
-        fresh_input=_bounded(usage.fresh_input),
-        cache_read=_bounded(usage.cache_read),
-        cache_write=_bounded(usage.cache_write),
-        output=_bounded(usage.output),
-        reasoning=_bounded(usage.reasoning),
+        fresh_input=bounded(usage.fresh_input),
+        cache_read=bounded(usage.cache_read),
+        cache_write=bounded(usage.cache_write),
+        output=bounded(usage.output),
+        reasoning=bounded(usage.reasoning),
     )
-
-
-def _bounded(number: int | None) -> int:
-    return 0 if number is None else min(max(number, 0), MOST)
 
 
 def _ns(seconds: float) -> int:
@@ -146,4 +133,4 @@ def _ns(seconds: float) -> int:
 
 
 def _us(seconds: float) -> int:
-    return _bounded(round(seconds * US_PER_S))
+    return bounded(round(seconds * US_PER_S))

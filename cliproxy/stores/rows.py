@@ -157,6 +157,22 @@ TOKEN_CLASSES: Final = tuple(attribute.name for attribute in attrs.fields(Tokens
 
 Buckets = dict[BucketKey, Sums]
 
+LONGEST: Final = 200
+"""Characters of a name; clients choose some of them."""
+MOST: Final = 10**12
+"""More than any true count or duration; keeps sums within what the database can add."""
+
+
+def plain(text: str) -> str:
+    """Return a text as the database takes it: of bounded length, and encodable."""
+    short = text[:LONGEST]
+    return short if short.isascii() else short.encode("utf-8", "replace").decode()
+
+
+def bounded(number: int | None) -> int:
+    """Return a count as the database takes it."""
+    return 0 if number is None else min(max(number, 0), MOST)
+
 
 def hour_of(started_ns: int) -> int:
     """Return the beginning of the hour a time belongs to."""

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +44,7 @@ from cliproxy.stores.rows import (
     summed,
 )
 from cliproxy.stores.schema import NewerSchema, OlderSchema, check, migrate
+from cliproxy.stores.snapshot import news
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,8 @@ BUSY_S: Final = 1.0
 """How long another process may keep the file locked before that is trouble."""
 COMPANIONS: Final = ("-wal", "-shm")
 """What SQLite keeps beside the file."""
+PORTION: Final = 500
+"""Imported requests in one transaction."""
 LOG_BYTES: Final = 16 * 1024 * 1024
 """Size to which the write-ahead log is cut back."""
 
@@ -167,6 +171,19 @@ class StateFile:
             connection.executemany(_PUT_PAUSE, (astuple(row) for row in batch.pauses))
             connection.executemany("DELETE FROM key_counter WHERE key = ?", ((i,) for i in batch.forgotten))
             connection.executemany(_PUT_COUNTER, (astuple(row) for row in batch.counters))
+
+    def take_in(self, requests: Iterable[RequestRow]) -> tuple[int, int]:
+        """Add requests of a snapshot that are not there yet; return how many were added, and how many not."""
+        added = skipped = 0
+        remaining = iter(requests)
+        while portion := tuple(islice(remaining, PORTION)):
+            with self._mending() as connection, transaction(connection):
+                fresh = news(connection, portion)
+                write_requests(connection, fresh)
+                add_buckets(connection, summed(fresh))
+            added += len(fresh)
+            skipped += len(portion) - len(fresh)
+        return added, skipped
 
     def prune(self, limits: retention.Limits) -> bool:
         """Delete a portion of what is too old or too much; tell whether there is more."""

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cliproxy.stores.rows import RequestRow, Sums, Tokens, hour_of, summed
+from cliproxy.stores.rows import LONGEST, MOST, RequestRow, Sums, Tokens, bounded, hour_of, plain, summed
 from support.usage import NOON, REQUESTS, attempt, ns, request
 
 
@@ -48,6 +48,13 @@ def test_every_request_and_every_token_is_in_exactly_one_bucket(rows: list[Reque
 def test_the_cost_of_a_request_is_that_of_its_attempts_as_far_as_it_is_known() -> None:
     assert request(0, attempt(cost_micros=3), attempt(), attempt(cost_micros=4)).cost_micros == 7
     assert request(0, attempt()).cost_micros is None
+
+
+def test_names_and_counts_are_such_as_the_database_takes() -> None:
+    assert plain("a\ud800b") == "a?b"
+    assert plain("ß") == "ß"
+    assert plain("x" * 1000) == "x" * LONGEST
+    assert [bounded(number) for number in (None, -1, 5, 10**30)] == [0, 0, 5, MOST]
 
 
 def test_totals_of_tokens() -> None:

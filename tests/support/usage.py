@@ -79,7 +79,7 @@ async def a_moment() -> None:
     await trio.sleep(0.05)
 
 
-_COUNTS = st.integers(0, 10**12)
+_COUNTS = st.integers(0, 10**11)
 _NAMES = st.sampled_from(["", "a", "b", "ß", "x" * 200])
 _TOKENS = st.builds(
     Tokens, fresh_input=_COUNTS, cache_read=_COUNTS, cache_write=_COUNTS, output=_COUNTS, reasoning=_COUNTS
