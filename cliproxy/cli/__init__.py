@@ -32,6 +32,7 @@ __all__ = [
     "prompts",
     "server",
     "usage",
+    "usagereport",
     "world",
 ]
 
@@ -43,6 +44,7 @@ COMMAND_MODULES: Final = {
     "init": "cliproxy.cli.init",
     "keys": "cliproxy.cli.keys",
     "health": "cliproxy.cli.health",
+    "usage": "cliproxy.cli.usagereport",
 }
 
 

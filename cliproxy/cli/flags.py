@@ -18,6 +18,8 @@ SERVER: Final = "server"
 LOGIN: Final = "login"
 KEYS: Final = "keys"
 HEALTH: Final = "health"
+USAGE: Final = "usage"
+USAGE_BY: Final = ("day", "hour", "client", "model", "provider", "credential")
 COMMANDS: Final[Mapping[str, str]] = {
     SERVER: "Start the server (the default).",
     LOGIN: "Log in to a provider: `login gitlab`. Without a provider: list them.",
@@ -25,9 +27,14 @@ COMMANDS: Final[Mapping[str, str]] = {
     "check": "Validate configuration and credential files and explain them (alias: doctor).",
     "init": "Write a commented config.yaml with a new client key.",
     KEYS: "List the client keys; `keys new NAME` makes one.",
+    USAGE: "Show what was used, by day or -by something else; `usage export FILE`, `usage import FILE`.",
     HEALTH: "Ask the running server whether it is ready; for health checks of containers.",
 }
-KEY_WORDS: Final = ("list", "new")
+WORDS: Final[Mapping[str, Mapping[str, str]]] = {
+    KEYS: {"list": "", "new": "a name for the key"},
+    USAGE: {"show": "", "export": "a file", "import": "a file"},
+}
+"""What may stand behind a command, and what each of these needs; the first may be left out."""
 """What can stand behind ``keys``; nothing means the first."""
 ALIASES: Final[Mapping[str, str]] = {"doctor": "check", "serve": SERVER}
 EVERY: Final = frozenset(COMMANDS)
@@ -87,6 +94,7 @@ LOGINS: Final = (
 _ONLY_LOGIN: Final = frozenset({LOGIN})
 _ONLY_SERVER: Final = frozenset({SERVER})
 _ONLY_KEYS: Final = frozenset({KEYS})
+_ONLY_USAGE: Final = frozenset({USAGE})
 
 KEY_SETTINGS: Final = (
     Flag("models", "text", "Models the new key may use, with commas; * for anything.", _ONLY_KEYS, "NAMES"),
@@ -146,6 +154,9 @@ FLAGS: Final = (
     Flag("no-incognito", "bool", "Open an ordinary browser window.", _ONLY_LOGIN),
     Flag("force", "bool", "Overwrite an existing file.", frozenset({"init"})),
     *KEY_SETTINGS,
+    Flag("days", "number", "Days of usage to show; 0: all; default: 30.", _ONLY_USAGE, "NUMBER"),
+    Flag("by", "text", f"Divide usage by {', '.join(USAGE_BY)}.", _ONLY_USAGE, "WHAT"),
+    Flag("json", "bool", "Print usage as JSON.", _ONLY_USAGE),
     Flag("save", "bool", "Write the new key's entry into the configuration.", _ONLY_KEYS),
     Flag("local-model", "bool", "Use only the bundled model catalogue; it always is.", _ONLY_SERVER),
     Flag(
@@ -172,7 +183,7 @@ class Arguments:
     switches: frozenset[str] = frozenset()
     """Boolean flags that are on."""
     words: tuple[str, ...] = ()
-    """What stands behind ``keys``."""
+    """What stands behind a command of :data:`WORDS`."""
 
     @property
     def wants_help(self) -> bool:
@@ -210,7 +221,10 @@ def parse(arguments: Sequence[str]) -> Arguments:
         return Arguments(switches=switches)
     command, login = _command(words, switches, values)
     _refuse_misplaced(command, given)
-    return Arguments(command, login, values, switches, _key_words(words[1:]) if command == KEYS else ())
+    if values.get("by", USAGE_BY[0]) not in USAGE_BY:
+        raise UsageError(f"-by {values['by']}: usage can be divided by {', '.join(USAGE_BY)}")
+    behind = _words_behind(command, words[1:]) if command in WORDS else ()
+    return Arguments(command, login, values, switches, behind)
 
 
 def _flag(argument: str, known: Mapping[str, Kind], rest: Iterator[str]) -> tuple[str, str]:
@@ -262,7 +276,7 @@ def _command(
         raise UsageError(f"unknown command: {words[0]}{_suggestion(words[0], {**COMMANDS, **ALIASES}, '')}")
     if command == LOGIN:
         return LOGIN, _named_login(words[1:], flagged, values)
-    if len(words) > 1 and command != KEYS:
+    if len(words) > 1 and command not in WORDS:
         raise UsageError(f"unexpected argument: {words[1]}")
     if flagged:
         raise UsageError(
@@ -296,17 +310,17 @@ def _named_login(
     return chosen
 
 
-def _key_words(words: Sequence[str]) -> tuple[str, ...]:
-    """Understand what stands behind ``keys``: ``list``, or ``new`` and a name."""
-    verb, *rest = words or KEY_WORDS[:1]
-    if verb not in KEY_WORDS:
-        known = dict.fromkeys(KEY_WORDS, "")
-        raise UsageError(f"unknown word behind `{KEYS}`: {verb}{_suggestion(verb, known, '')}")
-    wanted = 1 if verb == "new" else 0
+def _words_behind(command: str, words: Sequence[str]) -> tuple[str, ...]:
+    """Understand what stands behind a command: one of its verbs, and what that needs."""
+    known = WORDS[command]
+    verb, *rest = words or [*known][:1]
+    if verb not in known:
+        raise UsageError(f"unknown word behind `{command}`: {verb}{_suggestion(verb, known, '')}")
+    wanted = 1 if known[verb] else 0
     if len(rest) > wanted:
         raise UsageError(f"unexpected argument: {rest[wanted]}")
     if len(rest) < wanted:
-        raise UsageError(f"`{KEYS} new` needs a name for the key")
+        raise UsageError(f"`{command} {verb}` needs {known[verb]}")
     return (verb, *rest)
 
 

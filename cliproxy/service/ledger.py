@@ -22,6 +22,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Final, TypeVar
 
 import trio
@@ -45,7 +46,7 @@ from cliproxy.stores.rows import (
     add_request,
 )
 from cliproxy.stores.snapshot import details_of
-from cliproxy.stores.state import StateError, StateFile, Trouble, reading
+from cliproxy.stores.state import PORTION, StateError, StateFile, Trouble, reading
 from cliproxy.wire.jsontext import JsonObject
 
 logger = logging.getLogger(__name__)
@@ -196,8 +197,15 @@ class Ledger:
     async def import_usage(self, shot: JsonObject, known: Collection[str] = ()) -> tuple[int, int]:
         """Add what is new in a snapshot (:mod:`cliproxy.stores.snapshot`); return how many requests were
         added, and how many not. Raises :class:`~cliproxy.stores.state.StateError`."""
-        now_ns = int(self.wall() * NS_PER_S)
-        return await self._in_thread(lambda: self.file.take_in(details_of(shot, now_ns, known)))
+        remaining = details_of(shot, int(self.wall() * NS_PER_S), known)
+        begin = await self._in_thread(self.file.horizon)
+        whole = (0, 0)
+        while True:
+            # In portions, so that batches of requests find their turn in between.
+            portion = await self._in_thread(lambda: self.file.take_in(islice(remaining, PORTION), begin))
+            if portion == (0, 0):
+                return whole
+            whole = (whole[0] + portion[0], whole[1] + portion[1])
 
     # ---------------------------------------------------------------------------------- opening and closing
 

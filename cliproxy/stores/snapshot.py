@@ -6,8 +6,9 @@ single requests are deleted; details are given as far as they are there, the new
 Members that only this program knows are added beside the old ones, so that nothing is lost on the way back.
 
 **Reading a snapshot** adds the details that are not there yet. Two are the same when client, model, time,
-account, outcome and all counts are. From before the time up to which requests were deleted nothing is taken,
-because it may have been there. Keys of clients and accounts, which older servers export in clear, are masked.
+account, outcome and all counts are. From before the time up to which requests were deleted when reading began
+nothing is taken, because it may have been there. Keys of clients and accounts, which older servers export in
+clear, are masked.
 
 **Counts.** The old shape does not say whether cached tokens are part of the input, or reasoning part of the
 output. Here they are, as OpenAI has it. Of others' details the total decides, as far as it can; what it has
@@ -21,9 +22,8 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
-from cliproxy.stores.retention import horizon
 from cliproxy.stores.rows import (
     ERROR,
     HOUR_S,
@@ -37,12 +37,25 @@ from cliproxy.stores.rows import (
     plain,
 )
 from cliproxy.stores.usage import ID_DIGITS, Wanted, roll_up
-from cliproxy.wire.jsontext import JsonObject, JsonValue, child, flag, integer, objects, text
+from cliproxy.wire.jsontext import (
+    JsonError,
+    JsonObject,
+    JsonValue,
+    child,
+    count,
+    flag,
+    integer,
+    loads_object,
+    objects,
+    text,
+)
 from cliproxy.wire.secret import MASK, Secret
 
 IMPORTED: Final = "import"
 """The action of requests that came in a snapshot."""
 MOST_DETAILS: Final = 10_000
+VERSION: Final = 1
+"""Of the documents that snapshots come in; 0, or none at all, is older and means the same."""
 UNKNOWN: Final = "unknown"
 _ROUTE: Final = re.compile(r"[A-Z]+ /\S*")
 """What older servers call clients without a key."""
@@ -53,7 +66,33 @@ Name = tuple[str, str]
 """A client: id and name."""
 
 
+class NotUsage(Exception):
+    """A document has no snapshot in it."""
+
+
+@frozen(kw_only=True)
+class Document:
+    """A snapshot as it is exported."""
+
+    content: JsonObject
+    attempts: int
+    """How many the totals count."""
+    details: int
+    """How many are given one by one."""
+
+
 # -------------------------------------------------------------------------------------------------- writing
+
+
+def document(connection: sqlite3.Connection, now: float, *, details: int = MOST_DETAILS) -> Document:
+    """Return the document of an export; days and hours in it are those of UTC."""
+    shot = snapshot(connection, UTC, details=details)
+    models = (model for _, api in _members(shot, "apis") for _, model in _members(api, "models"))
+    return Document(
+        content={"version": VERSION, "exported_at": moment(int(now) * NS_PER_S), "usage": shot},
+        attempts=integer(shot, "total_requests") or 0,
+        details=sum(1 for model in models for _ in objects(model, "details")),
+    )
 
 
 def snapshot(connection: sqlite3.Connection, zone: tzinfo, *, details: int = MOST_DETAILS) -> JsonObject:
@@ -131,18 +170,25 @@ class _Apis:
     """The clients, each under a key of its own: several may be called the same."""
 
     by_key: dict[str, _Api] = field(factory=dict)
+    _keys: dict[tuple[Name, str], str] = field(factory=dict)
 
     def of(self, name: Name, provider: str) -> _Api:
-        """Return the entry of a client; of those without a key, of a provider."""
-        key = name[1] or provider or UNKNOWN
-        if self.by_key.setdefault(key, _Api(name)).name != name:
-            key = f"{key} {name[0]}".rstrip()
-        return self.by_key.setdefault(key, _Api(name))
+        """Return the entry of a client; of those without a name, of a provider."""
+        who = (name, "" if name[1] else provider)
+        if who not in self._keys:
+            first = key = name[1] or provider or UNKNOWN
+            number = 1
+            while key in self.by_key:
+                number += 1
+                key = f"{first} ({number})"
+            self._keys[who] = key
+            self.by_key[key] = _Api(name)
+        return self.by_key[self._keys[who]]
 
 
 _DETAIL: Final = (
     "a.started_ns, a.source, a.auth_index, a.outcome, a.fresh_input, a.cache_read, a.cache_write, a.output,"
-    " a.reasoning, a.provider, a.credential, a.duration_us, r.client_id, r.client, a.model"
+    " a.reasoning, a.provider, a.credential, a.duration_us, r.client_id, r.client, a.model, a.cost_micros"
 )
 _JOINED: Final = "usage_attempt AS a JOIN usage_request AS r ON r.id = a.request"
 
@@ -155,7 +201,7 @@ def _details(connection: sqlite3.Connection, limit: int) -> Iterator[tuple[Name,
     ).fetchall()
     for row in reversed(rows):
         started_ns, source, auth_index, outcome, *counts = row[:9]
-        provider, credential, duration_us, client_id, client, model = row[9:]
+        provider, credential, duration_us, client_id, client, model, cost_micros = row[9:]
         tokens = Tokens(**dict(zip(TOKEN_CLASSES, counts, strict=True)))
         detail: JsonObject = {
             "timestamp": moment(started_ns),
@@ -166,6 +212,7 @@ def _details(connection: sqlite3.Connection, limit: int) -> Iterator[tuple[Name,
             "latency_ms": duration_us // 1000,
             "provider": provider,
             "credential": credential,
+            "cost_micros": cost_micros,
         }
         yield (client_id, client), model or UNKNOWN, detail
 
@@ -192,28 +239,45 @@ def moment(ns: int) -> str:
 # -------------------------------------------------------------------------------------------------- reading
 
 
+def rows_in(data: bytes, now_ns: int, known: Collection[str] = ()) -> Iterator[RequestRow]:
+    """Read the document of an export; see :func:`details_of`. Raises :class:`NotUsage`."""
+    try:
+        found = loads_object(data)
+    except JsonError as exc:
+        raise NotUsage(f"no usage can be read: {exc}") from exc
+    version = found.get("version", 0)
+    if version not in {0, VERSION}:
+        raise NotUsage(f"this is usage of version {version}, and only {VERSION} is known")
+    if not isinstance(found.get("usage"), dict):
+        raise NotUsage("there is no `usage` in it")
+    return details_of(child(found, "usage"), now_ns, known)
+
+
 def details_of(shot: JsonObject, now_ns: int, known: Collection[str] = ()) -> Iterator[RequestRow]:
     """Read the details of a snapshot as requests of one attempt each.
 
     ``known`` are names under ``apis`` that are no keys, such as those of providers. A detail without a time
     is one of now.
     """
-    for key, api in child(shot, "apis").items():
-        if not isinstance(api, dict):
-            continue
+    for key, api in _members(shot, "apis"):
         is_ours = "client_id" in api
         name = (text(api, "client_id"), text(api, "client")) if is_ours else _masked_client(key, known)
-        for model, facts in child(api, "models").items():
-            if not isinstance(facts, dict):
-                continue
+        for model, facts in _members(api, "models"):
             for detail in objects(facts, "details"):
                 yield _request(detail, name, "" if model == UNKNOWN else model, now_ns, is_ours=is_ours)
+
+
+def _members(obj: JsonObject, key: str) -> Iterator[tuple[str, JsonObject]]:
+    """Yield those members of an object in an object that are objects."""
+    for name, member in child(obj, key).items():
+        if isinstance(member, dict):
+            yield name, member
 
 
 def _request(detail: JsonObject, name: Name, model: str, now_ns: int, *, is_ours: bool) -> RequestRow:
     started = read_moment(text(detail, "timestamp"))
     outcome = ERROR if flag(detail, "failed") else OK
-    source = text(detail, "source")
+    source, cost = text(detail, "source"), count(detail, "cost_micros")
     attempt = AttemptRow(
         started_ns=now_ns if started is None else started,
         duration_us=bounded((integer(detail, "latency_ms") or 0) * 1000),
@@ -224,6 +288,7 @@ def _request(detail: JsonObject, name: Name, model: str, now_ns: int, *, is_ours
         model=plain(model),
         outcome=outcome,
         tokens=read_counts(child(detail, "tokens")),
+        cost_micros=None if cost is None else bounded(cost),
     )
     return RequestRow(
         started_ns=attempt.started_ns,
@@ -284,9 +349,9 @@ def _masked_source(source: str) -> str:
     return source if not source or "@" in source or source.startswith(MASK) else Secret(source).hint()
 
 
-def news(connection: sqlite3.Connection, requests: Iterable[RequestRow]) -> list[RequestRow]:
-    """Return those of imported requests that are not there yet, each once."""
-    begin = horizon(connection)
+def news(connection: sqlite3.Connection, requests: Iterable[RequestRow], begin: int) -> list[RequestRow]:
+    """Return those of imported requests that are not there yet, each once; ``begin`` is the time from before
+    which nothing is taken."""
     found: list[RequestRow] = []
     seen: dict[int, set[tuple[object, ...]]] = {}
     for request in requests:

@@ -172,13 +172,22 @@ class StateFile:
             connection.executemany("DELETE FROM key_counter WHERE key = ?", ((i,) for i in batch.forgotten))
             connection.executemany(_PUT_COUNTER, (astuple(row) for row in batch.counters))
 
-    def take_in(self, requests: Iterable[RequestRow]) -> tuple[int, int]:
-        """Add requests of a snapshot that are not there yet; return how many were added, and how many not."""
+    def horizon(self) -> int:
+        """Return the time before which requests have been deleted, in nanoseconds; 0: none have."""
+        with self._mending() as connection:
+            return retention.horizon(connection)
+
+    def take_in(self, requests: Iterable[RequestRow], begin: int) -> tuple[int, int]:
+        """Add requests of a snapshot that are not there yet; return how many were added, and how many not.
+
+        ``begin`` is what :meth:`horizon` said before the first of them: what is deleted meanwhile may be some
+        that have just been added.
+        """
         added = skipped = 0
         remaining = iter(requests)
         while portion := tuple(islice(remaining, PORTION)):
             with self._mending() as connection, transaction(connection):
-                fresh = news(connection, portion)
+                fresh = news(connection, portion, begin)
                 write_requests(connection, fresh)
                 add_buckets(connection, summed(fresh))
             added += len(fresh)

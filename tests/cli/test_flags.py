@@ -137,9 +137,13 @@ def test_no_name_is_used_twice() -> None:
         ("keys new alice", ("new", "alice")),
         ("-note x keys new -save alice", ("new", "alice")),
         ("models", ()),
+        ("usage", ("show",)),
+        ("usage -by hour -days 0", ("show",)),
+        ("usage export x.json", ("export", "x.json")),
+        ("usage import x.json", ("import", "x.json")),
     ],
 )
-def test_words_behind_keys(line: str, words: tuple[str, ...]) -> None:
+def test_words_behind_commands(line: str, words: tuple[str, ...]) -> None:
     assert parse(line.split()).words == words
 
 
@@ -152,9 +156,14 @@ def test_words_behind_keys(line: str, words: tuple[str, ...]) -> None:
         ("keys list a", "unexpected argument: a"),
         ("models -save", "belongs to `keys`"),
         ("keys -gitlab-login", "command of its own"),
+        ("usage exprot x", "did you mean export"),
+        ("usage import", "needs a file"),
+        ("usage show x", "unexpected argument: x"),
+        ("usage -by wether", "-by wether: usage can be divided by day, hour, client"),
+        ("keys -days 3", "belongs to `usage`"),
     ],
 )
-def test_what_makes_no_sense_behind_keys(line: str, said: str) -> None:
+def test_what_makes_no_sense_behind_commands(line: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         parse(line.split())
 

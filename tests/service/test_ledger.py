@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from cliproxy.service.ledger import Ledger, LedgerStatistics
 from cliproxy.service.snapshots import Snapshots
 from cliproxy.stores.rows import CounterRow
 from cliproxy.stores.schema import VERSION
+from cliproxy.stores.snapshot import snapshot
 from cliproxy.stores.state import StateError, StateFile, Trouble, connect
+from cliproxy.stores.usage import totals
 from support.records import record
 from support.usage import a_moment, holds, rows_of
 
@@ -366,3 +369,20 @@ async def test_a_disk_that_hangs_delays_neither_start_nor_end(
 async def test_reading_what_is_not_there_is_an_error_of_the_reader(path: Path) -> None:
     with pytest.raises(StateError, match="there is no database"):
         await make(path).read(lambda connection: connection.execute("SELECT 1").fetchone())
+
+
+# --- snapshots --------------------------------------------------------------------------------------------
+
+
+async def test_a_snapshot_is_taken_in_between_batches(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "PORTION", 2)
+    async with working(make(path)) as ledger:
+        for number in range(5):
+            ledger.record(exchange(number))
+        await until(ledger, written=5)
+        shot = await ledger.read(lambda connection: snapshot(connection, UTC))
+        assert await ledger.import_usage(shot) == (0, 5)
+    async with working(make(path.with_name("other.db"))) as ledger:
+        assert await ledger.import_usage(shot) == (5, 0)
+        assert await ledger.import_usage(shot) == (0, 5)
+        assert (await ledger.read(totals)).requests == 5

@@ -9,12 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cliproxy.stores.retention import Limits, prune
+from cliproxy.stores.retention import Limits, horizon, prune
 from cliproxy.stores.rows import RequestRow, Tokens, summed
 from cliproxy.stores.schema import migrate
-from cliproxy.stores.snapshot import details_of, moment, news, read_counts, read_moment, snapshot
-from cliproxy.stores.state import add_buckets, connect, write_requests
+from cliproxy.stores.snapshot import (
+    NotUsage,
+    details_of,
+    document,
+    moment,
+    news,
+    read_counts,
+    read_moment,
+    rows_in,
+    snapshot,
+)
+from cliproxy.stores.state import StateFile, add_buckets, connect, reading, write_requests
 from cliproxy.stores.usage import totals
+from cliproxy.wire.jsontext import dumps
 from support.usage import NOON, REQUESTS, attempt, ns, request
 
 CLIENT_KEY = "sk-a-clients-key-in-clear"
@@ -69,7 +80,7 @@ def put(connection: sqlite3.Connection, rows: list[RequestRow]) -> None:
 
 
 def take(connection: sqlite3.Connection, shot: Any) -> int:
-    fresh = news(connection, details_of(shot, ns(0), {"claude"}))
+    fresh = news(connection, details_of(shot, ns(0), {"claude"}), horizon(connection))
     put(connection, fresh)
     return len(fresh)
 
@@ -109,6 +120,7 @@ def test_the_shape_is_that_of_older_servers(connection: sqlite3.Connection) -> N
         "latency_ms": 2,
         "provider": "p",
         "credential": "a.json",
+        "cost_micros": None,
     }
 
 
@@ -123,7 +135,7 @@ def test_details_are_the_newest_and_totals_are_whole(connection: sqlite3.Connect
 def test_clients_with_the_same_mask_stay_apart(connection: sqlite3.Connection) -> None:
     put(connection, [request(0, client="***", client_id="1"), request(1, client="***", client_id="2")])
     shot: Any = snapshot(connection, UTC)
-    assert {key: api["client_id"] for key, api in shot["apis"].items()} == {"***": "1", "*** 2": "2"}
+    assert {key: api["client_id"] for key, api in shot["apis"].items()} == {"***": "1", "*** (2)": "2"}
     assert take(connection, shot) == 0
 
 
@@ -207,3 +219,45 @@ def test_what_is_no_time_is_none(said: str) -> None:
 
 def test_other_spellings_of_times() -> None:
     assert read_moment("2023-11-15 12:00:00") == read_moment("2023-11-15t13:00:00+01:00") == NOON * 10**9
+
+
+# --- documents --------------------------------------------------------------------------------------------
+
+
+def test_the_document_says_when_it_was_made_and_how_much_is_in_it(connection: sqlite3.Connection) -> None:
+    put(connection, [request(at) for at in range(5)])
+    made = document(connection, NOON + 0.5, details=3)
+    assert (made.attempts, made.details) == (5, 3)
+    assert made.content == {
+        "version": 1,
+        "exported_at": "2023-11-15T12:00:00Z",
+        "usage": snapshot(connection, UTC, details=3),
+    }
+    assert document(connection, NOON).details == 5
+
+
+@pytest.mark.parametrize("version", [{}, {"version": 0}, {"version": 1}])
+def test_documents_of_known_versions_are_read(version: Any) -> None:
+    rows = list(rows_in(dumps({**version, "usage": FOREIGN}), ns(0), {"claude"}))
+    assert rows == list(details_of(FOREIGN, ns(0), {"claude"}))
+    assert len(rows) == 4
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"usage": 1}', b'{"version": "1", "usage": {}}', b"\xff{}"])
+def test_what_is_no_document_is_refused_at_once(data: bytes) -> None:
+    with pytest.raises(NotUsage):
+        rows_in(data, ns(0))
+
+
+def test_what_was_deleted_during_an_import_does_not_end_it(tmp_path: Any) -> None:
+    """Old requests are taken in, in portions, while others delete what is old."""
+    file = StateFile(tmp_path / "x.db")
+    rows = [request(at) for at in (5, 1)]
+    begin = file.horizon()
+    assert file.take_in(rows[:1], begin) == (1, 0)
+    file.prune(Limits(oldest_ns=ns(10), rows=0))
+    assert file.take_in(rows[1:], begin) == (1, 0)
+    assert file.take_in(rows, file.horizon()) == (0, 2)
+    with reading(file.path) as connection:
+        assert totals(connection).requests == 2
+    file.close()
