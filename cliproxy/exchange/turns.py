@@ -47,7 +47,11 @@ def is_of_account(failure: Failure, settings: QuotaExceeded) -> bool:
 
 def rules_of(config: Config) -> Rules:
     """Return what the owner says about picking."""
-    return Rules(strategy=config.routing.strategy, max_concurrent=config.routing.max_concurrent)
+    return Rules(
+        strategy=config.routing.strategy,
+        max_concurrent=config.routing.max_concurrent,
+        max_active=config.max_active_auths,
+    )
 
 
 def stay_of(

@@ -16,6 +16,10 @@ fair over changes:
 
 A conversation that stays with its credential takes turns like every other request, so that new
 conversations go to those who have done less.
+
+Where the owner wants only so many credentials in use (:mod:`cliproxy.routing.reserve`), the others are not
+ready, as if they were not there, until one of those in use rests. Within one request they also stand in for
+those that it has tried in vain.
 """
 
 from collections import defaultdict
@@ -27,6 +31,7 @@ from attrs import define, field, frozen
 
 from cliproxy.catalog.registry import Candidate
 from cliproxy.config.groups import ROUND_ROBIN
+from cliproxy.routing.reserve import Reserve
 from cliproxy.routing.runtime import RouteKey, RuntimeTable, blocking_state, closed_until
 from cliproxy.routing.strategies import STRATEGIES
 
@@ -44,6 +49,8 @@ class Rules:
     strategy: str = ROUND_ROBIN
     max_concurrent: int = 0
     """Exchanges that a credential may have under way unless it says otherwise; 0: any number."""
+    max_active: int = 0
+    """Credentials in use for a name; 0: all."""
 
 
 def most_at_once(candidate: Candidate, rules: Rules) -> int:
@@ -65,6 +72,11 @@ class Lineup:
     _positions: dict[RouteKey, int] = field(init=False)
     _owned: dict[str, list[int]] = field(factory=lambda: defaultdict(list), init=False)
     """Owner of places → positions."""
+    _reserve: Reserve | None = field(init=False)
+    """Who is in use, if not everybody."""
+    _ranks: list[int] = field(init=False)
+    """Position → rank of its credential in the reserve."""
+    _of_rank: list[list[int]] = field(factory=list, init=False)
     _weights: list[int] = field(init=False)
     _turns: list[float] = field(init=False)
     _marks: dict[int, float] = field(factory=dict, init=False)
@@ -85,7 +97,20 @@ class Lineup:
         for position, each in enumerate(self._order):
             for owner in {each.credential.id, each.credential.account}:
                 self._owned[owner].append(position)
+        most = self.rules.max_active
+        self._reserve = Reserve(most) if most else None
+        self._ranks = self._ranked() if most else []
         self._clear()
+
+    def _ranked(self) -> list[int]:
+        """Return the rank of each position: credentials count once, in the order of their first."""
+        ranks: dict[str, int] = {}
+        for position, each in enumerate(self._order):
+            rank = ranks.setdefault(each.credential.id, len(ranks))
+            if rank == len(self._of_rank):
+                self._of_rank.append([])
+            self._of_rank[rank].append(position)
+        return [ranks[each.credential.id] for each in self._order]
 
     def succeeded_by(self, candidates: Sequence[Candidate], rules: Rules) -> "Lineup":
         """Return a lineup of other candidates, or under other rules, in which the turns go on."""
@@ -134,7 +159,22 @@ class Lineup:
                 found = each
         for entry in aside:
             heappush(self._ready, entry)
-        return found
+        return self._from_the_bench(passed_over) if found is None else found
+
+    def _from_the_bench(self, passed_over: Collection[RouteKey]) -> Candidate | None:
+        """Return who stands in when all that are in use have been passed over; one that merely has no place
+        is waited for."""
+        if self._reserve is None or any(self._left(rank, passed_over) for rank in self._reserve.active()):
+            return None
+        waiting = (each for rank in self._reserve.waiting() for each in self._left(rank, passed_over))
+        return next((self._order[each] for each in waiting if not self._is_full(self._order[each])), None)
+
+    def _left(self, rank: int, passed_over: Collection[RouteKey]) -> list[int]:
+        """Return the usable positions of a credential that have not been passed over."""
+        return [each for each in self._usable_of(rank) if self._order[each].key not in passed_over]
+
+    def _usable_of(self, rank: int) -> list[int]:
+        return [each for each in self._of_rank[rank] if self._weights[each] > 0 and not self._rests[each]]
 
     def ready(self, key: RouteKey) -> Candidate | None:
         """Return a certain candidate, if it could be picked now."""
@@ -150,13 +190,17 @@ class Lineup:
         self._look_at(position)
 
     def participants(self) -> Iterator[Candidate]:
-        """Yield everybody who takes part under the strategy."""
-        return (each for each, weight in zip(self._order, self._weights, strict=True) if weight > 0)
+        """Yield everybody who takes part under the strategy, and is not waiting to be needed."""
+        return (
+            each
+            for position, each in enumerate(self._order)
+            if self._weights[position] > 0 and not self._is_benched(position)
+        )
 
     def is_resting(self, key: RouteKey) -> bool:
         """Whether a candidate cannot be used for more than want of a place: it rests, or takes no part."""
         position = self._positions.get(key)
-        if position is None or self._weights[position] <= 0:
+        if position is None or self._weights[position] <= 0 or self._is_benched(position):
             return True
         return blocking_state(self._order[position], self.runtime, self.now) is not None
 
@@ -167,6 +211,8 @@ class Lineup:
         self._rests = [0.0] * len(self._order)
         self._ready.clear()
         self._resting.clear()
+        if self._reserve is not None:
+            self._reserve.clear()
 
     def _look_at_all(self) -> None:
         self._clear()
@@ -182,7 +228,11 @@ class Lineup:
         if until and until != self._rests[position]:
             self._rests[position] = until
             heappush(self._resting, (until, position))
-        if until or self._is_full(candidate):
+        if not until:
+            self._rests[position] = 0.0
+        if self._reserve is not None:
+            self._call_up(self._reserve, self._ranks[position])
+        if until or self._is_full(candidate) or self._is_benched(position):
             self._entries[position] = None
             return
         was = self._entries[position]
@@ -195,6 +245,16 @@ class Lineup:
             self._entries[position] = entry
             heappush(self._ready, entry)
             self._tidy()
+
+    def _call_up(self, reserve: Reserve, rank: int) -> None:
+        """Let a credential take the place that is its own now, and others theirs."""
+        others = reserve.enter(rank) if self._usable_of(rank) else reserve.leave(rank)
+        for each in others:
+            for position in self._of_rank[each]:
+                self._look_at(position)
+
+    def _is_benched(self, position: int) -> bool:
+        return self._reserve is not None and self._reserve.is_waiting(self._ranks[position])
 
     def _tidy(self) -> None:
         """Drop the entries that do not count, before they are the greater part."""

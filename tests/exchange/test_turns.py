@@ -11,6 +11,7 @@ from cliproxy.dialects.base import Action
 from cliproxy.errors import Failure, Kind, Scope
 from cliproxy.exchange.turns import Turns, is_of_account, rules_of, stay_of
 from cliproxy.routing.cooldown import RuntimeState
+from cliproxy.routing.lineup import Rules
 from cliproxy.routing.resolve import Resolution
 from cliproxy.routing.runtime import RuntimeTable, credential_place, model_place
 from cliproxy.routing.select import Earliest, Selector, Stay
@@ -149,8 +150,8 @@ def test_who_was_left_out_has_not_failed() -> None:
 
 
 def test_the_rules_are_those_of_the_configuration() -> None:
-    rules = rules_of(Config(routing=Routing(strategy="fill-first", max_concurrent=3)))
-    assert (rules.strategy, rules.max_concurrent) == ("fill-first", 3)
+    rules = rules_of(Config(routing=Routing(strategy="fill-first", max_concurrent=3), max_active_auths=2))
+    assert rules == Rules(strategy="fill-first", max_concurrent=3, max_active=2)
 
 
 def test_only_what_continues_a_conversation_stays() -> None:

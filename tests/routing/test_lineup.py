@@ -52,6 +52,10 @@ def weighing(**weights: int) -> list[Candidate]:
     return [candidate(name, weight=weight) for name, weight in weights.items()]
 
 
+def rest(line: Lineup, name: str, until: float) -> None:
+    line.runtime.put(credential_place(CredentialId(name)), resting(until))
+
+
 def test_everybody_takes_turns() -> None:
     assert turns(lineup(named("cab")), 7) == "abcabca"
 
@@ -218,3 +222,67 @@ def test_heaps_do_not_grow_with_the_changes() -> None:
         line.catch_up(0.0)
     assert len(line._ready) <= 2 * 2 + SLACK + 1
     assert len(line._resting) == 1
+
+
+# --- only so many in use ---------------------------------------------------------------------------
+
+
+def test_only_so_many_are_in_use_by_priority_and_id() -> None:
+    everybody = [*named("dcb"), *named("e", priority=1), *named("a", priority=-1)]
+    assert turns(lineup(everybody, Rules(max_active=3)), 4) == "eeee"
+    assert turns(lineup(everybody[:3], Rules(max_active=2)), 4) == "bcbc"
+
+
+def test_another_stands_in_while_one_rests_and_gives_its_place_back() -> None:
+    line = lineup(named("abcd"), Rules(max_active=2))
+    rest(line, "a", 10.0)
+    assert set(turns(line, 4, now=1.0)) == set("bc")
+    rest(line, "c", 20.0)
+    assert set(turns(line, 4, now=2.0)) == set("bd")
+    assert set(turns(line, 4, now=11.0)) == set("ab")
+
+
+def test_a_pool_of_models_is_in_use_as_a_whole() -> None:
+    line = lineup([candidate(name, model) for name in "ab" for model in ("m1", "m2")], Rules(max_active=1))
+    assert turns(line, 4) == "aaaa"
+    line.runtime.put(model_place(candidate("a", "m1")), resting(9.0))
+    assert turns(line, 2, now=1.0) == "aa"
+    line.runtime.put(model_place(candidate("a", "m2")), resting(9.0))
+    assert turns(line, 2, now=2.0) == "bb"
+    assert turns(line, 2, now=9.0) == "aa"
+
+
+def test_one_in_use_that_is_full_is_waited_for() -> None:
+    line = lineup(named("ab"), Rules(max_active=1, max_concurrent=1))
+    with line.runtime.working(CredentialId("a")):
+        line.catch_up(0.0)
+        assert line.first() is None
+        assert [each.credential.id for each in line.participants()] == ["a"]
+    assert turns(line, 1) == "a"
+
+
+def test_others_stand_in_for_who_was_tried_in_vain() -> None:
+    everybody = named("abc")
+    line = lineup(everybody, Rules(max_active=2))
+    assert line.first([everybody[0].key]) is everybody[1]
+    assert line.first([each.key for each in everybody[:2]]) is everybody[2]
+    assert line.first([each.key for each in everybody]) is None
+
+
+def test_a_conversation_does_not_stay_with_who_is_not_in_use() -> None:
+    everybody = named("ab")
+    line = lineup(everybody, Rules(max_active=1))
+    assert line.ready(everybody[1].key) is None
+    assert line.is_resting(everybody[1].key)
+    assert not line.is_resting(everybody[0].key)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 5)), max_size=30), st.integers(1, 7))
+def test_in_use_are_always_the_first_that_can_be(rests: list[tuple[str, int]], most: int) -> None:
+    line = lineup(named("abcdef"), Rules(max_active=most))
+    for now, (name, seconds) in enumerate(rests):
+        rest(line, name, now + seconds)
+        line.catch_up(now)
+        able = [each for each in "abcdef" if not line.runtime.state((CredentialId(each), "")).is_open(now)]
+        ready = [each for each in "abcdef" if line.ready(candidate(each).key)]
+        assert ready == able[:most]
