@@ -78,7 +78,9 @@ def test_what_is_found_in_any_file_counts(tmp_path, capfd) -> None:
 
 
 def test_the_strict_rules_are_added_for_strict_rooms(monkeypatch, tmp_path, capfd) -> None:
-    source = "import trio\n\n\nasync def wait(wanted):\n    if wanted:\n        await trio.lowlevel.checkpoint()\n"
+    source = (
+        "import trio\n\n\nasync def wait(wanted):\n    if wanted:\n        await trio.lowlevel.checkpoint()\n"
+    )
     for room in ("net", "server"):
         (tmp_path / room).mkdir()
         (tmp_path / room / "a.py").write_text(source)
