@@ -59,6 +59,11 @@ class Step:
     answer_id: str = ""
     """What the answer is called, as soon as that is certain."""
 
+    def taken(self) -> bytes:
+        """Return the output and keep nothing of it: it may be large, and wait for long."""
+        output, self.output = self.output, b""
+        return output
+
 
 class FrameWriter(Protocol):
     """Renders frames for one framing."""

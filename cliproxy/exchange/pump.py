@@ -17,7 +17,8 @@ connection to the pool; if the upstream does not close, nobody waits for it. The
 neither a broken transport nor a client that leaves makes a failure of it any more.
 """
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from math import inf
 from typing import Final, NoReturn
 
@@ -49,6 +50,8 @@ CHANNEL_ITEMS: Final = 4
 PIECE_BYTES: Final = 8 * 1024
 """What is longer takes more than one place in the channel: an upstream that is far ahead of its client
 delivers as much as fits into one read, and a slow client must not cost many of those."""
+OPENING_BYTES: Final = 16 * 1024
+"""What was held until the commit and is not longer than this is one message."""
 AFTER_END_S: Final = 1.0
 HELD_BYTES: Final = 1024 * 1024
 """An opening longer than this is committed whether or not it says anything."""
@@ -92,8 +95,9 @@ class Outlet:
         self._held.clear()
         self._held_bytes = 0
 
-    def commit(self, headers: Headers, keepalive: bytes) -> None:
-        """Let the handler answer, and send what was held: the channel is empty and takes it at once."""
+    def commit(self, headers: Headers, keepalive: bytes) -> bytes:
+        """Let the handler answer, and send what was held: the channel is empty and takes it at once. What is
+        too long for one message is returned instead."""
         send, receive = trio.open_memory_channel[bytes](CHANNEL_ITEMS)
         self._send = send
         self.is_committed = True
@@ -101,15 +105,22 @@ class Outlet:
         self.task_status.started(StreamHead(headers=headers, body=receive, keepalive=keepalive))
         held = b"".join(self._held)
         self._held.clear()
+        if len(held) > OPENING_BYTES:
+            return held
         if held:
             send.send_nowait(held)
+        return b""
 
     async def send(self, data: bytes, limit: trio.CancelScope | None = None) -> None:  # noqa: ASYNC910 - as below
         """Send bytes on. A client that has stopped listening ends the exchange by cancellation, not by an
         error here; one that is slow is not under the limit of the upstream."""
         if not data or self._send is None:
             return  # noqa: ASYNC910 - nothing to send is no point to be cancelled at
-        for piece in (data,) if len(data) <= PIECE_BYTES else _pieces(data):
+        pieces = _pieces(data)
+        # Each is let go when it is sent: all of this may be as much as the client is allowed to cost.
+        del data
+        while pieces:
+            piece = pieces.popleft()
             try:
                 # Without giving way: what the upstream has ready meanwhile becomes part of the same message.
                 self._send.send_nowait(piece)
@@ -129,8 +140,10 @@ class Outlet:
             self._send.close()
 
 
-def _pieces(data: bytes) -> Iterator[bytes]:
-    return (data[at : at + PIECE_BYTES] for at in range(0, len(data), PIECE_BYTES))
+def _pieces(data: bytes) -> deque[bytes]:
+    if len(data) <= PIECE_BYTES:
+        return deque((data,))
+    return deque(data[at : at + PIECE_BYTES] for at in range(0, len(data), PIECE_BYTES))
 
 
 @define(eq=False, kw_only=True)
@@ -216,12 +229,12 @@ class Pump:
     async def _deliver(self, step: Step, limit: trio.CancelScope, *, at_end: bool) -> None:
         outlet = self.outlet
         if outlet.is_committed:
-            await outlet.send(step.output, limit)
+            await outlet.send(step.taken(), limit)
         else:
-            outlet.hold(step.output)
+            outlet.hold(step.taken())
             # Content that comes together with an error is worth less than another account's whole answer.
             if step.error is None and self._is_due(step, at_end=at_end):
-                outlet.commit(self.stream.headers, self.keepalive)
+                await outlet.send(outlet.commit(self.stream.headers, self.keepalive), limit)
         if step.error is not None:
             limit.deadline = inf
             await self._fail(failure_from_stream(step.error))

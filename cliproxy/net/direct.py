@@ -25,6 +25,9 @@ SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple
 SEND_LIMIT_S: Final = 60.0
 JOINED_BYTES: Final = 256 * 1024
 """What is longer is not copied for being sent together."""
+READ_BYTES: Final = 16 * 1024
+"""How much is received at a time. Several layers keep what they were given last; where the client is slow,
+that is as long as it takes."""
 MAX_IDLE: Final = 20
 IDLE_S: Final = 90.0
 
@@ -72,7 +75,7 @@ class JoinedStream(httpcore2.AsyncNetworkStream):
             except httpcore2.WriteError:
                 # Who closes early may have answered before; that is there to be read.
                 await trio.lowlevel.checkpoint()
-        return await self._stream.read(max_bytes, timeout)
+        return await self._stream.read(min(max_bytes, READ_BYTES), timeout)
 
     async def aclose(self) -> None:
         """Close; what was not sent is of no use any more."""

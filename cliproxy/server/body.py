@@ -24,7 +24,8 @@ from cliproxy.wire.compression import CODINGS, CompressionError, Inflater, TooLa
 from cliproxy.wire.formdata import FormData, FormError
 from cliproxy.wire.jsontext import Document, JsonError
 
-JOIN_BYTES: Final = 64 * 1024
+JOIN_BYTES: Final = 16 * 1024
+"""A message is not made longer than about this; the layers below copy it."""
 DISCARD_S: Final = 10.0
 """How long a client may go on sending a body that is too large before it is answered."""
 

@@ -19,7 +19,8 @@ from support.server import Server, running
 
 CLIENTS: Final = 16
 LIMIT_KB: Final = 256
-EVENT: Final = "x" * 8_000
+EVENTS: Final = {8_000: 150, 60_000: 40, 100_000: 40}
+"""How many events of which size an answer has."""
 SETTLED_S: Final = 1.5
 LIMIT_S: Final = 30.0
 
@@ -54,9 +55,10 @@ def asking(server: Server) -> socket.socket:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of another process")
-def test_clients_that_do_not_read_cost_little(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", EVENTS)
+def test_clients_that_do_not_read_cost_little(tmp_path: Path, size: int) -> None:
     with running_emulator("openai", vendor="compatible") as emulator:
-        turn = {"blocks": [{"deltas": [EVENT] * 150}]}
+        turn = {"blocks": [{"deltas": ["x" * size] * EVENTS[size]}]}
         trio.run(emulator.script, [{"when": {"stream": True}, "turn": turn, "times": 0}])
         config = yaml_of(a=(emulator.base_url, ["m"], 1))
         with running(tmp_path, config=config) as server, ExitStack() as stack:
@@ -78,5 +80,5 @@ def test_clients_that_do_not_read_cost_little(tmp_path: Path) -> None:
             assert ask() < 5
             assert len(trio.run(emulator.log)) == CLIENTS + 1 + 5
     each = (after - before) / CLIENTS
-    print(f"\na client that does not read costs {each:.0f} KB")
+    print(f"\na client that does not read costs {each:.0f} KB with events of {size // 1000} KB")
     assert each <= LIMIT_KB

@@ -182,6 +182,14 @@ async def test_an_opening_that_is_too_long_is_not_held(autojump_clock: Clock) ->
     assert rig.committed_at == 0
 
 
+async def test_a_long_opening_is_sent_in_pieces_and_a_short_one_at_once(autojump_clock: Clock) -> None:
+    rig = make_rig()
+    await rig.pump(b"long ", 5.0, b"text ")
+    assert max(map(len, rig.received)) == PIECE_BYTES
+    assert rig.output.count(b"x") == HELD_BYTES + 1
+    assert rig.output.endswith(b"text <end>")
+
+
 async def test_the_first_byte_is_noted_at_the_commit(autojump_clock: Clock) -> None:
     rig = make_rig()
     await rig.pump(b"ping ", 7.0, b"text ")

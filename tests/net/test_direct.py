@@ -11,7 +11,7 @@ import trio.testing
 import trustme
 
 from cliproxy.errors import Kind, TransportError
-from cliproxy.net.direct import JOINED_BYTES, DirectConnections, JoinedStream, Target
+from cliproxy.net.direct import JOINED_BYTES, READ_BYTES, DirectConnections, JoinedStream, Target
 from cliproxy.wire.http import HttpCall, Limits
 from support.upstream import OK, Server, body, sends, serving
 
@@ -48,6 +48,7 @@ class Wire(httpcore2.AsyncNetworkStream):
 
     def __init__(self, *, is_broken: bool = False) -> None:
         self.sent: list[bytes] = []
+        self.wanted: list[int] = []
         self.is_broken = is_broken
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
@@ -58,6 +59,7 @@ class Wire(httpcore2.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         await trio.lowlevel.checkpoint()
+        self.wanted.append(max_bytes)
         return b"answer"
 
     async def aclose(self) -> None:
@@ -73,6 +75,12 @@ async def test_what_is_written_leaves_together_before_the_next_read() -> None:
     assert await stream.read(10) == b"answer"
     assert await stream.read(10) == b"answer"
     assert wire.sent == [b"head body"]
+
+
+async def test_no_more_is_received_at_a_time_than_it_is_worth() -> None:
+    wire = Wire()
+    assert await JoinedStream(wire).read(64 * 1024) == b"answer"
+    assert wire.wanted == [READ_BYTES]
 
 
 async def test_a_long_body_is_not_copied() -> None:
