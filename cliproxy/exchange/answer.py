@@ -118,7 +118,9 @@ async def stream_exchange(  # noqa: ASYNC128 - the task status is handed on
         try:
             await Attempts(request, deps, recorder, serve).run()
         except AnswerCut as exc:
-            recorder.finish(Outcome.ERROR, exc.failure.status or 502, exc.failure.kind, ended_by(exc))
+            # The status a client would have seen, had nothing reached it before.
+            status = UpstreamError([exc.failure]).status
+            recorder.finish(Outcome.ERROR, status, exc.failure.kind, ended_by(exc))
         outlet.close()
 
 

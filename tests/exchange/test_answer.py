@@ -159,7 +159,7 @@ async def test_after_the_commit_an_error_is_a_frame_and_the_end() -> None:
     tail = json.loads(output.removeprefix(chunk("Hel")).removeprefix(b"data: "))
     assert "reset" in tail["error"]["message"]
     assert world.hosts == ["a"]
-    assert outcome(world) == (Outcome.ERROR, 502, Kind.UNAVAILABLE)
+    assert outcome(world) == (Outcome.ERROR, 503, Kind.UNAVAILABLE)
     assert world.runtime.statistics()["states"] == 1
 
 
@@ -203,7 +203,7 @@ async def test_silence_in_mid_stream_ends_in_a_time_out(autojump_clock: Clock) -
     world = bottle(Reply(body=(chunk("Hel"), math.inf)), config=config)
     assert b"silent for 30 s" in await streamed(world)
     assert trio.current_time() >= 30
-    assert outcome(world) == (Outcome.ERROR, 502, Kind.TIMEOUT)
+    assert outcome(world) == (Outcome.ERROR, 504, Kind.TIMEOUT)
     assert world.upstreams.open_streams == 0
 
 

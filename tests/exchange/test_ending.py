@@ -79,7 +79,7 @@ async def test_a_stop_after_the_answer_has_begun_is_an_error_frame(autojump_cloc
     assert STOPPING.encode() in received.splitlines()[-2]
     assert world.upstreams.open_streams == 0
     assert world.runtime.statistics()["states"] == 0
-    assert [(record.outcome, record.status) for record in world.records] == [(Outcome.ERROR, 502)]
+    assert [(record.outcome, record.status) for record in world.records] == [(Outcome.ERROR, 503)]
 
 
 async def after(seconds: float, do: Callable[[], None]) -> None:

@@ -51,6 +51,8 @@ class Upstream:
     """What a client that wants a stream sees: a status, or one of the words above."""
     whole: str = ""
     """What one sees that does not; empty: this cannot happen to it."""
+    recorded: int = 0
+    """The status that is kept where the client has seen none."""
     asked: str = NEXT
     rests: Rest | None = MODEL_1S
 
@@ -129,25 +131,28 @@ BEFORE: Final = (
 )
 
 
-def _cut(what: str, **play: Any) -> Upstream:
+def _cut(what: str, recorded: int, **play: Any) -> Upstream:
     """A fault one event at a time: an error in one packet with the first word would come before it."""
-    return Upstream(what=what, play={**play, "pace": 0.02}, stream=ERROR_EVENT, asked=NOBODY)
+    return Upstream(
+        what=what, play={**play, "pace": 0.02}, stream=ERROR_EVENT, recorded=recorded, asked=NOBODY
+    )
 
 
 AFTER: Final = (
-    _cut("Half an event, then the end of the connection", fault="half_event_fin", cut_after=3),
+    _cut("Half an event, then the end of the connection", 502, fault="half_event_fin", cut_after=3),
     _cut(
         "Half a UTF-8 character, then a reset",
+        503,
         cut="rst",
         cut_after=3,
         half="utf8",
         turn={"blocks": [{"deltas": ["one ", "two ", "three ", "caf\u00e9"]}]},
     ),
-    _cut("A proper end without the end of the answer", cut="end", cut_after=3),
-    _cut("A reset", cut="rst", cut_after=3),
-    _cut("Silence for `timeouts.idle-seconds`", fault="stall", silence_after=3),
-    _cut("An error event", fault="error_event", error_after=3),
-    _cut("A wrong chunk", fault="bad_chunk", bad_chunk_after=3),
+    _cut("A proper end without the end of the answer", 502, cut="end", cut_after=3),
+    _cut("A reset", 503, cut="rst", cut_after=3),
+    _cut("Silence for `timeouts.idle-seconds`", 504, fault="stall", silence_after=3),
+    _cut("An error event", 502, fault="error_event", error_after=3),
+    _cut("A wrong chunk", 502, fault="bad_chunk", bad_chunk_after=3),
 )
 
 
@@ -176,6 +181,7 @@ LATE_AFTER: Final = Upstream(
     what="More words for longer than `timeouts.total-seconds`",
     play={"pace": 0.25},
     stream=ERROR_EVENT,
+    recorded=504,
     asked=NOBODY,
 )
 """Both are played by a server that has such a limit; by default there is none."""
@@ -359,6 +365,7 @@ def page() -> str:
             "## After the first word",
             "",
             "Nobody else can take the answer up. The stream ends with one error event of the client's API.",
+            "What is recorded is the status that the fault has before the first word.",
             "",
             *upstream_table(UPSTREAMS["after"]),
             "",
