@@ -8,7 +8,18 @@ from typing import Final
 
 import trio
 
-from benchmarks import accounts, affinity, estimate, memory, relay, selection, soak, startup, translation
+from benchmarks import (
+    accounts,
+    affinity,
+    estimate,
+    ledger,
+    memory,
+    relay,
+    selection,
+    soak,
+    startup,
+    translation,
+)
 from benchmarks.processes import StartFailed
 
 COMMANDS: Final = {
@@ -18,6 +29,7 @@ COMMANDS: Final = {
     "selection": selection,
     "affinity": affinity,
     "accounts": accounts,
+    "ledger": ledger,
     "memory": memory,
     "startup": startup,
     "soak": soak,

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import trio
-from attrs import define, frozen
+from attrs import define
 
 from benchmarks import processes
 from benchmarks.dialects import DIALECTS
 from benchmarks.load import CLIENT_KEY, Connection, Load, Target, judge
-from benchmarks.report import OVER, print_overruns, print_table, verdict
+from benchmarks.report import OVER, VALUE_HEAD, Value, print_overruns, print_table
 
 MB: Final = 1e6
 OPENAI: Final = DIALECTS["openai"]
@@ -43,7 +43,6 @@ REFUSAL: Final = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: 
 NEVER: Final = "2099-01-01T00:00:00Z"
 TOKENS: Final = {"access_token": "a" * 200, "refresh_token": "r" * 100, "expired": NEVER}
 MODEL: Final = "bench-changed"
-HEAD: Final = ("value", "measured", "budget", "")
 
 VENDORS: Final[tuple[dict[str, Any], ...]] = (
     {"type": "claude", **TOKENS},
@@ -141,21 +140,6 @@ class Server:
         return (self.process.cpu_seconds() - before) / IDLE_S
 
 
-@frozen
-class Value:
-    """Something that was measured."""
-
-    name: str
-    value: float
-    budget: float | None = None
-    digits: int = 2
-
-    def row(self) -> list[str]:
-        """Render it."""
-        budget = "-" if self.budget is None else f"{self.budget:g}"
-        return [self.name, f"{self.value:.{self.digits}f}", budget, verdict(self.value, self.budget)]
-
-
 async def measured(server: Server, way_out: WayOut) -> list[Value]:
     """Measure a server that has just been started."""
     process = server.process
@@ -205,7 +189,7 @@ async def main(options: Namespace) -> int:
                 values = await measured(Server(process, directory, config), way_out)
             nursery.cancel_scope.cancel(reason="measured")
     print(f"{options.accounts} credential files of {len(VENDORS)} vendors.")
-    print_table(HEAD, [value.row() for value in values])
+    print_table(VALUE_HEAD, [value.row() for value in values])
     print_overruns(sum(value.row()[-1] == OVER for value in values))
     return 0
 

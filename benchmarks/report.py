@@ -4,6 +4,8 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from attrs import frozen
+
 WITHIN: Final = "ok"
 OVER: Final = "OVER"
 
@@ -13,6 +15,24 @@ def verdict(value: float, budget: float | None) -> str:
     if budget is None:
         return ""
     return WITHIN if value <= budget else OVER
+
+
+VALUE_HEAD: Final = ("value", "measured", "budget", "")
+
+
+@frozen
+class Value:
+    """Something that was measured; a row of a table with :data:`VALUE_HEAD`."""
+
+    name: str
+    value: float
+    budget: float | None = None
+    digits: int = 2
+
+    def row(self) -> list[str]:
+        """Render it."""
+        budget = "-" if self.budget is None else f"{self.budget:g}"
+        return [self.name, f"{self.value:.{self.digits}f}", budget, verdict(self.value, self.budget)]
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

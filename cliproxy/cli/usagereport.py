@@ -22,10 +22,10 @@ from cliproxy.errors import ConfigError, StoreError
 from cliproxy.providers import PROVIDERS
 from cliproxy.service.state import database_path
 from cliproxy.stores.atomic import read_file, write_file
-from cliproxy.stores.rows import HOUR_S, NS_PER_S, SUMMED, Sums
+from cliproxy.stores.rows import DAY_S, HOUR_S, NS_PER_S, SUMMED, Sums
 from cliproxy.stores.snapshot import MOST_DETAILS, NotUsage, document, rows_in
 from cliproxy.stores.state import StateFile, reading
-from cliproxy.stores.usage import DAY_S, DIMENSIONS, Group, Wanted, roll_up
+from cliproxy.stores.usage import DIMENSIONS, Group, Wanted, roll_up
 from cliproxy.wire.jsontext import JsonObject, dumps, dumps_text
 
 DAYS: Final = 30

@@ -37,6 +37,7 @@ from cliproxy.service.snapshots import Snapshots
 from cliproxy.service.usage_rows import Describe, naming, pause_record, pause_row, request_row
 from cliproxy.stores.retention import Limits
 from cliproxy.stores.rows import (
+    DAY_S,
     NS_PER_S,
     Batch,
     BucketKey,
@@ -66,7 +67,6 @@ WAITING: Final = 10_000
 WAITING_BUCKETS: Final = 10_000
 PRUNE_S: Final = 60.0
 OPEN_LIMIT_S: Final = 5.0
-DAY_S: Final = 86400
 READERS: Final = 2
 NOWHERE: Final = -1
 

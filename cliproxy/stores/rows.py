@@ -5,7 +5,8 @@ sums of whole numbers are exact in any order. Token counts are disjoint, as ever
 
 A **bucket** is the sum of an hour (of UTC, so that no bucket means two hours when clocks are put back) for
 one client, provider, model and credential. Attempts are summed where they were made; a request is summed
-where its last attempt was made, or nowhere in particular when it never reached an upstream.
+where its last attempt was made, or nowhere in particular when it never reached an upstream. The database has
+the same sums by days of UTC as well.
 """
 
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from attrs import define, field, frozen
 
 NS_PER_S: Final = 1_000_000_000
 HOUR_S: Final = 3600
+DAY_S: Final = 24 * HOUR_S
 OK: Final = "ok"
 """The outcomes, in the words of the exchange."""
 ERROR: Final = "error"

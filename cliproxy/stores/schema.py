@@ -5,7 +5,8 @@ has been released; what is to be different is another step. A file with more ste
 written by a newer one and is left alone.
 
 ``usage_hour`` has no row number of its own: its key is the order it is stored in, so that the sums of a range
-of hours lie together. ``usage_attempt`` likewise lies by request.
+of hours lie together. ``usage_attempt`` likewise lies by request. ``usage_day`` has the same sums by days of
+UTC, so that a question about months reads a tenth of the rows.
 """
 
 import sqlite3
@@ -135,7 +136,42 @@ SELECT datetime(started_ns / 1000000000, 'unixepoch') AS time_utc,
   FROM usage_request;
 """
 
-STEPS: Final = (_REQUESTS + _SUMS + _STATE + _VIEW,)
+_DAYS: Final = """
+CREATE TABLE usage_day (
+    day             INTEGER NOT NULL,
+    client_id       TEXT    NOT NULL,
+    client          TEXT    NOT NULL,
+    provider        TEXT    NOT NULL,
+    model           TEXT    NOT NULL,
+    credential      TEXT    NOT NULL,
+    requests        INTEGER NOT NULL,
+    ok              INTEGER NOT NULL,
+    errors          INTEGER NOT NULL,
+    cancelled       INTEGER NOT NULL,
+    attempts        INTEGER NOT NULL,
+    failed_attempts INTEGER NOT NULL,
+    fresh_input     INTEGER NOT NULL,
+    cache_read      INTEGER NOT NULL,
+    cache_write     INTEGER NOT NULL,
+    output          INTEGER NOT NULL,
+    reasoning       INTEGER NOT NULL,
+    cost_micros     INTEGER NOT NULL,
+    unpriced        INTEGER NOT NULL,
+    duration_us     INTEGER NOT NULL,
+    first_byte_us   INTEGER NOT NULL,
+    first_bytes     INTEGER NOT NULL,
+    PRIMARY KEY (day, client_id, client, provider, model, credential)
+) WITHOUT ROWID;
+INSERT INTO usage_day
+SELECT hour / 86400 * 86400, client_id, client, provider, model, credential,
+       sum(requests), sum(ok), sum(errors), sum(cancelled), sum(attempts), sum(failed_attempts),
+       sum(fresh_input), sum(cache_read), sum(cache_write), sum(output), sum(reasoning),
+       sum(cost_micros), sum(unpriced), sum(duration_us), sum(first_byte_us), sum(first_bytes)
+  FROM usage_hour
+ GROUP BY 1, 2, 3, 4, 5, 6;
+"""
+
+STEPS: Final = (_REQUESTS + _SUMS + _STATE + _VIEW, _DAYS)
 VERSION: Final = len(STEPS)
 
 

@@ -32,6 +32,7 @@ from cliproxy.stores.rows import (
     TOKEN_CLASSES,
     AttemptRow,
     RequestRow,
+    Sums,
     Tokens,
     bounded,
     plain,
@@ -101,24 +102,21 @@ def snapshot(connection: sqlite3.Connection, zone: tzinfo, *, details: int = MOS
     apis = _Apis()
     days: dict[str, _Counter] = {}
     hours: dict[str, _Counter] = {}
-    for group in roll_up(connection, Wanted(), by=("client", "provider", "model"), step=HOUR_S):
-        counted = group.sums.attempts, group.sums.tokens
+    for group in roll_up(connection, Wanted(), by=("client", "provider", "model")):
         if not group.sums.attempts:
             continue
         api = apis.of((group.client_id, group.client), group.provider)
-        begin = datetime.fromtimestamp(group.start or 0, zone)
-        for counter in (
-            whole,
-            api.sums,
-            api.models.setdefault(group.model or UNKNOWN, _Model()).sums,
-            days.setdefault(f"{begin:%Y-%m-%d}", _Counter()),
-            hours.setdefault(f"{begin:%H}", _Counter()),
-        ):
-            counter.add(*counted)
-        whole.failed += group.sums.failed_attempts
-    for name, model, detail in _details(connection, details):
+        model = api.models.setdefault(group.model or UNKNOWN, _Model())
+        for counter in (whole, api.sums, model.sums):
+            counter.add(group.sums)
+    for group in roll_up(connection, Wanted(), step=HOUR_S):
+        if group.sums.attempts:
+            begin = datetime.fromtimestamp(group.start or 0, zone)
+            days.setdefault(f"{begin:%Y-%m-%d}", _Counter()).add(group.sums)
+            hours.setdefault(f"{begin:%H}", _Counter()).add(group.sums)
+    for name, model_name, detail in _details(connection, details):
         api = apis.of(name, text(detail, "provider"))
-        api.models.setdefault(model, _Model()).details.append(detail)
+        api.models.setdefault(model_name, _Model()).details.append(detail)
     return {
         "total_requests": whole.requests,
         "success_count": whole.requests - whole.failed,
@@ -138,9 +136,10 @@ class _Counter:
     tokens: int = 0
     failed: int = 0
 
-    def add(self, requests: int, tokens: int) -> None:
-        self.requests += requests
-        self.tokens += tokens
+    def add(self, sums: Sums) -> None:
+        self.requests += sums.attempts
+        self.tokens += sums.tokens
+        self.failed += sums.failed_attempts
 
     def shown(self) -> JsonObject:
         return {"total_requests": self.requests, "total_tokens": self.tokens}

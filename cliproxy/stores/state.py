@@ -31,6 +31,7 @@ from cliproxy.errors import StoreError
 from cliproxy.stores import retention
 from cliproxy.stores.atomic import IS_POSIX, OTHERS, PRIVATE_FILE, make_directory, refused
 from cliproxy.stores.rows import (
+    DAY_S,
     SUMMED,
     TOKEN_CLASSES,
     Batch,
@@ -116,7 +117,7 @@ _ATTEMPT_COLUMNS: Final = (
         "cost_micros",
     ),
 )
-_KEY_COLUMNS: Final = ("hour", "client_id", "client", "provider", "model", "credential")
+_LABELS: Final = ("client_id", "client", "provider", "model", "credential")
 
 
 def _insert(table: str, columns: Sequence[str], verb: str = "INSERT") -> str:
@@ -125,10 +126,11 @@ def _insert(table: str, columns: Sequence[str], verb: str = "INSERT") -> str:
 
 _INSERT_REQUEST: Final = _insert("usage_request", _REQUEST_COLUMNS)
 _INSERT_ATTEMPT: Final = _insert("usage_attempt", _ATTEMPT_COLUMNS)
-_ADD_BUCKET: Final = (
-    _insert("usage_hour", (*_KEY_COLUMNS, *SUMMED))
-    + f" ON CONFLICT ({', '.join(_KEY_COLUMNS)}) DO UPDATE SET "
+_ADD_HOUR, _ADD_DAY = (
+    _insert(f"usage_{period}", (period, *_LABELS, *SUMMED))
+    + f" ON CONFLICT ({', '.join((period, *_LABELS))}) DO UPDATE SET "
     + ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMMED)
+    for period in ("hour", "day")
 )
 _PUT_PAUSE: Final = _insert(
     "pause", ("owner", "part", "kind", "cause", "failures", "until", "updated"), "REPLACE"
@@ -376,10 +378,10 @@ def write_requests(connection: sqlite3.Connection, requests: Iterable[RequestRow
 
 
 def add_buckets(connection: sqlite3.Connection, buckets: Buckets) -> None:
-    """Add sums to the buckets of the database."""
-    connection.executemany(
-        _ADD_BUCKET, ((*astuple(key), *_sum_values(sums)) for key, sums in buckets.items())
-    )
+    """Add sums to those of the hours and of the days."""
+    rows = [(*astuple(key), *_sum_values(sums)) for key, sums in buckets.items()]
+    connection.executemany(_ADD_HOUR, rows)
+    connection.executemany(_ADD_DAY, ((hour // DAY_S * DAY_S, *rest) for hour, *rest in rows))
 
 
 def _request_values(request: RequestRow) -> tuple[object, ...]:

@@ -1,7 +1,12 @@
 """Questions to the state database about usage. Every function takes a connection that may only read.
 
-Sums come from the hourly buckets, which are kept long and are few; single requests from their rows, as far as
-these are still there. Times are Unix seconds, and days begin where the caller's clock says (``offset``).
+Sums come from the buckets, which are kept long and are few: from those of whole days where that comes to the
+same, and from those of hours elsewhere. Times are Unix seconds, and days begin where the caller's clock says
+(``offset``).
+
+Single requests come from their rows, as far as these are still there, in pages. A page takes bounded time,
+however rare the requests are that are asked for: it looks through :data:`LOOKED_THROUGH` rows at most and
+says where to go on, so that it may be short or even empty without being the last.
 """
 
 import hashlib
@@ -13,6 +18,7 @@ from typing import Final
 from attrs import field, frozen
 
 from cliproxy.stores.rows import (
+    DAY_S,
     ERROR,
     HOUR_S,
     NS_PER_S,
@@ -24,9 +30,9 @@ from cliproxy.stores.rows import (
     Tokens,
 )
 
-DAY_S: Final = 24 * HOUR_S
 ID_DIGITS: Final = 16
 LARGEST_PAGE: Final = 1000
+LOOKED_THROUGH: Final = 20_000
 
 DIMENSIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "client": ("client_id", "client"),
@@ -35,7 +41,7 @@ DIMENSIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "credential": ("credential",),
 }
 """What sums may be divided by, and the columns that say it."""
-_LABELS: Final = ("client_id", "client", "provider", "model", "credential")
+_BUCKET: Final = ", ".join((*(column for columns in DIMENSIONS.values() for column in columns), *SUMMED))
 
 
 @frozen(kw_only=True)
@@ -82,6 +88,15 @@ class Event:
         return (self.request.started_ns, self.number)
 
 
+@frozen(kw_only=True)
+class Page:
+    """Some requests, and where those begin that come next."""
+
+    events: tuple[Event, ...]
+    next: tuple[int, int] | None
+    """A place; ``None``: there are no more."""
+
+
 @frozen
 class Outcomes:
     """How many attempts answered, and how many failed."""
@@ -105,11 +120,11 @@ def roll_up(
     """
     labels = tuple(column for name in by for column in DIMENSIONS[name])
     period = f"(hour + {int(offset)}) / {int(step)} * {int(step)} - {int(offset)}" if step else "NULL"
-    condition, values = _hours(wanted)
     sums = ", ".join(f"sum({name})" for name in SUMMED)
     groups = ", ".join(("1", *labels)) if step or labels else ""
+    buckets, values = _buckets(wanted, whole_days=not step or step % DAY_S == offset % DAY_S == 0)
     rows = connection.execute(
-        f"SELECT {', '.join((period, *labels))}, {sums} FROM usage_hour{condition}"  # noqa: S608 - columns
+        f"SELECT {', '.join((period, *labels))}, {sums} FROM ({buckets})"  # noqa: S608 - columns
         + (f" GROUP BY {groups} ORDER BY {groups}" if groups else ""),
         values,
     )
@@ -133,17 +148,38 @@ def _whole(value: object) -> int:
     return int(value) if isinstance(value, int | float) else 0
 
 
-def _hours(wanted: Wanted) -> tuple[str, list[object]]:
-    """Return the condition on buckets. An hour belongs to a time in which it begins or lies."""
+def _buckets(wanted: Wanted, *, whole_days: bool) -> tuple[str, list[object]]:
+    """Return the query for the buckets of a time. An hour belongs to a time in which it begins or lies.
+
+    ``whole_days``: the days that lie in it as a whole may be given as one bucket each.
+    """
+    since = None if wanted.since is None else int(wanted.since // HOUR_S * HOUR_S)
+    first = None if since is None else -(-since // DAY_S) * DAY_S
+    last = None if wanted.until is None else int(wanted.until // DAY_S * DAY_S)
+    if not whole_days or (first is not None and last is not None and first >= last):
+        parts = [_buckets_of("hour", wanted, since, wanted.until)]
+    else:
+        parts = [_buckets_of("day", wanted, first, last)]
+        if since != first:
+            parts.append(_buckets_of("hour", wanted, since, first))
+        if wanted.until != last:
+            parts.append(_buckets_of("hour", wanted, last, wanted.until))
+    return " UNION ALL ".join(query for query, _ in parts), [value for _, values in parts for value in values]
+
+
+def _buckets_of(
+    period: str, wanted: Wanted, since: float | None, until: float | None
+) -> tuple[str, list[object]]:
     conditions = _Conditions()
-    if wanted.since is not None:
-        conditions.add("hour >= ?", int(wanted.since // HOUR_S * HOUR_S))
-    if wanted.until is not None:
-        conditions.add("hour < ?", wanted.until)
+    if since is not None:
+        conditions.add(f"{period} >= ?", since)
+    if until is not None:
+        conditions.add(f"{period} < ?", until)
     _labelled(conditions, wanted)
     if wanted.model is not None:
         conditions.add("model = ?", wanted.model)
-    return conditions.text(), conditions.values
+    query = f"SELECT {period} AS hour, {_BUCKET} FROM usage_{period}{conditions.text()}"  # noqa: S608 - columns
+    return query, conditions.values
 
 
 def _labelled(conditions: "_Conditions", wanted: Wanted) -> None:
@@ -164,6 +200,9 @@ class _Conditions:
     def add(self, part: str, *values: object) -> None:
         self.parts.append(part)
         self.values.extend(values)
+
+    def and_(self, other: "_Conditions") -> "_Conditions":
+        return _Conditions([*self.parts, *other.parts], [*self.values, *other.values])
 
     def text(self) -> str:
         return " WHERE " + " AND ".join(self.parts) if self.parts else ""
@@ -187,30 +226,36 @@ def newest(
     *,
     before: tuple[int, int] | None = None,
     limit: int = 100,
-) -> list[Event]:
-    """Return a page of requests, the newest first; ``before`` is the place of the last one of the page
-    before."""
-    conditions = _of_requests(wanted)
+) -> Page:
+    """Return a page of requests, the newest first; ``before`` is what the page before has as ``next``."""
+    limit = min(max(limit, 1), LARGEST_PAGE)
+    times = _times_of(wanted)
     if before is not None:
-        conditions.add("(started_ns, id) < (?, ?)", *before)
-    return _events(connection, conditions, "started_ns DESC, id DESC", limit)
+        times.add("(started_ns, id) < (?, ?)", *before)
+    order, sought = "started_ns DESC, id DESC", _sought(wanted)
+    end = _end_of_look(connection, times, order) if sought.parts else None
+    if end is not None:
+        sought.add("(started_ns, id) >= (?, ?)", *end)
+    events = _events(connection, times.and_(sought), order, limit)
+    return Page(events=events, next=events[-1].place if len(events) == limit else end)
 
 
-def following(
-    connection: sqlite3.Connection, wanted: Wanted, *, after: int = 0, limit: int = 100
-) -> list[Event]:
+def following(connection: sqlite3.Connection, *, after: int = 0, limit: int = 100) -> tuple[Event, ...]:
     """Return the requests that came after a number, in their order: for those who fetch them one by one."""
-    conditions = _of_requests(wanted)
-    conditions.add("id > ?", after)
-    return _events(connection, conditions, "id", limit)
+    return _events(connection, _Conditions(["id > ?"], [after]), "id", min(max(limit, 1), LARGEST_PAGE))
 
 
-def _of_requests(wanted: Wanted) -> _Conditions:
+def _times_of(wanted: Wanted) -> _Conditions:
     conditions = _Conditions()
     if wanted.since is not None:
         conditions.add("started_ns >= ?", int(wanted.since * NS_PER_S))
     if wanted.until is not None:
         conditions.add("started_ns < ?", int(wanted.until * NS_PER_S))
+    return conditions
+
+
+def _sought(wanted: Wanted) -> _Conditions:
+    conditions = _Conditions()
     _labelled(conditions, wanted)
     if wanted.model is not None:
         conditions.add("? IN (model, served_model)", wanted.model)
@@ -219,14 +264,25 @@ def _of_requests(wanted: Wanted) -> _Conditions:
     return conditions
 
 
-def _events(connection: sqlite3.Connection, conditions: _Conditions, order: str, limit: int) -> list[Event]:
+def _end_of_look(connection: sqlite3.Connection, times: _Conditions, order: str) -> tuple[int, int] | None:
+    """Return the place of the last row that a page looks at; ``None``: it may look at all there are."""
+    row = connection.execute(
+        f"SELECT started_ns, id FROM usage_request{times.text()} ORDER BY {order} LIMIT 1 OFFSET ?",  # noqa: S608
+        [*times.values, LOOKED_THROUGH - 1],
+    ).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+def _events(
+    connection: sqlite3.Connection, conditions: _Conditions, order: str, limit: int
+) -> tuple[Event, ...]:
     rows = connection.execute(
         f"SELECT {', '.join((*_REQUEST, *TOKEN_CLASSES))} FROM usage_request{conditions.text()}"  # noqa: S608
         f" ORDER BY {order} LIMIT ?",
-        [*conditions.values, min(max(limit, 0), LARGEST_PAGE)],
+        [*conditions.values, limit],
     ).fetchall()
     attempts = _attempts(connection, [row[0] for row in rows])
-    return [_event(row, attempts[row[0]]) for row in rows]
+    return tuple(_event(row, attempts[row[0]]) for row in rows)
 
 
 def _event(row: Sequence[object], attempts: list[AttemptRow]) -> Event:

@@ -11,9 +11,9 @@ from attrs import evolve
 
 from cliproxy.cli import main
 from cliproxy.cli.usagereport import as_json, label, table
-from cliproxy.stores.rows import NS_PER_S, SUMMED, Batch, RequestRow, Sums, Tokens
+from cliproxy.stores.rows import DAY_S, NS_PER_S, SUMMED, Batch, RequestRow, Sums, Tokens
 from cliproxy.stores.state import StateFile
-from cliproxy.stores.usage import DAY_S, Group
+from cliproxy.stores.usage import Group
 from support.usage import attempt, request
 
 Capture = pytest.CaptureFixture[str]

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from cliproxy.stores import schema
+from cliproxy.stores.rows import DAY_S, summed
 from cliproxy.stores.schema import VERSION, NewerSchema, OlderSchema, check, migrate, version_of
+from cliproxy.stores.state import add_buckets, write_requests
+from support.usage import request
 
 
 @pytest.fixture
@@ -23,9 +26,9 @@ def tables(connection: sqlite3.Connection) -> set[str]:
 def test_a_new_file_gets_everything(connection: sqlite3.Connection) -> None:
     migrate(connection)
     assert version_of(connection) == VERSION
-    assert {"usage_request", "usage_attempt", "usage_hour", "pause", "key_counter", "meta"} <= tables(
-        connection
-    )
+    assert tables(connection) >= {
+        *("usage_request", "usage_attempt", "usage_hour", "usage_day", "pause", "key_counter", "meta")
+    }
     check(connection)
     migrate(connection)
 
@@ -59,3 +62,31 @@ def test_a_newer_file_is_refused(connection: sqlite3.Connection) -> None:
     for judge in (check, migrate):
         with pytest.raises(NewerSchema, match=f"version {VERSION + 5}"):
             judge(connection)
+
+
+def test_a_file_of_the_first_version_gets_the_sums_of_its_days(
+    connection: sqlite3.Connection,
+) -> None:
+    rows = [request(at) for at in (0, 3600, 11 * 3600, 13 * 3600)]
+    migrate(connection)
+    write_requests(connection, rows)
+    add_buckets(connection, summed(rows))
+    days = "SELECT * FROM usage_day ORDER BY day"
+    expected = connection.execute(days).fetchall()
+    # What the first version had.
+    connection.execute("DROP TABLE usage_day")
+    connection.execute("PRAGMA user_version = 1")
+    migrate(connection)
+    assert connection.execute(days).fetchall() == expected
+    assert [row[0] % DAY_S for row in expected] == [0, 0]
+    assert connection.execute("SELECT requests FROM usage_day ORDER BY day").fetchall() == [(3,), (1,)]
+    assert version_of(connection) == VERSION
+
+
+def test_the_columns_of_days_are_those_of_hours(connection: sqlite3.Connection) -> None:
+    migrate(connection)
+    hours, days = (
+        [row[1:] for row in connection.execute(f"PRAGMA table_info(usage_{period})")]
+        for period in ("hour", "day")
+    )
+    assert days == [("day", *hours[0][1:]), *hours[1:]]

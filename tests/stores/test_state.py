@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cliproxy.stores.retention import Limits
+from cliproxy.stores import schema
 from cliproxy.stores.rows import Batch, BucketKey, CounterRow, Loaded, PauseRow, RequestRow, Sums, summed
 from cliproxy.stores.schema import VERSION, migrate
 from cliproxy.stores.state import (
@@ -320,3 +321,43 @@ def test_old_requests_are_pruned(path: Path) -> None:
     assert not file.prune(Limits(oldest_ns=request(1).started_ns, rows=0))
     assert rows_of(path, "SELECT request_id FROM usage_request") == [("req-1",), ("req-2",)]
     file.close()
+
+
+def test_a_file_of_an_older_version_goes_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an older program wrote is there, is read by nobody meanwhile, and goes on being written."""
+    with monkeypatch.context() as older:
+        older.setattr(schema, "STEPS", schema.STEPS[:1])
+        older.setattr(schema, "VERSION", 1)
+        StateFile(path).load()
+    with sqlite3.connect(path) as connection:
+        write_requests(connection, [request(0)])
+        connection.execute("INSERT INTO pause VALUES ('a', 'm', 'quota', '', 1, 5.0, 1.0)")
+    connection.close()
+    with pytest.raises(StateError, match="version 1; a start of the server"), reading(path):
+        pass
+    file = StateFile(path)
+    [pause] = file.load().pauses
+    file.write(Batch(requests=(request(1),)))
+    assert pause.owner == "a"
+    assert rows_of(path, "SELECT request_id FROM usage_request") == [("req-0",), ("req-1",)]
+    assert rows_of(path, "SELECT sum(requests) FROM usage_day") == [(1,)]
+    file.close()
+
+
+def test_a_file_that_is_written_and_pruned_for_long_stays_as_large_as_it_is(path: Path) -> None:
+    file = StateFile(path)
+    sizes: list[int] = []
+    for generation in range(12):
+        rows = tuple(request(generation * 300 + number) for number in range(300))
+        file.write(Batch(requests=rows))
+        while file.prune(Limits(oldest_ns=None, rows=600)):
+            pass
+        file.close()
+        sizes.append(path.stat().st_size)
+    assert rows_of(path, "SELECT count(*) FROM usage_request") == [(600,)]
+    assert rows_of(path, "SELECT sum(requests) FROM usage_hour") == [(3600,)]
+    assert max(sizes[4:]) <= sizes[3] * 1.05
+    while file.prune(Limits(oldest_ns=rows[-1].started_ns, rows=0)):
+        pass
+    file.close()
+    assert path.stat().st_size < sizes[0]

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cliproxy.stores.rows import RequestRow, Sums, Tokens, summed
+from cliproxy.stores import usage
+from cliproxy.stores.rows import DAY_S, HOUR_S, RequestRow, Sums, Tokens, summed
 from cliproxy.stores.schema import migrate
 from cliproxy.stores.state import add_buckets, write_requests
 from cliproxy.stores.usage import (
-    DAY_S,
     DIMENSIONS,
     Outcomes,
     Wanted,
@@ -113,17 +113,52 @@ def test_however_it_is_divided_the_whole_is_the_same(rows: tuple[RequestRow, ...
     opened.close()
 
 
+DAYS = tuple(request(hour * HOUR_S) for hour in range(-50, 50, 3))
+MOMENTS = (
+    st.none()
+    | st.integers(-60, 60).map(lambda hour: NOON + hour * HOUR_S)
+    | st.integers(NOON - 60 * HOUR_S, NOON + 60 * HOUR_S)
+)
+
+
+@given(MOMENTS, MOMENTS)
+def test_days_and_hours_come_to_the_same(since: int | None, until: int | None) -> None:
+    """Where whole days are asked for, their sums are used; the answer is that of the hours."""
+    opened = filled(sqlite3.connect(":memory:", isolation_level=None), DAYS)
+    expected = Sums()
+    for key, sums in summed(DAYS).items():
+        if (since is None or key.hour >= since // HOUR_S * HOUR_S) and (until is None or key.hour < until):
+            expected.add(sums)
+    wanted = Wanted(since=since, until=until)
+    assert totals(opened, wanted) == expected
+    by_day, by_hour = (
+        {group.start: group.sums.requests for group in roll_up(opened, wanted, step=step)}
+        for step in (DAY_S, HOUR_S)
+    )
+    folded: dict[int, int] = {}
+    for start, requests in by_hour.items():
+        assert start is not None
+        folded[start // DAY_S * DAY_S] = folded.get(start // DAY_S * DAY_S, 0) + requests
+    assert by_day == folded
+    opened.close()
+
+
+# --- single requests --------------------------------------------------------------------------------------
+
+
 def test_requests_are_read_back_as_they_were(connection: sqlite3.Connection) -> None:
-    assert [event.request for event in newest(connection, Wanted())] == list(reversed(ROWS))
-    assert [event.request for event in following(connection, Wanted())] == list(ROWS)
+    page = newest(connection, Wanted())
+    assert [event.request for event in page.events] == list(reversed(ROWS))
+    assert page.next is None
+    assert [event.request for event in following(connection)] == list(ROWS)
 
 
 def test_pages_follow_each_other(connection: sqlite3.Connection) -> None:
     first = newest(connection, Wanted(), limit=3)
-    rest = newest(connection, Wanted(), before=first[-1].place, limit=3)
-    assert [event.request for event in [*first, *rest]] == list(reversed(ROWS))
-    assert following(connection, Wanted(), after=rest[0].number)[0].request == ROWS[1]
-    assert newest(connection, Wanted(), limit=0) == []
+    rest = newest(connection, Wanted(), before=first.next, limit=3)
+    assert [event.request for event in [*first.events, *rest.events]] == list(reversed(ROWS))
+    assert rest.next is None
+    assert following(connection, after=rest.events[0].number, limit=1)[0].request == ROWS[1]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +175,30 @@ def test_pages_follow_each_other(connection: sqlite3.Connection) -> None:
 def test_requests_that_are_asked_for(
     connection: sqlite3.Connection, wanted: Wanted, found: list[int]
 ) -> None:
-    assert [event.request for event in following(connection, wanted)] == [ROWS[place] for place in found]
+    page = newest(connection, wanted)
+    assert [event.request for event in page.events] == [ROWS[place] for place in found]
+    assert page.next is None
+
+
+@given(st.integers(1, 7), st.integers(1, 9), st.sampled_from(["ok", "error", "cancelled"]))
+def test_rare_requests_are_found_a_few_rows_at_a_time(limit: int, look: int, outcome: str) -> None:
+    """Whatever the sizes are, the pages together have everything, once and in order."""
+    rows = tuple(
+        request(at // 2, outcome="error" if at in {0, 3, 17, 18} else "ok", request_id=f"{at}")
+        for at in range(20)
+    )
+    opened = filled(sqlite3.connect(":memory:", isolation_level=None), rows)
+    found: list[str] = []
+    place, pages = None, 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(usage, "LOOKED_THROUGH", look)
+        while pages == 0 or place is not None:
+            page = newest(opened, Wanted(outcome=outcome), before=place, limit=limit)
+            found += [event.request.request_id for event in page.events]
+            place, pages = page.next, pages + 1
+    assert found == [row.request_id for row in reversed(rows) if row.outcome == outcome]
+    assert pages <= len(rows) // min(limit, look) + 1
+    opened.close()
 
 
 def test_how_attempts_went_of_late(connection: sqlite3.Connection) -> None:
