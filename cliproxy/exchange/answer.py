@@ -7,8 +7,8 @@ What the upstream was asked for and what it sends are two things. Some stream al
 some do not although they were asked; the content type decides how an answer is read.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import inf
 from typing import Final
 
@@ -27,7 +27,6 @@ from cliproxy.errors import (
     Kind,
     NothingReady,
     ProxyError,
-    Scope,
     UpstreamError,
 )
 from cliproxy.exchange.attempts import Attempts
@@ -54,8 +53,8 @@ STREAM_TYPES: Final = frozenset({"", "application/octet-stream", "text/plain"})
 PAGE_TYPES: Final = frozenset({"text/html", "application/xhtml+xml"})
 
 
-@asynccontextmanager
-async def _recorded(request: ClientRequest, deps: Deps) -> AsyncIterator[Recorder]:
+@contextmanager
+def _recorded(request: ClientRequest, deps: Deps) -> Iterator[Recorder]:
     recorder = Recorder(
         sink=deps.record,
         wall=deps.wall,
@@ -84,7 +83,7 @@ async def _recorded(request: ClientRequest, deps: Deps) -> AsyncIterator[Recorde
     recorder.succeed()
 
 
-async def stream_exchange(  # noqa: ASYNC128 - the task status is handed on
+async def stream_exchange(  # noqa: ASYNC128, ASYNC910 - the task status is handed on; the attempts do wait
     request: ClientRequest, deps: Deps, *, task_status: trio.TaskStatus[StreamHead] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Serve a streamed answer. ``started`` is called at the commit point; errors before it are raised.
@@ -93,7 +92,7 @@ async def stream_exchange(  # noqa: ASYNC128 - the task status is handed on
     with it.
     """
     config = deps.snapshot().config
-    async with _recorded(request, deps) as recorder:
+    with _recorded(request, deps) as recorder:
         outlet = Outlet(task_status, recorder)
 
         async def serve(stream: UpstreamStream, plan: Plan) -> None:
@@ -182,18 +181,24 @@ def _unreadable(stream: UpstreamStream, reason: Exception) -> Failure:
 
 
 async def _body(stream: UpstreamStream, config: Config) -> bytes:
-    patient = Patient(stream, config.timeouts.idle_seconds)
-    return await patient.read_all(config.limits.answer_mb * MEGABYTE)
+    return await Patient(stream, config.timeouts.idle_seconds).read_all(_most(config))
+
+
+def _most(config: Config) -> int:
+    """Return how many bytes an answer may have."""
+    return config.limits.answer_mb * MEGABYTE
 
 
 async def answer_exchange(request: ClientRequest, deps: Deps) -> Answer:
     """Serve an answer in one body. Raises :class:`~cliproxy.errors.ProxyError`."""
-    async with _recorded(request, deps) as recorder:
+    with _recorded(request, deps) as recorder:
 
         async def ask(wanted: ClientRequest) -> Answer:
             return await _answered(wanted, deps, recorder.part())
 
-        answer = await completed(request, await _answered(request, deps, recorder), ask)
+        answer = await _answered(request, deps, recorder)
+        if answer.portions is not None:
+            answer = await completed(request, answer, ask)
         recorder.usage = answer.usage
         return answer
 
@@ -203,15 +208,13 @@ async def _answered(request: ClientRequest, deps: Deps, recorder: Recorder) -> A
     total_s = config.timeouts.total_seconds or inf
 
     async def serve(stream: UpstreamStream, plan: Plan) -> Answer:
-        with trio.move_on_after(total_s):
-            if _streams(stream, plan):
-                body = await _collected(stream, plan, recorder, config)
-            else:
-                body = _whole(stream, await _body(stream, config), plan, recorder)
-            recorder.first_byte()
-            return Answer(body=body, headers=stream.headers, usage=recorder.usage, portions=plan.portions)
-        message = f"the upstream's answer was not complete after {total_s:g} s"
-        raise AttemptFailed(Failure(kind=Kind.TIMEOUT, scope=Scope.MODEL, message=message))
+        patient = Patient(stream, config.timeouts.idle_seconds, total_s)
+        if _streams(stream, plan):
+            body = await _collected(patient, plan, recorder, config)
+        else:
+            body = _whole(stream, await patient.read_all(_most(config)), plan, recorder)
+        recorder.first_byte()
+        return Answer(body=body, headers=stream.headers, usage=recorder.usage, portions=plan.portions)
 
     return await Attempts(request, deps, recorder, serve).run()
 
@@ -246,11 +249,11 @@ def _check(glimpse: Glimpse) -> None:
         raise AttemptFailed(empty_answer())
 
 
-async def _collected(stream: UpstreamStream, plan: Plan, recorder: Recorder, config: Config) -> bytes:
+async def _collected(stream: Patient, plan: Plan, recorder: Recorder, config: Config) -> bytes:
     """Collect a streamed upstream answer into one body."""
     collector = Collector()
     try:
-        await _collect(Patient(stream, config.timeouts.idle_seconds), plan, collector, config)
+        await _collect(stream, plan, collector, config)
     except FrameError as exc:
         raise AttemptFailed(broken_answer(f"the upstream sent {exc}")) from exc
     finally:
@@ -262,7 +265,7 @@ async def _collected(stream: UpstreamStream, plan: Plan, recorder: Recorder, con
     return dumps(plan.client.encode_response(response, plan.context))
 
 
-async def _collect(stream: UpstreamStream, plan: Plan, collector: Collector, config: Config) -> None:
+async def _collect(stream: Patient, plan: Plan, collector: Collector, config: Config) -> None:
     parser = FrameParser(config.limits.event_mb * MEGABYTE)
     decoder = plan.upstream.stream_decoder(plan.context)
     while data := await stream.read():
@@ -288,7 +291,7 @@ async def count_exchange(request: ClientRequest, deps: Deps) -> Answer:
     """Count the tokens of a request: by the upstream where it can, by estimate otherwise."""
     client = by_id(request.dialect)
     config = deps.snapshot().config
-    async with _recorded(request, deps) as recorder:
+    with _recorded(request, deps) as recorder:
         encode = client.encode_count
         if encode is None:
             raise BadRequest(f"counting tokens is not part of the `{client.id}` API")
@@ -304,7 +307,7 @@ async def count_exchange(request: ClientRequest, deps: Deps) -> Answer:
             return count
 
         attempts = Attempts(request, deps, recorder, serve)
-        count = await _counted(attempts) if attempts.is_supported() else None
+        count = await _counted(attempts)
         try:
             counted = estimate_tokens(attempts.decoded()) if count is None else count
         except DialectError as exc:
@@ -313,8 +316,11 @@ async def count_exchange(request: ClientRequest, deps: Deps) -> Answer:
 
 
 async def _counted(attempts: Attempts[int]) -> int | None:
-    """Return the upstream's count; ``None`` when nobody can be asked just now, which is not worth an
-    error."""
+    """Return the upstream's count; ``None`` when nobody counts, or nobody can be asked just now, which is
+    not worth an error."""
+    if not attempts.is_supported():
+        await trio.lowlevel.checkpoint()
+        return None
     try:
         return await attempts.run()
     except NothingReady:

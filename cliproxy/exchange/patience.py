@@ -1,5 +1,7 @@
 """An upstream answer whose silence has a limit."""
 
+from math import inf
+
 import trio
 
 from cliproxy.errors import Kind, TransportError
@@ -11,20 +13,22 @@ class Patient:
     """Reads an open answer and gives up when nothing comes for too long.
 
     A cancel scope for each read is the simple form; where there is a loop, one scope whose deadline moves is
-    cheaper.
+    cheaper. ``total_s`` limits the whole answer, from now on.
     """
 
-    def __init__(self, stream: UpstreamStream, silence_s: float) -> None:
+    def __init__(self, stream: UpstreamStream, silence_s: float, total_s: float = inf) -> None:
         self.status = stream.status
         self.headers = stream.headers
         self._stream = stream
         self._silence_s = silence_s
+        self._total_s = total_s
+        self._end = trio.current_time() + total_s
 
     async def read(self) -> bytes:
         """Return what came next. Raises :class:`~cliproxy.errors.TransportError`, also after the silence."""
-        with trio.move_on_after(self._silence_s):
+        with trio.CancelScope(deadline=self._deadline()):
             return await self._stream.read()
-        raise self._silent()
+        raise self._late()
 
     async def read_all(self, limit: int) -> bytes:
         """Return the rest. Raises :class:`~cliproxy.errors.TransportError`, also when it exceeds the
@@ -32,14 +36,24 @@ class Patient:
         with trio.CancelScope() as scope:
 
             async def read() -> bytes:
-                scope.deadline = trio.current_time() + self._silence_s
+                scope.deadline = self._deadline()
                 return await self._stream.read()
 
             return await read_rest(read, limit, "the upstream's answer")
-        raise self._silent()
+        raise self._late()
 
-    def _silent(self) -> TransportError:
-        return TransportError(silent_for(self._silence_s), kind=Kind.TIMEOUT, phase="body")
+    def _deadline(self) -> float:
+        return min(trio.current_time() + self._silence_s, self._end)
+
+    def _late(self) -> TransportError:
+        is_over = trio.current_time() >= self._end
+        reason = incomplete_after(self._total_s) if is_over else silent_for(self._silence_s)
+        return TransportError(reason, kind=Kind.TIMEOUT, phase="body")
+
+
+def incomplete_after(seconds: float) -> str:
+    """Say how long an answer took without coming to its end."""
+    return f"the upstream's answer was not complete after {seconds:g} s"
 
 
 def silent_for(seconds: float) -> str:

@@ -38,7 +38,7 @@ from cliproxy.errors import (
 from cliproxy.exchange.carry import Carrier, Step
 from cliproxy.exchange.cause import STOPPED
 from cliproxy.exchange.ending import STOPPING, Ending
-from cliproxy.exchange.patience import silent_for
+from cliproxy.exchange.patience import incomplete_after, silent_for
 from cliproxy.exchange.plan import forget
 from cliproxy.exchange.record import Recorder
 from cliproxy.net.http import UpstreamStream
@@ -220,7 +220,7 @@ class Pump:
             return Failure(kind=Kind.UNAVAILABLE, scope=Scope.REQUEST, message=STOPPING, code=STOPPED)
         message = silent_for(self.idle_s)
         if trio.current_time() >= self._ends_at:
-            message = f"the upstream's answer was not complete after {self.total_s:g} s"
+            message = incomplete_after(self.total_s)
         return Failure(kind=Kind.TIMEOUT, scope=Scope.MODEL, message=message)
 
     def _deadline(self) -> float:

@@ -114,7 +114,8 @@ class Body:
     def __init__(self, body: AsyncIterator[bytes], host: str) -> None:
         self._host = host
         self._body = body
-        self._is_at_end = False
+        self.is_at_end = False
+        """Nothing more will come; nothing is left to be closed."""
 
     async def read(self) -> bytes:
         """Return the next piece; empty at the end."""
@@ -123,9 +124,9 @@ class Body:
                 if data:
                     return data
         except _ERRORS as exc:
-            self._is_at_end = True
+            self.is_at_end = True
             raise _fault(exc, self._host) from exc
-        self._is_at_end = True
+        self.is_at_end = True
         return b""
 
     async def aclose(self) -> None:
@@ -134,12 +135,11 @@ class Body:
         Closing the outermost would leave the inner ones to the garbage collector; a cancelled read unwinds
         them all. What is buffered already comes out first, and if it is broken nobody cares.
         """
-        if not self._is_at_end:
-            with trio.CancelScope() as scope:
-                scope.cancel(reason="the answer is not wanted any more")
-                with suppress(*_ERRORS):
-                    async for _ in self._body:
-                        pass
+        with trio.CancelScope() as scope:
+            scope.cancel(reason="the answer is not wanted any more")
+            with suppress(*_ERRORS):
+                async for _ in self._body:
+                    pass
         await trio.lowlevel.checkpoint()
 
 
@@ -221,7 +221,8 @@ class Exchanged:
             await self._aclose()
 
     async def _aclose(self) -> None:
-        await self._body.aclose()
+        if not self._body.is_at_end:
+            await self._body.aclose()
         await self._arrived.aclose()
 
 

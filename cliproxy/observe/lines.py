@@ -69,9 +69,14 @@ class _Formatter(logging.Formatter):
 class LineFormatter(_Formatter):
     """A line for people."""
 
+    _second = -1
+    _shown_second = ""
+
     def format(self, record: logging.LogRecord) -> str:
         """Render a record."""
-        when = self.formatTime(record, "%Y-%m-%d %H:%M:%S")
+        if (second := int(record.created)) != self._second:
+            self._second, self._shown_second = second, self.formatTime(record, "%Y-%m-%d %H:%M:%S")
+        when = self._shown_second
         message = _clean(record.getMessage())
         if record.exc_info:
             message = "\n  ".join([message, *self._trace(record)])

@@ -13,10 +13,10 @@ from support.exchange import Reply, ScriptedStream, bottle
 LIMIT = 100
 
 
-def patient(*body: bytes | float | Exception) -> Patient:
+def patient(*body: bytes | float | Exception, total: float = math.inf) -> Patient:
     """A patient look at a scripted answer; ten seconds of silence are too much."""
     upstreams = bottle().upstreams
-    return Patient(ScriptedStream(upstreams, Reply(body=body), None), 10.0)
+    return Patient(ScriptedStream(upstreams, Reply(body=body), None), 10.0, total)
 
 
 async def test_silence_within_the_limit_is_waited_for(autojump_clock: trio.testing.MockClock) -> None:
@@ -29,6 +29,23 @@ async def test_silence_over_the_limit_is_a_time_out(autojump_clock: trio.testing
         await patient(b"a", math.inf).read_all(LIMIT)
     assert (caught.value.kind, caught.value.phase) == (Kind.TIMEOUT, "body")
     assert trio.current_time() == pytest.approx(10)
+
+
+async def test_an_answer_that_takes_too_long_is_a_time_out(autojump_clock: trio.testing.MockClock) -> None:
+    with pytest.raises(TransportError, match="not complete after 25 s") as caught:
+        await patient(b"a", 9.0, b"b", 9.0, b"c", 9.0, b"d", total=25).read_all(LIMIT)
+    assert (caught.value.kind, caught.value.phase) == (Kind.TIMEOUT, "body")
+    assert trio.current_time() == pytest.approx(25)
+
+
+async def test_the_time_for_all_of_it_goes_on_between_the_reads(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    stream = patient(b"a", 9.0, b"b", total=12)
+    assert await stream.read() == b"a"
+    await trio.sleep(5)
+    with pytest.raises(TransportError, match="not complete after 12 s"):
+        await stream.read()
 
 
 async def test_an_answer_over_the_limit_is_refused() -> None:
