@@ -4,6 +4,7 @@ Readers take the snapshot once and keep it; nothing in it ever changes. The serv
 discovery found is kept by credential id, so that a rebuild after a changed file does not forget it.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -13,6 +14,7 @@ from cliproxy.catalog.facts import corrected
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.catalog.offers import Offer, build
 from cliproxy.catalog.registry import Candidate
+from cliproxy.catalog.remarks import Remarks
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, CredentialId, CredentialKind
 from cliproxy.credentials.synthesis import model_entries
@@ -20,6 +22,8 @@ from cliproxy.errors import Kind
 from cliproxy.exchange.deps import Snapshot
 from cliproxy.providers.base import Provider
 from cliproxy.routing.runtime import RuntimeTable, blocking_state
+
+logger = logging.getLogger(__name__)
 
 SHORT_S: Final = 60.0
 """A pause shorter than this does not make a model vanish from the lists."""
@@ -35,6 +39,8 @@ class Snapshots:
     _credentials: Sequence[Credential] = ()
     _discovered: dict[CredentialId, tuple[ModelInfo, ...]] = field(factory=dict, init=False)
     _current: Snapshot = field(init=False)
+    remarks: Remarks = field(factory=Remarks, init=False)
+    """What the owner should know about the names he has given."""
 
     def __attrs_post_init__(self) -> None:
         self.rebuild()
@@ -68,13 +74,23 @@ class Snapshots:
     def rebuild(self) -> None:
         """Make the next snapshot out of everything that is known."""
         offers = [self._offer(part) for credential in self._credentials for part in self.parts(credential)]
-        registry = build(offers, force_prefix=self._config.force_model_prefix)
+        remarks = Remarks()
+        registry = build(offers, force_prefix=self._config.force_model_prefix, told=remarks.take)
+        self._remark(remarks)
         self._current = Snapshot(
             config=self._config,
             registry=registry,
             providers=self.providers,
             credentials=tuple(self._credentials),
         )
+
+    def _remark(self, remarks: Remarks) -> None:
+        """Say what is new about names, once."""
+        said = set(self.remarks.collisions())
+        self.remarks = remarks
+        for line in remarks.collisions():
+            if line not in said:
+                logger.warning("names of models: %s", line)
 
     def ids(self) -> frozenset[CredentialId]:
         """Return the ids of all credentials and of the parts that some of them count as."""

@@ -1,5 +1,6 @@
 """Snapshots: complete, never changed, and swapped as a whole."""
 
+import pytest
 from attrs import evolve
 
 from cliproxy.catalog.model import ModelInfo
@@ -115,6 +116,20 @@ def test_an_alias_of_a_file_goes_before_that_of_the_configuration() -> None:
     subject.rebuild()
     (mine,) = subject.current().registry.candidates("mine")
     assert mine.model == "found-2"
+
+
+def test_a_name_that_hides_another_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    config = Config(oauth_model_alias={"p": (ModelName(name="found-1", alias="found-2"),)})
+    subject = snapshots(account(), config=config)
+    assert caplog.messages == []
+    subject.discovered(CredentialId("a"), FOUND)
+    for _ in range(2):
+        subject.rebuild()
+    (said,) = caplog.messages
+    assert "p: `found-2` means `found-1`" in said
+    subject.replace(Config(), [account()])
+    subject.replace(config, [account()])
+    assert len(caplog.messages) == 2
 
 
 def test_facts_of_the_configuration_go_before_those_of_the_provider_and_of_the_upstream() -> None:
