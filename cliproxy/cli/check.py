@@ -19,7 +19,7 @@ from cliproxy.errors import ConfigError, LoginError, Problem, StoreError
 from cliproxy.providers import PROVIDERS
 from cliproxy.service.ask import ask
 from cliproxy.service.certificate import check_certificate
-from cliproxy.service.clientkeys import with_hints
+from cliproxy.service.hints import with_hints
 from cliproxy.service.listen import choose_binding
 from cliproxy.service.run import opened
 from cliproxy.service.service import Service

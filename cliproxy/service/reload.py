@@ -44,7 +44,7 @@ from cliproxy.service.changes import (
     is_renewal,
     needs_restart,
 )
-from cliproxy.service.clientkeys import with_hints
+from cliproxy.service.hints import with_hints
 from cliproxy.service.listen import Binding, choose_binding
 from cliproxy.service.service import Service
 from cliproxy.service.state import Source, State

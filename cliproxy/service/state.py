@@ -26,7 +26,7 @@ from cliproxy.credentials.model import Credential
 from cliproxy.credentials.synthesis import synthesize
 from cliproxy.errors import ConfigError, CredentialError, Problem, StoreError
 from cliproxy.providers.base import Provider
-from cliproxy.service.clientkeys import with_hints
+from cliproxy.service.hints import with_hints
 from cliproxy.stores.base import Listing
 from cliproxy.stores.file import FileStore
 
