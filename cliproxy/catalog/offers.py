@@ -18,15 +18,15 @@ for it have that wish, whatever clients say.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from attrs import evolve, frozen
 
 from cliproxy.catalog.allowance import matches
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.catalog.registry import Candidate, Registry
+from cliproxy.catalog.registry import Candidate
 from cliproxy.catalog.static import efforts, refused, thinking_from
-from cliproxy.credentials.model import Credential, CredentialId, ModelEntry
+from cliproxy.credentials.model import Credential, ModelEntry
 from cliproxy.ir.thinking import split_wish
 
 
@@ -55,23 +55,13 @@ class Names:
     """Aliases of models that the credential does not have."""
 
 
-def build(
-    offers: Iterable[Offer],
-    *,
-    force_prefix: bool = False,
-    told: Callable[[Offer, Names], None] | None = None,
-) -> Registry:
-    """Index the offers. Disabled credentials serve nothing. ``told`` learns what became of the names of those
-    with aliases."""
-    by_name: dict[str, dict[tuple[CredentialId, str], Candidate]] = defaultdict(dict)
-    for offer in offers:
-        names = names_of_offer(offer)
-        if told is not None and offer.aliases:
-            told(offer, names)
-        for candidate in _candidates(offer, names):
-            for name in _with_prefix(candidate.client_name, offer.credential.prefix, force_prefix):
-                by_name[name].setdefault(candidate.key, _under(name, candidate))
-    return Registry({name: _ordered(found.values()) for name, found in by_name.items()})
+def served(offer: Offer, names: Names, *, force_prefix: bool = False) -> tuple[tuple[str, Candidate], ...]:
+    """Return what clients may call the models of a credential, prefixes included, and what they get then."""
+    found: dict[tuple[str, str], Candidate] = {}
+    for candidate in _candidates(offer, names):
+        for name in _with_prefix(candidate.client_name, offer.credential.prefix, force_prefix):
+            found.setdefault((name, candidate.model), _under(name, candidate))
+    return tuple((name, candidate) for (name, _), candidate in found.items())
 
 
 def names_of_offer(offer: Offer) -> Names:
@@ -82,10 +72,6 @@ def names_of_offer(offer: Offer) -> Names:
     entries = _entries(offer.credential.models) or _offered(offer.models)
     left = [e for e in entries if not matches(e.client_name, patterns) and not matches(e.name, patterns)]
     return _aliased(left, offer.aliases)
-
-
-def _ordered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    return tuple(sorted(candidates, key=lambda c: (-c.credential.priority, c.credential.provider, c.key)))
 
 
 def _with_prefix(name: str, prefix: str, force: bool) -> tuple[str, ...]:

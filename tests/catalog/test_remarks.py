@@ -1,7 +1,8 @@
 """Names that do nothing, and names that take another's place, are said in words of the owner's."""
 
+from cliproxy.catalog.index import build
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.catalog.offers import Offer, build
+from cliproxy.catalog.offers import Offer
 from cliproxy.catalog.remarks import Remarks
 from cliproxy.credentials.model import ModelEntry
 from support.routes import credential
