@@ -214,7 +214,13 @@ async def _answered(request: ClientRequest, deps: Deps, recorder: Recorder) -> A
         else:
             body = _whole(stream, await patient.read_all(_most(config)), plan, recorder)
         recorder.first_byte()
-        return Answer(body=body, headers=stream.headers, usage=recorder.usage, portions=plan.portions)
+        return Answer(
+            body=body,
+            headers=stream.headers,
+            veil=plan.veil,
+            usage=recorder.usage,
+            portions=plan.portions,
+        )
 
     return await Attempts(request, deps, recorder, serve).run()
 

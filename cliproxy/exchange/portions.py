@@ -22,6 +22,7 @@ from cliproxy.ir.response import Usage
 from cliproxy.routing.classify import broken_answer
 from cliproxy.wire.http import Headers
 from cliproxy.wire.jsontext import dumps, loads_object
+from cliproxy.wire.veil import Veil
 
 AT_ONCE: Final = 4
 """How many portions are asked for at the same time."""
@@ -35,6 +36,8 @@ class Answer:
     body: bytes = field(repr=False)
     headers: Headers = field(factory=Headers)
     """The upstream's headers."""
+    veil: Veil = field(factory=Veil, repr=False)
+    """Over what they may quote."""
     status: int = 200
     usage: Usage = field(factory=Usage)
     portions: Portions | None = None

@@ -64,6 +64,8 @@ class StreamHead:
     """A committed answer: the upstream's headers and the channel its bytes will come through."""
 
     headers: Headers
+    veil: Veil = field(factory=Veil, repr=False)
+    """Over what they may quote."""
     body: trio.MemoryReceiveChannel[bytes] = field(repr=False)
     keepalive: bytes = b""
 
@@ -95,14 +97,14 @@ class Outlet:
         self._held.clear()
         self._held_bytes = 0
 
-    def commit(self, headers: Headers, keepalive: bytes) -> bytes:
+    def commit(self, headers: Headers, keepalive: bytes, veil: Veil) -> bytes:
         """Let the handler answer, and send what was held: the channel is empty and takes it at once. What is
         too long for one message is returned instead."""
         send, receive = trio.open_memory_channel[bytes](CHANNEL_ITEMS)
         self._send = send
         self.is_committed = True
         self.recorder.first_byte()
-        self.task_status.started(StreamHead(headers=headers, body=receive, keepalive=keepalive))
+        self.task_status.started(StreamHead(headers=headers, veil=veil, body=receive, keepalive=keepalive))
         held = b"".join(self._held)
         self._held.clear()
         if len(held) > OPENING_BYTES:
@@ -234,7 +236,7 @@ class Pump:
             outlet.hold(step.taken())
             # Content that comes together with an error is worth less than another account's whole answer.
             if step.error is None and self._is_due(step, at_end=at_end):
-                await outlet.send(outlet.commit(self.stream.headers, self.keepalive), limit)
+                await outlet.send(outlet.commit(self.stream.headers, self.keepalive, self.veil), limit)
         if step.error is not None:
             limit.deadline = inf
             await self._fail(failure_from_stream(step.error))

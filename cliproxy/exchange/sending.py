@@ -235,7 +235,9 @@ class Sender(Generic[T]):
             total=times.total_seconds or None,
         )
         if isinstance(call, HttpCall):
-            return evolve(call, limits=limits, proxy_url=candidate.credential.proxy_url)
+            own = candidate.credential.proxy_url
+            proxy = own if own is not None else self.snapshot.config.proxy_url or None
+            return evolve(call, limits=limits, proxy_url=proxy)
         return evolve(call, limits=limits)
 
 

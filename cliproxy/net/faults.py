@@ -1,5 +1,7 @@
 """What can go wrong on the way to an upstream, in one wording for every kind of connection."""
 
+import re
+from http import HTTPStatus
 from typing import Final
 
 from attrs import frozen
@@ -27,6 +29,8 @@ ILLEGAL: Final = Fault(
 )
 READ_FAILED: Final = Fault(Kind.UNAVAILABLE, "body", "the connection broke while reading")
 NOT_HTTP: Final = Fault(Kind.UPSTREAM, "body", "the upstream broke the HTTP protocol or closed early")
+PROXY_FAILED: Final = Fault(Kind.UNAVAILABLE, "connect", "the proxy refused or failed")
+_STATUS: Final = re.compile(r"(\d{3})\b.*", re.DOTALL)
 
 
 BY_NAME: Final = (
@@ -34,7 +38,7 @@ BY_NAME: Final = (
     ("PoolTimeout", Fault(Kind.TIMEOUT, "connect", "no connection became free")),
     ("WriteTimeout", SEND_SLOW),
     ("ReadTimeout", Fault(Kind.TIMEOUT, "body", "reading took too long")),
-    ("ProxyError", Fault(Kind.UNAVAILABLE, "connect", "the proxy refused or failed")),
+    ("ProxyError", PROXY_FAILED),
     ("ConnectError", CONNECT_FAILED),
     ("WriteError", SEND_FAILED),
     ("ReadError", READ_FAILED),
@@ -46,10 +50,21 @@ BY_NAME: Final = (
 
 
 def transport_error(host: str, fault: Fault, exc: BaseException | None = None) -> TransportError:
-    """Describe a failure of a host. Of the cause only what is short and names no address is quoted."""
+    """Describe a failure of a host. Of the cause only what is short and names no address is quoted, and of a
+    proxy's words nothing: it was told a password."""
     reason = _reason(exc).split("\n", 1)[0]
+    if fault is PROXY_FAILED:
+        reason = _STATUS.sub(_standard, reason)
     detail = f" ({reason})" if reason and "://" not in reason else ""
     return TransportError(f"{host}: {fault.text}{detail}", kind=fault.kind, phase=fault.phase)
+
+
+def _standard(status: re.Match[str]) -> str:
+    """Return a status with its usual words in place of somebody's own."""
+    try:
+        return f"{status[1]} {HTTPStatus(int(status[1])).phrase}"
+    except ValueError:
+        return status[1]
 
 
 def _reason(exc: BaseException | None) -> str:

@@ -48,7 +48,7 @@ from cliproxy.wire.http import (
     UpstreamCall,
 )
 from cliproxy.wire.secret import Secret
-from cliproxy.wire.veil import veil_of
+from cliproxy.wire.veil import secrets_of_proxy, veil_of
 
 USER_AGENT: Final = f"cliproxy/{__version__}"
 NO_PROXY_WORDS: Final = frozenset({"", "direct", "none"})
@@ -318,7 +318,10 @@ class Upstreams:
         async with self.open(call) as stream:
             body = await stream.read_all(MAX_ANSWER_BYTES)
             if stream.status >= HTTPStatus.BAD_REQUEST:
-                body = veil_of(call).data(body)
+                veil = veil_of(call)
+                if call.proxy_url is None and self._default_proxy is not None:
+                    veil.cover(secrets_of_proxy(self._default_proxy))
+                body = veil.data(body)
             return HttpAnswer(status=stream.status, headers=stream.headers, body=body)
 
     def _client(self, proxy: str | None) -> httpx.AsyncClient:

@@ -83,7 +83,7 @@ class Generate:
                 answer = await exchange(wanted, deps)
         except (DialectError, ProxyError) as exc:
             return self._refusal(exc)
-        headers = forwarded(answer.headers) if self.world.passes_headers() else {}
+        headers = forwarded(answer.veil.headers(answer.headers)) if self.world.passes_headers() else {}
         return json_response(answer.body, answer.status, headers)
 
     async def _pump(  # noqa: ASYNC128 - the task status is handed on
@@ -95,7 +95,7 @@ class Generate:
 
     async def _stream(self, request: Request, client: Client, wanted: ClientRequest) -> Response:
         head = await nursery_of(request).start(self._pump, client, wanted, name=f"pump {wanted.request_id}")
-        headers = forwarded(head.headers) if self.world.passes_headers() else {}
+        headers = forwarded(head.veil.headers(head.headers)) if self.world.passes_headers() else {}
         response = Response(b"", headers=headers)
         is_array = wanted.framing is Framing.JSON_ARRAY
         response.content_type = JSON_TYPE if is_array else SSE_TYPE

@@ -3,7 +3,7 @@
 Some upstreams quote the token they refuse, some gateways the whole request. Their errors are shown to clients
 and written to the log, so whatever a call carried in confidence is masked in them first: values of header
 fields whose names speak of credentials, and such fields of a form, or of a JSON object where no header field
-speaks of any, as in requests for tokens.
+speaks of any, as in requests for tokens; also the password of the proxy, in the open and as it is sent.
 
 What a call carried in confidence is looked up when somebody asks: most calls succeed, and nobody does.
 
@@ -11,14 +11,15 @@ Only exact quotations are found, which is why the veil goes over errors and not 
 sees a request's headers.
 """
 
+import base64
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from cliproxy.wire.http import SENSITIVE_HEADERS, Headers, UpstreamCall
+from cliproxy.wire.http import SENSITIVE_HEADERS, Headers, HttpCall, UpstreamCall
 from cliproxy.wire.jsontext import JsonError, loads_object
-from cliproxy.wire.secret import MASK
+from cliproxy.wire.secret import MASK, Secret
 
 SHORTEST: Final = 8
 """Shorter values are words rather than secrets, and masking them would spoil texts."""
@@ -54,6 +55,10 @@ class Veil:
             said = said.replace(text.encode("utf-8", "surrogatepass"), MASK.encode())
         return said
 
+    def headers(self, said: Headers) -> Headers:
+        """Return header fields without the quotations."""
+        return Headers((name, self.text(value)) for name, value in said)
+
     def _texts(self) -> list[str]:
         """Return what is masked, the longest first: one may be a part of another."""
         found = {text for source in self._sources for text in source if len(text) >= SHORTEST}
@@ -78,6 +83,20 @@ def confidential_in(call: UpstreamCall) -> Iterator[str]:
     elif kind == JSON_TYPE and not texts and len(call.body) <= MAX_JSON:
         texts += secrets_in(_members(call.body))
     yield from texts
+    if isinstance(call, HttpCall) and call.proxy_url is not None:
+        yield from secrets_of_proxy(call.proxy_url)
+
+
+def secrets_of_proxy(url: Secret) -> Iterator[str]:
+    """Yield the password in a proxy's address, and the credentials that are made of it."""
+    try:
+        parts = urlsplit(url.reveal().strip())
+    except ValueError:
+        return
+    if parts.password:
+        password = unquote(parts.password)
+        yield from {parts.password, password}
+        yield base64.b64encode(f"{unquote(parts.username or '')}:{password}".encode()).decode()
 
 
 def _members(body: bytes) -> list[tuple[str, str]]:

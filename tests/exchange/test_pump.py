@@ -267,7 +267,7 @@ async def test_what_waits_for_a_slow_client_is_bounded_in_bytes_too(autojump_clo
             heads.append(head)
 
     outlet = Outlet(Status(), rig.recorder)  # type: ignore[arg-type]
-    outlet.commit(rig.recorder.notes, b"")  # type: ignore[arg-type]
+    outlet.commit(rig.recorder.notes, b"", Veil())  # type: ignore[arg-type]
 
     async def send() -> None:
         for data in sent:
@@ -347,7 +347,7 @@ async def test_a_client_that_does_not_listen_any_more_is_waited_out(autojump_clo
             heads.append(head)
 
     outlet = Outlet(Status(), rig.recorder)  # type: ignore[arg-type]
-    outlet.commit(rig.recorder.notes, b"")  # type: ignore[arg-type]
+    outlet.commit(rig.recorder.notes, b"", Veil())  # type: ignore[arg-type]
     heads[0].body.close()
     with trio.move_on_after(1) as scope:
         await outlet.send(b"x")

@@ -94,3 +94,19 @@ async def test_limits_of_the_configuration_travel_with_the_call() -> None:
     [call] = world.upstreams.calls
     assert (call.limits.connect, call.limits.first_byte, call.limits.idle, call.limits.total) == (1, 2, 3, 4)
     assert call.proxy_url == Secret("http://proxy")
+
+
+@pytest.mark.parametrize(
+    ("own", "everybodys", "used"),
+    [
+        (None, "", None),
+        (None, "http://global", Secret("http://global")),
+        (Secret("direct"), "http://global", Secret("direct")),
+    ],
+)
+async def test_a_call_names_its_proxy(own: Secret | None, everybodys: str, used: Secret | None) -> None:
+    """Also everybody's: what it was told is nobody else's business."""
+    world = bottle(GOOD, config=Config(proxy_url=Secret(everybodys)), proxy_url=own)
+    await attempt(world)
+    [call] = world.upstreams.calls
+    assert call.proxy_url == used

@@ -3,7 +3,7 @@
 import pytest
 
 from cliproxy.errors import Kind
-from cliproxy.net.faults import CONNECT_FAILED, no_answer, transport_error
+from cliproxy.net.faults import CONNECT_FAILED, PROXY_FAILED, no_answer, transport_error
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,20 @@ def test_an_error_that_only_passes_on_another_is_quoted_by_it() -> None:
     outer = OSError()
     outer.__cause__ = ValueError("certificate verify failed")
     assert "(certificate verify failed)" in transport_error("h", CONNECT_FAILED, outer).message
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("407 no entry for u:password", "(407 Proxy Authentication Required)"),
+        ("502 ", "(502 Bad Gateway)"),
+        ("999 password", "(999)"),
+        ("Invalid username/password", "(Invalid username/password)"),
+    ],
+)
+def test_a_proxy_is_not_quoted_but_for_its_status(said: str, shown: str) -> None:
+    """The last one are words of the library's own."""
+    assert transport_error("h", PROXY_FAILED, OSError(said)).message.endswith(f"failed {shown}")
 
 
 def test_a_head_that_does_not_come_names_the_limit() -> None:

@@ -243,6 +243,16 @@ async def test_an_error_does_not_quote_what_was_sent_in_confidence() -> None:
     assert answer.body == b"no grant for ***, sir"
 
 
+@pytest.mark.parametrize("own", [True, False])
+async def test_an_error_does_not_quote_the_password_of_a_proxy(own: bool) -> None:
+    refusal = b"HTTP/1.1 407 Who\r\ncontent-length: 32\r\n\r\nnot you, u:pw-0123456789, and x!"
+    async with serving(sends(refusal)) as proxy, Upstreams() as upstreams:
+        url = Secret(proxy.url.replace("//", "//u:pw-0123456789@"))
+        upstreams.use_proxy(None if own else url)
+        answer = await upstreams.fetch(get("http://upstream.invalid/", proxy_url=url if own else None))
+    assert (answer.status, answer.body) == (407, b"not you, u:***, and x!")
+
+
 async def test_the_default_proxy_can_be_changed() -> None:
     async with serving(sends(body(b"via proxy"))) as proxy, Upstreams() as upstreams:
         upstreams.use_proxy(Secret(proxy.url))

@@ -204,6 +204,15 @@ async def test_upstream_headers_are_shown_only_when_wanted() -> None:
         assert (await client("POST", PATH, CHAT)).headers["x-ratelimit"] == "9"
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_headers_that_quote_our_token_are_shown_without_it(stream: bool) -> None:
+    headers = {"x-echo": "Bearer a-account-0", "content-type": "application/json"}
+    reply = Reply(headers=headers, body=(json.dumps(WHOLE).encode(),))
+    async with client_of(application(bottle(reply), passthrough_headers=True)) as client:
+        answer = await client("POST", PATH, {**CHAT, "stream": stream})
+    assert (answer.status, answer.headers["x-echo"]) == (200, "Bearer ***")
+
+
 async def test_a_compressed_request_is_understood() -> None:
     packed = gzip.compress(json.dumps(CHAT).encode())
     headers = {"content-encoding": "gzip", "content-type": "application/json"}

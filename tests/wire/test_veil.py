@@ -1,5 +1,6 @@
 """What was sent in confidence does not come back in errors."""
 
+import base64
 import json
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cliproxy.wire.http import Headers, HttpCall, MemoryCall
+from cliproxy.wire.secret import Secret
 from cliproxy.wire.veil import Veil, veil_of
 
 TOKEN = "tok-en/with+marks="
@@ -69,6 +71,25 @@ def test_secrets_of_a_request_for_tokens_in_json_are_masked() -> None:
     assert veil.text("rt-0123456789 of app-12345, 0123456789") == "*** of app-12345, 0123456789"
     for other in (b"{", b"[]", json.dumps({**body, "pad": "x" * 20_000}).encode()):
         assert veil_of(call(fields, other)).text("rt-0123456789") == "rt-0123456789"
+
+
+def test_the_password_of_a_proxy_is_masked() -> None:
+    """As it is written in the address, as it is meant, and as it is sent."""
+    url = Secret(" http://me:p%40ss%2Fword@proxy.example:8080 ")
+    veil = veil_of(HttpCall(method="GET", url="https://x", proxy_url=url))
+    basic = base64.b64encode(b"me:p@ss/word").decode()
+    assert veil.text(f"p%40ss%2Fword p@ss/word, Basic {basic}") == "*** ***, Basic ***"
+
+
+@pytest.mark.parametrize("url", ["", "direct", "http://proxy.example", "http://[bad"])
+def test_a_proxy_without_a_password_has_nothing_to_hide(url: str) -> None:
+    veil = veil_of(HttpCall(method="GET", url="https://x", proxy_url=Secret(url)))
+    assert veil.text("http://proxy.example") == "http://proxy.example"
+
+
+def test_header_fields_are_veiled_one_by_one() -> None:
+    said = Headers([("x-echo", f"you are {TOKEN}"), ("x-echo", "ok"), ("etag", "1")])
+    assert list(Veil([TOKEN]).headers(said)) == [("x-echo", "you are ***"), ("x-echo", "ok"), ("etag", "1")]
 
 
 def test_a_call_inside_this_process_has_nothing_to_hide() -> None:
