@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Sequence
 
 import pytest
 import trio
@@ -501,52 +500,6 @@ async def test_a_client_that_leaves_after_the_terminal_event_had_its_answer(auto
             received += await head.body.receive()
         nursery.cancel_scope.cancel()
     assert outcome(world) == OK
-
-
-async def cancelled_at(operation: int, replies: Sequence[Reply], *, stream: bool) -> tuple[Bottle, bool]:
-    """Run an exchange and cancel it at its n-th I/O operation; tell whether it got that far."""
-    world = bottle(*replies, names="ab")
-    reached = False
-
-    async with trio.open_nursery() as nursery:
-
-        def cancel(number: int) -> None:
-            nonlocal reached
-            if number == operation:
-                reached = True
-                nursery.cancel_scope.cancel()
-
-        world.upstreams.on_operation = cancel
-        if stream:
-            head = await nursery.start(stream_exchange, chat(), world.deps)
-            async with head.body:
-                async for _ in head.body:
-                    pass
-        else:
-            await answer_exchange(chat(stream=False), world.deps)
-    return world, reached
-
-
-@pytest.mark.parametrize("stream", [True, False])
-async def test_leaving_anywhere_leaves_nothing_behind(stream: bool) -> None:
-    """The cancel sweep: at every I/O operation of an exchange with a failover and a renewal in it."""
-    last = Reply(body=ANSWER) if stream else json_reply(WHOLE)
-    replies = (Reply(status=503, body=(b"{}",)), json_reply(REFUSED, 401), last)
-    outcomes = []
-    for operation in range(1, 100):
-        world, reached = await cancelled_at(operation, replies, stream=stream)
-        assert world.upstreams.open_streams == 0
-        [record] = world.records
-        outcomes.append(record.outcome)
-        failed = [note for note in record.attempts if note.failure is not None]
-        assert world.runtime.statistics()["states"] == len(failed)
-        if not reached:
-            break
-        assert record.status == (200 if record.outcome is Outcome.OK else 499)
-    # Once the terminal event is delivered, a stream is complete, whoever leaves then.
-    complete = 2 if stream else 1
-    assert outcomes == [Outcome.CANCELLED] * (len(outcomes) - complete) + [Outcome.OK] * complete
-    assert len(outcomes) > 8
 
 
 async def test_an_error_at_the_moment_the_client_leaves_is_still_an_error_of_its_own() -> None:
