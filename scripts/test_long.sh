@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What takes too long for every change: properties with many more examples, the tests marked "soak",
+# What takes too long for every change: properties with many more examples, the tests marked "soak" (processes that
+# are killed in a renewal, an owner who never stops writing files, ten thousand clients that leave a silent upstream),
 # and five minutes of requests of every kind.
 #
 #   scripts/test_long.sh [PYTEST ARGUMENT...]      at most an hour on two cores

@@ -3,11 +3,13 @@
 import json
 import os
 import pty
+import random
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,7 @@ from support.server import ROOT, Server, running
 STREAMS: Final = 20
 MODEL: Final = "kimi-k2.5"
 LIMIT_S: Final = 15.0
+SOAK_S: Final = 60.0
 ENTRY: Final = """\
 openai-compatibility:
   - {name: c, base-url: "http://127.0.0.1:9/v1", models: [{name: %s}]}
@@ -232,3 +235,99 @@ def test_a_server_whose_terminal_was_closed_stops(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+# --- an owner who never stops -------------------------------------------------------------------------------
+
+
+def in_place(path: Path, text: str) -> None:
+    """As a shell does it."""
+    path.write_text(text)
+
+
+def in_two_parts(path: Path, text: str) -> None:
+    """As an editor does it that is interrupted: for a moment half of it is there."""
+    middle = len(text) // 2
+    with path.open("w") as file:
+        file.write(text[:middle])
+        file.flush()
+        time.sleep(0.02)  # noqa: TID251 - who is slow here is the owner
+        file.write(text[middle:])
+
+
+def by_renaming(path: Path, text: str) -> None:
+    """As careful programs do it."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text)
+    new.replace(path)
+
+
+def spoilt(path: Path, text: str) -> None:
+    """By mistake, and then as it should be."""
+    path.write_text(text[: len(text) // 3] + "{[")
+    time.sleep(0.05)  # noqa: TID251 - who is slow here is the owner
+    path.write_text(text)
+
+
+def removed(path: Path, text: str) -> None:
+    """As some programs do it: gone for a moment."""
+    path.unlink(missing_ok=True)
+    time.sleep(0.02)  # noqa: TID251 - who is slow here is the owner
+    path.write_text(text)
+
+
+MANNERS: Final = (in_place, in_two_parts, by_renaming, spoilt, removed)
+
+
+@define
+class Owner:
+    """Rewrites the configuration and accounts in all manners, and asks the server to read them in between."""
+
+    world: Accounts
+    server: Server
+    rng: random.Random
+    tally: Counter[str] = field(factory=Counter)
+
+    def work(self, seconds: float) -> None:
+        """Never stop, but for rests that are long enough for the server to take notice by itself."""
+        config = self.world.directory / "config.yaml"
+        base = config.read_text()
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            manner = self.rng.choice(MANNERS)
+            if self.rng.random() < 0.5:
+                manner(config, base + ENTRY % f"model-{self.tally['configuration']}")
+                self.tally["configuration"] += 1
+            else:
+                name = f"other-{self.rng.randrange(5)}.json"
+                manner(self.world.auth_dir / name, self.account(prefix=f"p{self.tally['accounts']}"))
+                self.tally["accounts"] += 1
+            if self.rng.random() < 0.2:
+                self.server.process.send_signal(signal.SIGHUP)
+                self.tally["signals"] += 1
+            time.sleep(self.rng.choice((0.0, 0.01, 0.05, 0.1)))  # noqa: TID251 - as above
+            if self.rng.random() < 0.01:
+                time.sleep(2.5)  # noqa: TID251 - as above
+        by_renaming(config, base + ENTRY % "the-last-one")
+
+    def account(self, **members: Any) -> str:
+        """The text of an account like the one that everybody uses."""
+        [source] = [each for each in self.world.files() if each.startswith("kimi-")]
+        return json.dumps(json.loads((self.world.auth_dir / source).read_text()) | members)
+
+
+@pytest.mark.soak
+def test_rewriting_all_the_time_fails_nobody(kimi: Accounts) -> None:
+    with kimi.server() as server:
+        owner, load = Owner(kimi, server, random.Random(3)), Load(server)
+        with load.running(MODEL):
+            until(lambda: load.done >= STREAMS, "answers")
+            owner.work(SOAK_S)
+            until(lambda: "the-last-one" in models(server), "the last change")
+        log = server.log()
+    taken = log.count("reading configuration and credentials again")
+    print(f"\nrewritten for {SOAK_S:.0f} s: {dict(owner.tally)}; ", end="")
+    print(f"read again on demand {taken} times; {load.done} streams, {len(load.faults)} of them failed")
+    assert load.faults == []
+    assert "Traceback" not in log
+    assert min(owner.tally.values()) > SOAK_S
