@@ -160,12 +160,11 @@ def test_a_kill_loses_less_than_a_second_and_the_next_start_goes_on(tmp_path: Pa
     path = tmp_path / "auth" / "state" / "cliproxy.db"
     expected: set[str] = set()
     for generation in range(3):
-        with start() as server, client_of(server) as client:
-            with busy(client, f"run{generation}"):
-                time.sleep(1.5 + rng.random())  # noqa: TID251 - any moment
-                server.process.kill()
-                killed = time.monotonic()
-                server.process.wait()
+        with start() as server, client_of(server) as client, busy(client, f"run{generation}"):
+            time.sleep(1.5 + rng.random())  # noqa: TID251 - any moment
+            server.process.kill()
+            killed = time.monotonic()
+            server.process.wait()
         early = {name for name, at in client.answered.items() if at <= killed - LOST_S}
         assert early
         expected |= early

@@ -265,6 +265,17 @@ CLIENTS: Final = (
     ),
 )
 
+WAITS: Final = "figures wait in memory until it is over; the log, `/readyz` and `/metrics` say so"
+UNSAVED: Final = (
+    "a new token is used from memory and saved when that is possible, and the log says why it is not; files "
+    "are as they were"
+)
+
+
+def _ledger(what: str, seen: str, kept: str, test: str) -> Case:
+    return Case(what=what, seen=seen, kept=kept, test=f"e2e/test_ledger.py::test_{test}")
+
+
 MACHINE: Final = (
     Case(
         what="A token is refused and can be renewed",
@@ -302,17 +313,35 @@ MACHINE: Final = (
         kept="pauses last as long as before",
         test="exchange/test_clock.py::test_a_jump_of_the_clock_frees_and_freezes_nobody",
     ),
-    Case(
-        what="The disk is full, or the directory of the credentials cannot be written",
-        seen="the answer, as long as no new token has to be saved; then another account's, or 503",
-        kept="files are as they were, and the log says why; a token that is not saved is not used",
-        test="stores/test_atomic.py::test_a_write_that_fails_leaves_the_old_content",
+    _ledger(
+        "The process is killed (`kill -9`) while usage is written",
+        "the end of the connection",
+        "less than the last second of usage is missing, and the next start goes on",
+        "a_kill_loses_less_than_a_second_and_the_next_start_goes_on",
     ),
-    Case(
-        what="The state database is locked by another program",
-        seen="the answer",
-        kept="figures wait in memory",
-        test="service/test_ledger.py::test_a_locked_database_delays_nobody_and_loses_nothing",
+    _ledger(
+        "The disk is full",
+        "the answer",
+        f"{WAITS}; {UNSAVED}",
+        "a_full_disk_stops_nobody",
+    ),
+    _ledger(
+        "The directory of the credentials cannot be written",
+        "the answer",
+        f"{WAITS}; {UNSAVED}",
+        "a_disk_that_cannot_be_written_stops_nobody",
+    ),
+    _ledger(
+        "The state database is locked by another program",
+        "the answer",
+        WAITS,
+        "a_database_that_another_program_locks_delays_nobody",
+    ),
+    _ledger(
+        "The state database is damaged",
+        "the answer",
+        "it is moved aside, the log says where to, and a new one is begun",
+        "a_damaged_database_is_set_aside",
     ),
 )
 """Upstreams over websockets do not exist here, and so none of their faults."""
