@@ -8,6 +8,7 @@ __all__ = [
     "logs",
     "metrics",
     "output",
+    "passage",
     "tail",
     "transcript",
     "writer",

@@ -17,7 +17,7 @@ NO_REQUEST: Final = "--------"
 LONGEST: Final = 8 * 1024
 """Characters of a message."""
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_TOKENS: Final = re.compile(
+TOKENS: Final = re.compile(
     r"""(?x)
     (?<![A-Za-z0-9])(
         (?:sk|pk|rk)-[A-Za-z0-9_\-]{12,}
@@ -44,7 +44,7 @@ def redacted(text: str) -> str:
     an escape would make one word of itself and what follows."""
     for beginning in _BEGINNINGS:
         if beginning in text:
-            return _TOKENS.sub(MASK, text)
+            return TOKENS.sub(MASK, text)
     return text
 
 

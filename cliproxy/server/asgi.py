@@ -60,6 +60,8 @@ class HttpConnection(TrioASGIHTTPConnection):
                 await self.handle_request(nursery, request, send)
         except* Exception as group:
             logger.error("connection cut by a fault of this program path=%s", request.path, exc_info=group)
+            if (transcript := current.get()) is not None:
+                transcript.has_failed = True
         finally:
             rules.over(request)
 

@@ -39,7 +39,7 @@ CLIENT_LEFT: Final = 499
 SCRIBE: Final = "CLIPROXY_SCRIBE"
 """Where the application's configuration says who writes requests down."""
 UNWRITTEN: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-UNWRITTEN_PATHS: Final = ("/v0/management", "/management", "/api")
+"""Methods of what is not written down: they ask for lists and pages."""
 
 
 def begin(world: World, request: Request) -> Response | None:
@@ -73,11 +73,12 @@ def end(world: World, request: Request, response: Response) -> Response:
 
 
 def write_down(request: Request, scribe: Callable[[], Scribe | None] | None) -> None:
-    """Begin to write a request down, if its owner wants that and it is one for a model."""
+    """Begin to write a request down, if the owner wants that and it is one to an API of models."""
     writer = scribe() if scribe is not None else None
-    if writer is None or request.method in UNWRITTEN or request.path.startswith(UNWRITTEN_PATHS):
+    if writer is None or request.method in UNWRITTEN or not request.path.startswith(API_PREFIXES):
         return
-    transcript = writer.begin()
+    if (transcript := writer.begin()) is None:
+        return
     path = request.full_path.rstrip("?") if request.query_string else request.path
     fields = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"])
     transcript.request(request.method, path, fields, __version__)

@@ -56,6 +56,7 @@ class LogFiles:
     writer: Writer = field(factory=Writer)
     folder: Folder | None = field(default=None, init=False)
     _file: LogFile | None = field(default=None, init=False)
+    _scribe: Scribe | None = field(default=None, init=False)
 
     def apply(self, config: Config) -> None:
         """Do what a configuration says."""
@@ -63,7 +64,7 @@ class LogFiles:
             self._end()
         elif self._found() is not None:
             self._begin()
-        self.service.scribe = self._scribe(config)
+        self.service.scribe = self._scribe_for(config)
         if self.folder is not None:
             self.folder.most_bytes = config.logs_max_total_size_mb * MEGABYTE
 
@@ -76,8 +77,13 @@ class LogFiles:
     def figures(self) -> tuple[Family, ...]:
         """Return how well the files keep up."""
         lost = self._file.lost if self._file is not None else 0
-        waiting = gauge("cliproxy_log_waiting_bytes", "Bytes for log files.", self.writer.waiting_bytes)
-        return (counter("cliproxy_log_lines_lost", "Lines missing in log files.", (), {(): lost}), waiting)
+        skipped = self._scribe.skipped if self._scribe is not None else 0
+        what = "Requests that were to be written down and were not."
+        return (
+            counter("cliproxy_log_lines_lost", "Lines missing in log files.", (), {(): lost}),
+            counter("cliproxy_log_requests_skipped", what, (), {(): skipped}),
+            gauge("cliproxy_log_waiting_bytes", "Bytes for log files.", self.writer.waiting_bytes),
+        )
 
     def _begin(self) -> None:
         if self._file is None and self.folder is not None and self.output is not None:
@@ -85,13 +91,17 @@ class LogFiles:
             self.output.file = self._file.put
             logger.info("the log is written to %s as well", self.folder.path)
 
-    def _scribe(self, config: Config) -> Scribe | None:
+    def _scribe_for(self, config: Config) -> Scribe | None:
+        """Return who writes requests down as a configuration says; ``None``: nobody."""
         is_wanted = (config.request_log or config.error_log) and not config.commercial_mode
         folder = self._found() if is_wanted else None
         if folder is None:
             return None
-        most = config.error_logs_max_files
-        return Scribe(folder=folder, writer=self.writer, everything=config.request_log, most_errors=most)
+        if self._scribe is None:
+            self._scribe = Scribe(folder=folder, writer=self.writer)
+        self._scribe.everything = config.request_log
+        self._scribe.most_errors = config.error_logs_max_files
+        return self._scribe
 
     def _end(self) -> None:
         if self._file is not None and self.output is not None:

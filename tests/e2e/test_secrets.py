@@ -286,7 +286,7 @@ def questions(models: list[str]) -> Iterator[Question]:
     chat, body = ROUTES["chat"]
     for model in ("dead", "nobody's", *models):
         yield chat, {"json": {**body, "model": model}, "headers": key}
-    body = {**body, "model": "chat-gone", "metadata": {"api_key": CLIENT["member"]}}
+    body = {**body, "model": "chat-ok", "metadata": {"api_key": CLIENT["member"]}}
     for name, value in (
         ("x-api-key", CLIENT["wrongkey"]),
         ("x-goog-api-key", NAMED),

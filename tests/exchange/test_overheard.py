@@ -22,6 +22,7 @@ BROKEN = TransportError("reset", kind=Kind.UNAVAILABLE, phase="body")
 def transcript(tmp_path: Path) -> Iterator[Transcript]:
     scribe = Scribe(folder=Folder(tmp_path), writer=Writer(), everything=True, most_errors=0)
     subject = scribe.begin()
+    assert subject is not None
     token = current.set(subject)
     yield subject
     current.reset(token)

@@ -58,6 +58,7 @@ async def test_lines_go_to_a_file_while_the_owner_wants_it(tmp_path: Path, outpu
         assert files.folder.most_bytes == 7 * 1024 * 1024
         assert {family.name for source in subject.figures for family in source()} == {
             "cliproxy_log_lines_lost",
+            "cliproxy_log_requests_skipped",
             "cliproxy_log_waiting_bytes",
         }
     logger.info("after the end")
