@@ -18,6 +18,7 @@ from cliproxy.cli.exits import FAILURE, OK
 from cliproxy.cli.flags import Arguments
 from cliproxy.cli.output import complain, complain_about, say
 from cliproxy.cli.world import config_of, log_quietly
+from cliproxy.config.model import Config
 from cliproxy.errors import ConfigError, StoreError
 from cliproxy.providers import PROVIDERS
 from cliproxy.service.state import database_path
@@ -74,7 +75,7 @@ async def _run(arguments: Arguments) -> int:
     path = database_path(source.store, source.loaded.config)
     verb, *rest = arguments.words
     if verb == "import":
-        return await trio.to_thread.run_sync(_take_in, path, Path(rest[0]))
+        return await trio.to_thread.run_sync(_take_in, path, Path(rest[0]), source.loaded.config)
     if not path.exists():
         complain(f"there is no database at {path}: nothing has been used yet with this configuration")
         return FAILURE
@@ -157,7 +158,9 @@ def table(groups: Sequence[Group], by: str) -> list[str]:
 
 
 def _cells(sums: Sums) -> list[str]:
-    return [*(f"{count(sums):,}" for _, count in _COLUMNS), f"{sums.cost_micros / _MICROS:,.2f}"]
+    is_known = sums.cost_micros or not sums.unpriced
+    money = f"{sums.cost_micros / _MICROS:,.2f}" if is_known else "-"
+    return [*(f"{count(sums):,}" for _, count in _COLUMNS), money]
 
 
 # --------------------------------------------------------------------------------------------------- files
@@ -174,13 +177,14 @@ def _put_out(path: Path, target: Path) -> int:
     return OK
 
 
-def _take_in(path: Path, origin: Path) -> int:
+def _take_in(path: Path, origin: Path, config: Config) -> int:
     """Add what is new in a snapshot."""
     found = read_file(origin, LARGEST_FILE, follow=True)
     if found is None:
         complain(f"there is no file {origin}")
         return FAILURE
-    known = {provider.key for provider in PROVIDERS}
+    named = {entry.name for entry in config.openai_compatibility}
+    known = {provider.key for provider in PROVIDERS} | named | {name.lower() for name in named}
     file = StateFile(path)
     try:
         rows = rows_in(found.content, int(time.time() * NS_PER_S), known)

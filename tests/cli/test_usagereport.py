@@ -181,6 +181,22 @@ def test_what_is_taken_out_can_be_taken_in_once(
     assert "0 attempts were added" in capsys.readouterr().out
 
 
+def test_names_of_providers_are_no_keys(config: Path, tmp_path: Path, capsys: Capture) -> None:
+    """Older servers put what came without a key under the name of the provider."""
+    config.write_text(
+        f"auth-dir: {tmp_path}\nopenai-compatibility:\n"
+        '  - {name: Lab, base-url: "http://127.0.0.1:9/v1", models: [{name: m}]}\n'
+    )
+    names = ["lab", "claude", "a-key-of-a-client"]
+    apis = {name: {"models": {"m": {"details": [{"timestamp": "2030-03-17T12:00:00Z"}]}}} for name in names}
+    origin = tmp_path / "usage.json"
+    origin.write_text(json.dumps({"usage": {"apis": apis}}))
+    assert usage(config, "import", str(origin)) == 0
+    capsys.readouterr()
+    clients = {group["client"] for group in shown(config, capsys, "-by", "client", "-days", "0")}
+    assert clients == {"lab", "claude", "***ient"}
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -215,6 +231,14 @@ def test_every_group_is_a_line_of_the_list() -> None:
 def test_what_has_no_name_is_a_dash_for_people() -> None:
     [_, row, *_] = table([Group(sums=Sums(requests=1))], "credential")
     assert row.startswith("- ")
+
+
+def test_what_has_no_known_price_has_none() -> None:
+    groups = [
+        Group(model=name, sums=Sums(attempts=1, unpriced=count)) for name, count in (("a", 1), ("b", 0))
+    ]
+    _, unknown, free, *_ = table(groups, "model")
+    assert (unknown.split()[-1], free.split()[-1]) == ("-", "0.00")
 
 
 def test_times_are_those_of_utc() -> None:
