@@ -42,5 +42,7 @@ async def with_blanks(
         return finished[0]
     begun = Response(b"", content_type=JSON_TYPE)
     del begun.headers["Content-Length"]
+    # Nothing leaves for the client before there is something of the body.
+    send.send_nowait(BLANK)
     begun.response = ChannelBody(receive, BLANK, interval_s)
     return begun

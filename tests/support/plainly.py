@@ -44,7 +44,7 @@ class Way:
 
     def events(self, text: str) -> Iterator[tuple[str, Any]]:
         """The events of a stream, each as its name and its data."""
-        for block in text.split("\n\n"):
+        for block in text.replace("\r\n", "\n").split("\n\n"):
             fields = dict(
                 line.split(": ", 1) for line in block.splitlines() if ": " in line and line[0] != ":"
             )
