@@ -27,8 +27,8 @@ from attrs import frozen
 from benchmarks import conversations
 from benchmarks.dialects import DIALECTS, EVENTS
 from benchmarks.report import OVER, print_overruns, print_table, show_progress, verdict
+from cliproxy.catalog.index import build
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.catalog.offers import build
 from cliproxy.catalog.registry import Candidate
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, CredentialId, CredentialKind

@@ -1,3 +1,3 @@
 """Models: what is known about them, and which credential serves which one now."""
 
-__all__ = ["allowance", "facts", "model", "offers", "prices", "ranking", "registry", "static"]
+__all__ = ["allowance", "facts", "index", "model", "offers", "prices", "ranking", "registry", "static"]

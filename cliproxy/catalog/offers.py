@@ -24,9 +24,9 @@ from attrs import evolve, frozen
 
 from cliproxy.catalog.allowance import matches
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.catalog.registry import Candidate, Registry
+from cliproxy.catalog.registry import Candidate
 from cliproxy.catalog.static import efforts, refused, thinking_from
-from cliproxy.credentials.model import Credential, CredentialId, ModelEntry
+from cliproxy.credentials.model import Credential, ModelEntry
 from cliproxy.ir.thinking import split_wish
 
 
@@ -49,16 +49,19 @@ class Names:
     served: tuple[ModelEntry, ...]
     hidden: tuple[ModelEntry, ...] = ()
     """Models that cannot be asked for because an alias has their name."""
+    outranked: tuple[ModelEntry, ...] = ()
+    """Aliases that are not used because an earlier one has their name."""
+    astray: tuple[ModelEntry, ...] = ()
+    """Aliases of models that the credential does not have."""
 
 
-def build(offers: Iterable[Offer], *, force_prefix: bool = False) -> Registry:
-    """Index the offers. Disabled credentials serve nothing."""
-    by_name: dict[str, dict[tuple[CredentialId, str], Candidate]] = defaultdict(dict)
-    for offer in offers:
-        for candidate in _candidates(offer):
-            for name in _with_prefix(candidate.client_name, offer.credential.prefix, force_prefix):
-                by_name[name].setdefault(candidate.key, _under(name, candidate))
-    return Registry({name: _ordered(found.values()) for name, found in by_name.items()})
+def served(offer: Offer, names: Names, *, force_prefix: bool = False) -> tuple[tuple[str, Candidate], ...]:
+    """Return what clients may call the models of a credential, prefixes included, and what they get then."""
+    found: dict[tuple[str, str], Candidate] = {}
+    for candidate in _candidates(offer, names):
+        for name in _with_prefix(candidate.client_name, offer.credential.prefix, force_prefix):
+            found.setdefault((name, candidate.model), _under(name, candidate))
+    return tuple((name, candidate) for (name, _), candidate in found.items())
 
 
 def names_of_offer(offer: Offer) -> Names:
@@ -69,10 +72,6 @@ def names_of_offer(offer: Offer) -> Names:
     entries = _entries(offer.credential.models) or _offered(offer.models)
     left = [e for e in entries if not matches(e.client_name, patterns) and not matches(e.name, patterns)]
     return _aliased(left, offer.aliases)
-
-
-def _ordered(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    return tuple(sorted(candidates, key=lambda c: (-c.credential.priority, c.credential.provider, c.key)))
 
 
 def _with_prefix(name: str, prefix: str, force: bool) -> tuple[str, ...]:
@@ -116,10 +115,11 @@ def _entries(declared: Sequence[ModelEntry]) -> list[ModelEntry]:
     return entries
 
 
-def _aliased(entries: Sequence[ModelEntry], aliases: Iterable[ModelEntry]) -> Names:
+def _aliased(entries: Sequence[ModelEntry], aliases: Sequence[ModelEntry]) -> Names:
     names = {entry.client_name.lower() for entry in entries}
+    first = _first_of_each(aliases)
     by_name: dict[str, list[ModelEntry]] = defaultdict(list)
-    for alias in _first_of_each(aliases):
+    for alias in first.values():
         by_name[_meant(alias, names)].append(alias)
     kept: list[ModelEntry] = []
     renamed: list[ModelEntry] = []
@@ -130,14 +130,21 @@ def _aliased(entries: Sequence[ModelEntry], aliases: Iterable[ModelEntry]) -> Na
         renamed.extend(_renamed(entry, alias) for alias in others)
     taken = {entry.client_name for entry in renamed}
     left = [entry for entry in kept if entry.client_name not in taken]
-    return Names((*left, *renamed), tuple(entry for entry in kept if entry.client_name in taken))
+    return Names(
+        served=(*left, *renamed),
+        hidden=tuple(entry for entry in kept if entry.client_name in taken),
+        outranked=tuple(
+            alias for alias in aliases if first[alias.client_name.lower()].name.lower() != alias.name.lower()
+        ),
+        astray=tuple(alias for meant, some in by_name.items() if meant not in names for alias in some),
+    )
 
 
-def _first_of_each(aliases: Iterable[ModelEntry]) -> Iterable[ModelEntry]:
+def _first_of_each(aliases: Iterable[ModelEntry]) -> Mapping[str, ModelEntry]:
     found: dict[str, ModelEntry] = {}
     for alias in aliases:
         found.setdefault(alias.client_name.lower(), alias)
-    return found.values()
+    return found
 
 
 def _renamed(entry: ModelEntry, alias: ModelEntry) -> ModelEntry:
@@ -158,11 +165,11 @@ def _meant(alias: ModelEntry, names: Collection[str]) -> str:
 # --- candidates ---
 
 
-def _candidates(offer: Offer) -> Iterator[Candidate]:
+def _candidates(offer: Offer, names: Names) -> Iterator[Candidate]:
     credential = offer.credential
     known = {model.id: model for model in offer.models}
     patterns = (*credential.excluded_models, *offer.excluded)
-    for entry in names_of_offer(offer).served:
+    for entry in names.served:
         model, wish = (entry.name, None) if entry.name in known else split_wish(entry.name)
         info = _described(_info(model, known, credential, entry), entry)
         candidate = Candidate(

@@ -1,9 +1,9 @@
 """Which credential serves which model name now: a frozen index, rebuilt when configuration, credentials or
 discovery change.
 
-:mod:`cliproxy.catalog.offers` says which names a credential serves its models under. Lookups by name are one
-dictionary access; the listing is sorted by name and comes from the same index, so a model that is listed can
-be asked for.
+:mod:`cliproxy.catalog.offers` says which names a credential serves its models under, and
+:mod:`cliproxy.catalog.index` puts that together. Lookups by name are one dictionary access; the listing is
+sorted by name and comes from the same index, so a model that is listed can be asked for.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -61,7 +61,7 @@ class Listing:
 
 
 class Registry:
-    """The index, or what a client may see of it. Build the index with :func:`cliproxy.catalog.offers.build`.
+    """The index, or what a client may see of it. Build the index with :func:`cliproxy.catalog.index.build`.
 
     A *view* (:meth:`visible`) has the same methods as the whole and is made on demand, name by name. There is
     one for each allowance, kept as long as the index, so that it too gives the same object for the same name

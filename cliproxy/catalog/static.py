@@ -76,6 +76,7 @@ def sections() -> tuple[str, ...]:
     return tuple(name for name in _catalogue().sections)
 
 
+@cache
 def models(section: str, plan: str = "") -> tuple[ModelInfo, ...]:
     """Return the models of a section; with ``plan`` those an account of that plan may use."""
     entries = _catalogue().sections.get(section, ())

@@ -19,7 +19,7 @@ from cliproxy.errors import ConfigError, LoginError, Problem, StoreError
 from cliproxy.providers import PROVIDERS
 from cliproxy.service.ask import ask
 from cliproxy.service.certificate import check_certificate
-from cliproxy.service.clientkeys import with_hints
+from cliproxy.service.hints import with_hints
 from cliproxy.service.listen import choose_binding
 from cliproxy.service.run import opened
 from cliproxy.service.service import Service
@@ -116,7 +116,21 @@ async def _look_at_accounts(state: State) -> bool:
                     nursery.start_soon(look, service, credential, name=f"check {credential.id}")
         for credential in state.credentials:
             _say_account(service, credential, lines[credential.id])
+        _say_remarks(service)
     return not troubled
+
+
+def _say_remarks(service: Service) -> None:
+    """Print what names do not do. Where upstreams have to be asked for models it is not known what an alias
+    leads to; ``models`` asks them."""
+    snapshots = service.snapshots
+    astray = (
+        line
+        for provider, line in snapshots.remarks.astray()
+        if snapshots.providers[provider].discover is None
+    )
+    for line in (*snapshots.remarks.collisions(), *astray):
+        say(f"name of a model: {line}")
 
 
 def _say_account(service: Service, credential: Credential, lines: Sequence[str]) -> None:

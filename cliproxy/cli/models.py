@@ -46,6 +46,9 @@ async def _list(arguments: Arguments) -> int:
         service.snapshots.rebuild()
         listing = service.snapshots.current().registry.listing()
         accounts = _accounts(service)
+        remarks = service.snapshots.remarks
+        for line in (*remarks.collisions(), *(line for _, line in remarks.astray())):
+            complain(line)
     if not listing:
         complain("no models: log in with `cliproxy login gitlab` or add keys to config.yaml")
         return FAILURE

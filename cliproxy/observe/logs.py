@@ -34,7 +34,7 @@ TOKENS: Final = re.compile(
 
 _BEGINNINGS: Final = (
     *("sk-", "pk-", "rk-", "glpat-", "gloas-", "glrt-", "AIza", "ya29."),
-    *("gho_", "ghp_", "ghs_", "ghu_", "eyJ", "earer"),
+    *("gho_", "ghp_", "ghs_", "ghu_", "eyJ", "earer "),
 )
 """One of these is in every text that has something to be masked, and in few others."""
 

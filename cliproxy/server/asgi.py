@@ -42,6 +42,8 @@ T = TypeVar("T")
 NURSERY: Final = "cliproxy.nursery"
 BODY_RECEIVED: Final = "cliproxy.body-received"
 LAST_MESSAGE_S: Final = 5.0
+LAST_MESSAGE_BYTES: Final = 64 * 1024
+"""What a connection takes within that time, also a slow one."""
 
 
 class HttpConnection(TrioASGIHTTPConnection):
@@ -103,6 +105,9 @@ class HttpConnection(TrioASGIHTTPConnection):
             last = response.get_data()
         elif isinstance(response.response, DataBody):
             last = await response.get_data(as_text=False)
+            if len(last) > LAST_MESSAGE_BYTES:
+                await send(_body(last, more=True))
+                last = b""
         else:
             async with response.response as body:
                 async for data in body:

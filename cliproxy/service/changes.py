@@ -54,7 +54,7 @@ class ReloadStatus:
 class Watch:
     """Which files have changed and come to rest."""
 
-    _settled: dict[str, Stamp] = field(factory=dict, init=False)
+    _settled: dict[str, Stamp] = field(factory=dict)
     """Files as they were when they were last read."""
     _pending: dict[str, Stamp | None] = field(factory=dict, init=False)
     """Files that look different; ``None``: gone."""
@@ -109,13 +109,17 @@ class Difference:
 
 def difference(old: Iterable[Credential], new: Iterable[Credential]) -> Difference:
     """Compare credentials. Where in the configuration an entry stands does not matter."""
-    before = {credential.id: evolve(credential, source="") for credential in old}
-    after = {credential.id: evolve(credential, source="") for credential in new}
+    before = {credential.id: credential for credential in old}
+    after = {credential.id: credential for credential in new}
     return Difference(
         added=tuple(sorted(after.keys() - before.keys())),
-        changed=tuple(sorted(i for i in after.keys() & before.keys() if after[i] != before[i])),
+        changed=tuple(sorted(i for i in after.keys() & before.keys() if not _says_same(before[i], after[i]))),
         removed=tuple(sorted(before.keys() - after.keys())),
     )
+
+
+def _says_same(old: Credential, new: Credential) -> bool:
+    return old is new or evolve(old, source="") == evolve(new, source="")
 
 
 def is_renewal(old: Credential, new: Credential, renewed: Credential | None) -> bool:

@@ -18,15 +18,13 @@ from attrs import define, evolve, field
 
 from cliproxy.catalog.prices import Price, Prices, cost_micros
 from cliproxy.config.entries import ClientKey
-from cliproxy.config.load import Loaded
 from cliproxy.config.model import REFUSE, Config
 from cliproxy.dialects.base import Action, Body, ClientRequest
-from cliproxy.errors import Kind, LimitExceeded, ModelNotFound, Problem
+from cliproxy.errors import Kind, LimitExceeded, ModelNotFound
 from cliproxy.exchange.deps import Deps
 from cliproxy.exchange.record import AttemptNote, ExchangeRecord, Outcome
 from cliproxy.ir.estimate import IMAGE_TOKENS, estimate_body, estimate_output
 from cliproxy.ir.response import Usage
-from cliproxy.providers.base import Provider
 from cliproxy.routing.budget import (
     MICROS,
     NOTHING,
@@ -239,18 +237,3 @@ def _refusal(denial: Denial, name: str) -> LimitExceeded:
             "reserved": denial.held / scale,
         },
     )
-
-
-def with_hints(loaded: Loaded, providers: Iterable[Provider]) -> Loaded:
-    """Add to the warnings about a configuration the names of providers in client keys that nobody has."""
-    entries = loaded.config.openai_compatibility
-    known = {provider.key for provider in providers} | {entry.name.lower() for entry in entries}
-    hints = tuple(
-        Problem(f"there is no provider `{name}`; the key may use nothing of it", path, line, fatal=False)
-        for key in loaded.config.client_keys
-        for name in key.providers
-        if name not in known
-        for path in (f"{key.place}.providers",)
-        for line in (loaded.lines.get(path),)
-    )
-    return evolve(loaded, warnings=(*loaded.warnings, *hints)) if hints else loaded

@@ -14,7 +14,9 @@ a newer version ends it: then nothing is collected.
 written, even if the job was cancelled meanwhile: whoever comes next finds it and knows.
 
 Pauses of accounts are followed by the bookmark of :class:`~cliproxy.routing.runtime.RuntimeTable`; only those
-that changed are written. They are restored, and the counters read, before the first request is served.
+that changed are written. They are restored, and the counters read, before the first request is served. When
+the file has been begun anew (it was damaged, or somebody deleted it), all pauses and counters are written to
+it once more; the usage that the old one had is not known here.
 """
 
 import logging
@@ -118,6 +120,10 @@ class Ledger:
     _buckets: Buckets = field(factory=dict, init=False)
     _counters: dict[tuple[str, str], CounterRow] = field(factory=dict, init=False)
     _forgotten: set[str] = field(factory=set, init=False)
+    _known: dict[tuple[str, str], CounterRow] = field(factory=dict, init=False)
+    """All counters, whether they have been written or not."""
+    _generation: int = field(default=0, init=False)
+    """Of the file that was written last."""
     _loaded: tuple[CounterRow, ...] = field(default=(), init=False)
     _is_loaded: bool = field(default=False, init=False)
     _work: _Work | None = field(default=None, init=False)
@@ -131,6 +137,7 @@ class Ledger:
     _prices: tuple[Config, Prices] | None = field(default=None, init=False)
     _names: tuple[Sequence[Credential], Describe] | None = field(default=None, init=False)
     _pruned: float = field(default=float("-inf"), init=False)
+    _prune_trouble: Trouble | None = field(default=None, init=False)
 
     # ---------------------------------------------------------------------------------------- handing over
 
@@ -149,7 +156,7 @@ class Ledger:
     def save_counters(self, rows: Iterable[CounterRow]) -> None:
         """Take counters in, as they are now; a later row of a key and period replaces an earlier one."""
         for row in rows:
-            self._counters[row.key, row.period] = row
+            self._counters[row.key, row.period] = self._known[row.key, row.period] = row
             self._some.set()
 
     def load_counters(self) -> tuple[CounterRow, ...]:
@@ -160,8 +167,9 @@ class Ledger:
         """Delete the counters of client keys that no longer exist."""
         for key in keys:
             self._forgotten.add(key)
-            for place in [place for place in self._counters if place[0] == key]:
-                del self._counters[place]
+            for place in [place for place in self._known if place[0] == key]:
+                del self._known[place]
+                self._counters.pop(place, None)
             self._some.set()
 
     def statistics(self) -> LedgerStatistics:
@@ -223,8 +231,11 @@ class Ledger:
         except StateError as exc:
             self._note(exc.trouble, str(exc))
             raise
+        self._note(None, "")
         self._is_loaded = True
         self._loaded = loaded.counters
+        self._known = {(row.key, row.period): row for row in loaded.counters} | self._known
+        self._generation = self.file.generation
         if self._keeps_pauses:
             records = (pause_record(row) for row in loaded.pauses)
             count = self.runtime.restore(records, self.monotonic(), self.wall())
@@ -270,7 +281,10 @@ class Ledger:
         """Write a batch and tidy up a little; tell whether the database could be used."""
         if self._is_refused:
             await trio.sleep_forever()
-        return await self._ready() and await self._write() and await self._prune()
+        if not (await self._ready() and await self._write()):
+            return False
+        await self._prune()
+        return True
 
     async def _ready(self) -> bool:
         """Open the database if that was not possible at the start; tell whether it is open."""
@@ -301,6 +315,10 @@ class Ledger:
             logger.exception("%d requests cannot be written and are left out", len(work.records))
         self._work = None
         self._bookmark = work.bookmark
+        if self.file.generation != self._generation:
+            self._generation = self.file.generation
+            self._bookmark = NOWHERE
+            self._counters = self._known | self._counters
         self._note(None, "")
         self._statistics = evolve(self._statistics, written=self._statistics.written + len(work.records))
         return True
@@ -359,20 +377,23 @@ class Ledger:
     def _keeps_pauses(self) -> bool:
         return self.snapshots.current().config.save_cooldown_status
 
-    async def _prune(self) -> bool:
+    async def _prune(self) -> None:
         """Delete a portion of what is not kept, once a minute or until nothing is left to delete."""
         now = self.monotonic()
         if now - self._pruned < PRUNE_S:
-            return True
-        limits = self._limits()
+            await trio.lowlevel.checkpoint()
+            return
+        limits, trouble, has_more = self._limits(), None, False
         try:
             has_more = await self._in_thread(lambda: self.file.prune(limits))
         except StateError as exc:
-            self._note(exc.trouble, str(exc))
-            return False
+            # Writing has its own word; it may well go on.
+            trouble = exc.trouble
+            if trouble is not self._prune_trouble:
+                logger.warning("old usage cannot be deleted now, and it is tried again: %s", exc)
+        self._prune_trouble = trouble
         if not has_more:
             self._pruned = now
-        return True
 
     def _limits(self) -> Limits:
         kept = self.snapshots.current().config.database

@@ -135,7 +135,7 @@ class TokenTable:
             known = self._accounts.get(credential.id)
             if known is None or known.credential.provider != credential.provider:
                 known = self._new_account(credential)
-            else:
+            elif known.read is not credential:
                 known.adopt(credential, wall, now)
             alive[credential.id] = known
         self._accounts = alive

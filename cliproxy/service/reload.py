@@ -44,7 +44,7 @@ from cliproxy.service.changes import (
     is_renewal,
     needs_restart,
 )
-from cliproxy.service.clientkeys import with_hints
+from cliproxy.service.hints import with_hints
 from cliproxy.service.listen import Binding, choose_binding
 from cliproxy.service.service import Service
 from cliproxy.service.state import Source, State
@@ -56,8 +56,12 @@ LOOK_S: Final = 1.0
 """Seconds between looks."""
 SETTLE_S: Final = 0.5
 """Seconds to the next look after one that has seen a change."""
-REST: Final = 20.0
-"""Seconds of rest for each second that a look and its consequences take."""
+REST: Final = 50.0
+"""Seconds of rest for each second that a look takes, so that thousands of files cost less than two per cent
+of a processor."""
+REST_AFTER_CHANGES: Final = 10.0
+"""The same for a look with consequences: what is changed twice is not to wait long, nor what is changed all
+the time to cost much."""
 LONGEST_REST_S: Final = 10.0
 CONFIG: Final = "configuration"
 """Stands for the configuration among the names of credential files, which end in ``.json``."""
@@ -79,7 +83,7 @@ class Reloader:
     """Credentials that no file holds."""
     review: Callable[[Collection[CredentialId]], None] = field(default=lambda _differing: None)
     """Told of credentials that are new, changed or gone."""
-    _watch: Watch = field(factory=Watch, init=False)
+    _watch: Watch = field(init=False)
     _loaded: Loaded = field(init=False)
     _has_config_file: bool = field(init=False)
     _codecs: Mapping[str, CredentialCodec] = field(init=False)
@@ -93,6 +97,8 @@ class Reloader:
     """What has been logged already, except problems that have passed."""
 
     def __attrs_post_init__(self) -> None:
+        # What has been read once is read again when it changes; what was of no use is to be told of anew.
+        self._watch = Watch(dict(self.state.seen))
         self._loaded = self.state.loaded
         self._has_config_file = self.state.has_config_file
         self._codecs = codec_table(p.codec for p in self.providers if p.codec is not None)
@@ -110,8 +116,10 @@ class Reloader:
                 max(SETTLE_S if self._watch.is_restless else LOOK_S, min(rest, LONGEST_REST_S))
             )
             begin = time.perf_counter()
+            factor = REST
             try:
-                await self.look(everything=is_asked)
+                if await self.look(everything=is_asked):
+                    factor = REST_AFTER_CHANGES
             except Exception:
                 # A fault here must not take the server down; what is in use stays in use.
                 logger.exception("looking for changed files failed")
@@ -119,7 +127,7 @@ class Reloader:
                 # Also of a reload that came to nothing: what was in use is.
                 problems = len(self.service.reload_status.problems)
                 self.service.manager.ready(f"{problems} file(s) cannot be used" if problems else "serving")
-            rest = REST * (time.perf_counter() - begin)
+            rest = factor * (time.perf_counter() - begin)
 
     async def _asked_within(self, seconds: float) -> bool:
         with trio.move_on_after(seconds):
@@ -129,21 +137,23 @@ class Reloader:
             self.service.reload_wanted = trio.Event()
         return is_asked
 
-    async def look(self, *, everything: bool = False) -> None:
-        """Look once, and take over what has come to rest; ``everything``: read all files, changed or not."""
+    async def look(self, *, everything: bool = False) -> bool:
+        """Look once, and take over what has come to rest; ``everything``: read all files, changed or not.
+        Return whether anything was read."""
         if everything:
             # Whoever asks wants to hear what is wrong, again if need be.
             self._said -= set(self._problems.values())
             self._problems.clear()
         names = self._watch.look(await self._look(), everything=everything)
         if not names:
-            return
+            return False
         source = await self._read_config() if CONFIG in names else None
         found = {name: await self._read(name) for name in sorted(names - {CONFIG})}
         quiet = self._watch.settle(names, await self._look())
         loaded = self._judged(source) if source is not None and CONFIG in quiet else None
         changes = {name: credential for name, credential in found.items() if name in quiet}
         self._take_over(loaded, changes)
+        return True
 
     async def _look(self) -> dict[str, Stamp]:
         seen = await self.state.store.fingerprint()
@@ -232,7 +242,9 @@ class Reloader:
         present = {name: each for name, each in found.items() if isinstance(each, Credential)}
         for name, credential in present.items():
             old = self._files.get(name)
-            if old is not None and is_renewal(old, credential, self.service.tokens.credential(old.id)):
+            if old is None or old == credential:
+                continue
+            if is_renewal(old, credential, self.service.tokens.credential(old.id)):
                 self._files[name] = credential
         before = [*self._files.values(), *self._keys]
         for name, each in found.items():
@@ -256,7 +268,8 @@ class Reloader:
         self._well(name)
         if found is None:
             self._files.pop(name, None)
-        else:
+        elif found != self._files.get(name):
+            # What says the same stays the same object, which saves comparing it over and over.
             self._files[name] = found
 
     def _synthesized(self, loaded: Loaded) -> tuple[Credential, ...]:

@@ -6,12 +6,12 @@ configuration that cannot be used raises; a credential file that cannot be used 
 the others are served. So is a directory that cannot be used: keys of the configuration need none.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from cliproxy.config.environment import (
     ConfigSource,
@@ -26,8 +26,8 @@ from cliproxy.credentials.model import Credential
 from cliproxy.credentials.synthesis import synthesize
 from cliproxy.errors import ConfigError, CredentialError, Problem, StoreError
 from cliproxy.providers.base import Provider
-from cliproxy.service.clientkeys import with_hints
-from cliproxy.stores.base import Listing
+from cliproxy.service.hints import with_hints
+from cliproxy.stores.base import Fingerprint, Listing, Stamp
 from cliproxy.stores.file import FileStore
 
 STATE_DIRECTORY: Final = "state"
@@ -59,6 +59,8 @@ class State:
     """Credential files that are not used, and why."""
     warnings: tuple[str, ...] = ()
     has_config_file: bool = True
+    seen: Mapping[str, Stamp] = field(factory=dict, repr=False)
+    """Files of the credentials, as they looked when they were read."""
 
 
 def config_source(flag: str, environ: Mapping[str, str], cwd: Path) -> ConfigSource:
@@ -122,6 +124,7 @@ async def complete(source: Source, providers: Sequence[Provider]) -> State:
         problems=files.problems,
         warnings=(*source.warnings, *files.warnings),
         has_config_file=source.has_file,
+        seen=files.seen,
     )
 
 
@@ -132,6 +135,8 @@ class Files:
     credentials: tuple[Credential, ...]
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
+    seen: Mapping[str, Stamp]
+    """How the files looked that are used, except those that changed while they were read."""
 
 
 async def read_credentials(store: FileStore, providers: Sequence[Provider]) -> Files:
@@ -141,9 +146,12 @@ async def read_credentials(store: FileStore, providers: Sequence[Provider]) -> F
     warnings: list[str] = []
     listing = Listing()
     await trio.lowlevel.checkpoint()
+    before = after = Fingerprint()
     try:
         warnings += await store.prepare()
+        before = await store.fingerprint()
         listing = await store.list_credentials()
+        after = await store.fingerprint()
     except StoreError as exc:
         problems.append(str(exc))
     warnings += listing.warnings
@@ -157,4 +165,15 @@ async def read_credentials(store: FileStore, providers: Sequence[Provider]) -> F
             continue
         credentials.append(decoded.credential)
         warnings += [*file.warnings, *decoded.warnings]
-    return Files(credentials=tuple(credentials), problems=tuple(problems), warnings=tuple(warnings))
+    used = (credential.source for credential in credentials)
+    return Files(
+        credentials=tuple(credentials),
+        problems=tuple(problems),
+        warnings=tuple(warnings),
+        seen=_unchanged(before, after, used),
+    )
+
+
+def _unchanged(before: Fingerprint, after: Fingerprint, names: Iterable[str]) -> Mapping[str, Stamp]:
+    looks = ((name, before.credentials.get(name), after.credentials.get(name)) for name in names)
+    return {name: was for name, was, now in looks if was is not None and was == now}

@@ -210,6 +210,8 @@ class Account:
     save_at: float = inf
     """When writing them is tried again; infinity while it is being tried."""
     superseded: list[Secret] = field(factory=list)
+    read: Credential = Factory(lambda self: self.credential, takes_self=True)
+    """The credential as it was read last."""
 
     def attention_at(self) -> float:
         """Return when there is something to be done for the account that nobody will ask for."""
@@ -237,6 +239,7 @@ class Account:
 
     def adopt(self, read: Credential, wall: float, now: float) -> bool:
         """Take over a credential as it was read; return whether somebody else had changed its tokens."""
+        self.read = read
         found = {slot: state.policy.initial(read) for slot, state in self.slots.items()}
         news = [token for slot, token in found.items() if token is not None and self._is_news(slot, token)]
         is_late = any(token.value in self.superseded for token in news)

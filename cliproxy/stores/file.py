@@ -133,7 +133,7 @@ class FileStore:
         files: list[StoredFile] = []
         problems: list[str] = []
         too_open: list[str] = []
-        for path in sorted(self._paths()):
+        for path in sorted(self.auth_dir / entry.name for entry in self._entries()):
             try:
                 found = read_file(path, MAX_CREDENTIAL_BYTES)
             except StoreError as exc:
@@ -153,14 +153,14 @@ class FileStore:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         return (f"{self.auth_dir / names[0]}{more}: open to other users; chmod 600 closes them",)
 
-    def _paths(self) -> Iterator[Path]:
+    def _entries(self) -> Iterator["os.DirEntry[str]"]:
         """Yield what is named like a credential file, whatever it is."""
         try:
             with os.scandir(self.auth_dir) as entries:
                 for entry in entries:
                     hidden = entry.name.startswith(".")
                     if not hidden and entry.name.lower().endswith(SUFFIX) and not _is_directory(entry):
-                        yield self.auth_dir / entry.name
+                        yield entry
         except FileNotFoundError:
             return
         except OSError as exc:
@@ -217,7 +217,7 @@ class FileStore:
     def _fingerprint_now(self) -> Fingerprint:
         config = _stamp(self.config_path, follow=True)
         try:
-            stamps = {path.name: stamp for path in self._paths() if (stamp := _stamp(path, follow=False))}
+            stamps = {e.name: stamp for e in self._entries() if (stamp := _stamp(e, follow=False))}
         except StoreError as exc:
             return Fingerprint(config=config, problem=str(exc))
         return Fingerprint(config=config, credentials=stamps)
@@ -234,9 +234,9 @@ def _is_directory(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
-def _stamp(path: Path, *, follow: bool) -> Stamp | None:
+def _stamp(file: "Path | os.DirEntry[str]", *, follow: bool) -> Stamp | None:
     try:
-        status = path.stat(follow_symlinks=follow)
+        status = file.stat(follow_symlinks=follow)
     except OSError:
         return None
     return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)

@@ -13,6 +13,7 @@ It opens when it is first needed and again after trouble. Readers have connectio
 the one case that mends itself here: it is moved aside, with a word in the log, and a new one is begun.
 """
 
+import errno
 import logging
 import os
 import sqlite3
@@ -44,7 +45,7 @@ from cliproxy.stores.rows import (
     Tokens,
     summed,
 )
-from cliproxy.stores.schema import NewerSchema, OlderSchema, check, migrate
+from cliproxy.stores.schema import NewerSchema, OlderSchema, check, migrate, version_of
 from cliproxy.stores.snapshot import news
 
 logger = logging.getLogger(__name__)
@@ -83,6 +84,8 @@ _TROUBLES: Final = {
     sqlite3.SQLITE_LOCKED: Trouble.LOCKED,
     sqlite3.SQLITE_PROTOCOL: Trouble.LOCKED,
     sqlite3.SQLITE_FULL: Trouble.FULL,
+    # No room for the part of the log that is shared in memory.
+    sqlite3.SQLITE_IOERR_SHMSIZE: Trouble.FULL,
     sqlite3.SQLITE_READONLY: Trouble.UNWRITABLE,
     sqlite3.SQLITE_PERM: Trouble.UNWRITABLE,
     sqlite3.SQLITE_CANTOPEN: Trouble.UNWRITABLE,
@@ -97,6 +100,7 @@ _MISTAKES: Final = (
 )
 _PRIMARY: Final = 0xFF
 """The part of an error code that is not detail."""
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _REQUEST_COLUMNS: Final = (
     *("request_id", "started_ns", "duration_us", "first_byte_us", "client", "client_id", "dialect", "action"),
@@ -145,6 +149,8 @@ class StateFile:
     """The writer's side of the database. Everything blocks; see above for who may call."""
 
     path: Path
+    generation: int = field(default=0, init=False)
+    """How often a file without anything in it was opened: whatever was written before is not there."""
     _connection: sqlite3.Connection | None = field(default=None, init=False)
     _inode: int = field(default=0, init=False)
 
@@ -232,7 +238,9 @@ class StateFile:
         prepare(self.path)
         connection = connect(self.path)
         try:
+            is_new = not version_of(connection)
             migrate(connection)
+            self.generation += is_new
             self._inode = self.path.stat().st_ino
         except BaseException:
             connection.close()
@@ -275,7 +283,8 @@ def prepare(path: Path) -> None:
     except StoreError as exc:
         raise StateError(Trouble.UNWRITABLE, str(exc)) from exc
     except OSError as exc:
-        raise StateError(Trouble.UNWRITABLE, str(refused("write", path, exc))) from exc
+        trouble = Trouble.FULL if exc.errno in _NO_ROOM else Trouble.UNWRITABLE
+        raise StateError(trouble, str(refused("write", path, exc))) from exc
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -363,7 +372,7 @@ def translated(path: Path) -> Iterator[None]:
         raise
     except sqlite3.Error as exc:
         code = getattr(exc, "sqlite_errorcode", None) or 0
-        trouble = _TROUBLES.get(code & _PRIMARY, Trouble.FAILED)
+        trouble = _TROUBLES.get(code) or _TROUBLES.get(code & _PRIMARY, Trouble.FAILED)
         raise StateError(trouble, f"{path}: {exc}") from exc
 
 

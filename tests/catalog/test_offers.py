@@ -5,8 +5,9 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cliproxy.catalog.index import build
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.catalog.offers import Offer, build, names_of_offer
+from cliproxy.catalog.offers import Offer, names_of_offer
 from cliproxy.catalog.registry import Candidate
 from cliproxy.credentials.model import ModelEntry
 from cliproxy.ir.thinking import ThinkingSupport

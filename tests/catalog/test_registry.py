@@ -1,8 +1,9 @@
 """The index: who serves a name, what is listed, and what a client may see of it."""
 
 from cliproxy.catalog.allowance import Allowance
+from cliproxy.catalog.index import build
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.catalog.offers import Offer, build
+from cliproxy.catalog.offers import Offer
 from cliproxy.catalog.registry import Registry
 from cliproxy.credentials.model import ModelEntry
 from cliproxy.ir.thinking import ThinkingSupport

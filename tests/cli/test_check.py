@@ -138,3 +138,28 @@ def test_accounts_that_are_well(place: Path, capsys: Capture) -> None:
     account(place / "auth", says=["signed in"])
     assert main(["check"]) == 0
     assert "  signed in" in capsys.readouterr().out
+
+
+ALIASES = """\
+oauth-model-alias:
+  vendor: [{name: known, alias: mine}]
+  kimi:
+    - {name: kimi-k2, alias: kimi-k2.5}
+    - {name: no-such-model, alias: lost}
+"""
+
+
+def test_names_that_do_not_do_what_they_seem_to(place: Path, capsys: Capture) -> None:
+    """Of an account that is asked for its models nothing is said about aliases: it was not asked."""
+    write(place, ALIASES)
+    account(place / "auth")
+    (place / "auth" / "kimi-me.json").write_text(
+        '{"type": "kimi", "access_token": "t", "expired": "2099-01-01T00:00:00Z"}'
+    )
+    main(["check"])
+    captured = capsys.readouterr()
+    said = [line for line in captured.out.splitlines() if line.startswith("name of a model: ")]
+    assert [line.split(": ")[1] for line in said] == ["kimi", "kimi"]
+    assert "`kimi-k2.5` means `kimi-k2`" in said[0]
+    assert "`lost` leads nowhere" in said[1]
+    assert "names of models" not in captured.err

@@ -51,6 +51,17 @@ def test_what_upstreams_say_is_listed_in_columns(auth: Path, capsys: Capture) ->
     ]
 
 
+def test_an_alias_that_leads_nowhere_is_named(auth: Path, capsys: Capture) -> None:
+    path = auth.parent / "config.yaml"
+    aliases = "oauth-model-alias:\n  vendor: [{name: zeta, alias: z}, {name: gone, alias: g}]\n"
+    path.write_text((path.read_text() if path.exists() else "") + aliases)
+    account(auth, "a", says=["zeta"])
+    assert main(["models"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.split()[0] == "z"
+    assert "`g` leads nowhere" in captured.err
+
+
 def test_who_cannot_be_asked_is_named_and_serves_what_is_known(
     auth: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

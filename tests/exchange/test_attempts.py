@@ -8,8 +8,9 @@ import trio
 import trio.testing
 from attrs import evolve, frozen
 
+from cliproxy.catalog.index import build
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.catalog.offers import Offer, build
+from cliproxy.catalog.offers import Offer
 from cliproxy.config.entries import ScopedError
 from cliproxy.config.errorrules import compiled
 from cliproxy.config.groups import QuotaExceeded, Streaming

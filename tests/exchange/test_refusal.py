@@ -8,7 +8,7 @@ import trio
 import trio.testing
 from attrs import evolve
 
-from cliproxy.catalog.offers import build
+from cliproxy.catalog.index import build
 from cliproxy.config.entries import ScopedError
 from cliproxy.config.errorrules import compiled
 from cliproxy.config.model import Config

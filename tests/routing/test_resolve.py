@@ -3,8 +3,9 @@
 import pytest
 
 from cliproxy.catalog.allowance import Allowance
+from cliproxy.catalog.index import build
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.catalog.offers import Offer, build
+from cliproxy.catalog.offers import Offer
 from cliproxy.catalog.registry import Registry
 from cliproxy.routing.resolve import resolve
 from support.routes import credential

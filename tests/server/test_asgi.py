@@ -125,6 +125,25 @@ async def test_the_last_message_goes_out_although_the_server_has_said_goodbye(
     assert sent == [b"done"]
 
 
+async def test_a_large_body_may_take_its_time(autojump_clock: trio.testing.MockClock) -> None:
+    """A client on a slow line reads for longer than the last message may take."""
+    body = b"x" * 1_000_000
+    sent: list[bytes] = []
+
+    async def receive() -> dict[str, object]:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    async def send(message: dict[str, object]) -> None:
+        if data := message.get("body"):
+            assert isinstance(data, bytes)
+            await trio.sleep(10 * LAST_MESSAGE_S)
+            sent.append(data)
+
+    await app_with(lambda: Response(body))({**scope_of("/page")}, receive, send)  # type: ignore[arg-type]
+    assert b"".join(sent) == body
+
+
 async def test_a_client_that_takes_nothing_is_not_waited_for_for_ever(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

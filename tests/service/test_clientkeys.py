@@ -8,15 +8,13 @@ import trio
 from attrs import evolve
 
 from cliproxy.config.entries import ClientKey, ModelPrice
-from cliproxy.config.load import load_config
 from cliproxy.config.model import Config
 from cliproxy.dialects.base import Action, ClientRequest
 from cliproxy.errors import LimitExceeded, ModelNotFound, UpstreamError
 from cliproxy.exchange.answer import answer_exchange, count_exchange, stream_exchange
 from cliproxy.exchange.record import Outcome
-from cliproxy.providers import PROVIDERS
 from cliproxy.routing.budget import Span
-from cliproxy.service.clientkeys import ClientKeys, with_hints
+from cliproxy.service.clientkeys import ClientKeys
 from cliproxy.stores.rows import CounterRow
 from cliproxy.wire.formdata import FormData, Part
 from support.exchange import (
@@ -220,24 +218,6 @@ async def test_the_record_reaches_the_others_as_well() -> None:
             async for _ in head.body:
                 pass
     assert len(world.records) == 1
-
-
-@pytest.mark.parametrize(
-    ("names", "unknown"), [("[claude, Gemini, mine]", []), ("[]", []), ("[clade, mine, x]", ["clade", "x"])]
-)
-def test_providers_that_nobody_has_are_named(names: str, unknown: list[str]) -> None:
-    text = f"""
-openai-compatibility: [{{name: Mine, base-url: "http://a/v1"}}]
-client-keys:
-  - name: a
-    key: a-client-key-that-is-long
-    providers: {names}
-"""
-    warnings = with_hints(load_config(text), PROVIDERS).warnings
-    assert [(warning.path, warning.line) for warning in warnings] == [
-        ("client-keys[0].providers", 6) for _ in unknown
-    ]
-    assert all(f"`{name}`" in warning.message for name, warning in zip(unknown, warnings, strict=True))
 
 
 async def test_an_owner_may_want_nothing_served_that_cannot_be_saved() -> None:

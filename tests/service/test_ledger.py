@@ -26,7 +26,7 @@ from cliproxy.service.snapshots import Snapshots
 from cliproxy.stores.rows import CounterRow
 from cliproxy.stores.schema import VERSION
 from cliproxy.stores.snapshot import snapshot
-from cliproxy.stores.state import StateError, StateFile, Trouble, connect
+from cliproxy.stores.state import StateError, StateFile, Trouble, connect, read_counters
 from cliproxy.stores.usage import totals
 from support.records import record
 from support.usage import a_moment, holds, rows_of
@@ -103,8 +103,13 @@ def count(path: Path, table: str) -> int:
     return int(rows)
 
 
+def lose(path: Path) -> None:
+    for each in path.parent.iterdir():
+        each.unlink()
+
+
 def spoil(path: Path) -> None:
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"nonsense" * 1000)
 
 
@@ -348,6 +353,55 @@ async def test_a_database_that_can_be_opened_late_restores_late(path: Path) -> N
         bring_back()
         await until(ledger, trouble=None, written=1)
     assert told == [(COUNTER,)]
+
+
+async def test_trouble_at_the_start_is_over_when_it_is_over(path: Path) -> None:
+    """Also when there is nothing to write."""
+    StateFile(path).load()
+    bring_back = hide(path)
+    async with working(make(path)) as ledger:
+        assert ledger.statistics().trouble is Trouble.UNWRITABLE
+        bring_back()
+        await until(ledger, trouble=None, written=0)
+
+
+@pytest.mark.parametrize("way", ["deleted", "damaged"])
+async def test_a_file_that_is_begun_anew_gets_what_is_in_memory(path: Path, way: str) -> None:
+    other = evolve(COUNTER, key="beef")
+    async with working(make(path)) as ledger:
+        ledger.save_counters([COUNTER, evolve(COUNTER, key="gone")])
+    runtime = RuntimeTable()
+    async with working(make(path, runtime)) as ledger:
+        ledger.forget_counters(["gone"])
+        ledger.save_counters([other])
+        runtime.put(PLACE, resting(100))
+        await holds(lambda: count(path, "pause") == 1 and count(path, "key_counter") == 2)
+        await a_moment()
+        lose(path)
+        if way == "damaged":
+            spoil(path)
+        ledger.record(exchange())
+        await until(ledger, written=1, trouble=None)
+        await holds(lambda: count(path, "pause") == 1 and count(path, "key_counter") == 2)
+        assert count(path, "usage_request") == 1
+        counters = await ledger.read(read_counters)
+    assert sorted(counters, key=lambda row: row.key) == [other, COUNTER]
+
+
+async def test_what_cannot_be_deleted_stays_and_holds_nothing_up(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ledger_module, "PRUNE_S", 0.0)
+
+    def prune(file: StateFile, _: object) -> bool:
+        raise StateError(Trouble.FULL, f"{file.path}: no room")
+
+    monkeypatch.setattr(StateFile, "prune", prune)
+    async with working(make(path)) as ledger:
+        for number in range(3):
+            ledger.record(exchange(number))
+            await until(ledger, written=number + 1, trouble=None)
+    assert caplog.text.count("old usage cannot be deleted now") == 1
 
 
 async def test_a_disk_that_hangs_delays_neither_start_nor_end(

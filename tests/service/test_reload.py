@@ -28,7 +28,8 @@ from cliproxy.service.reload import LOOK_S, SETTLE_S, Reloader
 from cliproxy.service.run import opened
 from cliproxy.service.service import Service
 from cliproxy.service.state import State, complete, read_config
-from cliproxy.stores.base import Fingerprint
+from cliproxy.stores.base import Fingerprint, StoredFile
+from cliproxy.stores.file import FileStore
 from cliproxy.wire.jsontext import text
 from cliproxy.wire.secret import Secret
 from support.routes import credential
@@ -218,6 +219,46 @@ async def test_a_new_login_in_the_same_file_brings_its_token(world: World) -> No
     await world.service.tokens.refresh(me, ACCOUNT, 2)
     stored = json.loads((world.path / "auth" / "me.json").read_text())
     assert stored["token"] == "fresh+"
+
+
+async def test_what_was_read_at_the_start_is_not_read_again(tmp_path: Path) -> None:
+    (tmp_path / "auth").mkdir(mode=0o700)
+    for name in ("good", "bad"):
+        (tmp_path / "auth" / f"{name}.json").write_text('{"type": "vendor", "token": "t"}')
+    (tmp_path / "auth" / "bad.json").write_text("{")
+    async with world_of(tmp_path) as world:
+        read: list[str] = []
+        reread = FileStore.read_credential
+
+        async def noted(store: FileStore, name: str) -> StoredFile | None:
+            read.append(name)
+            return await reread(store, name)
+
+        again = Reloader(
+            service=world.service,
+            state=world.reloader.state,
+            providers=[VENDOR],
+            binding=HERE,
+            read_config=world.reloader.read_config,
+        )
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(FileStore, "read_credential", noted)
+            await again.look()
+            await again.look()
+            assert read == ["bad.json"]
+            await again.look(everything=True)
+            assert read == ["bad.json", "bad.json", "good.json"]
+
+
+async def test_what_says_the_same_stays_the_same_object(world: World) -> None:
+    before = {each.id: each for each in world.service.snapshots.current().credentials}
+    content = (world.path / "auth" / "me.json").read_text()
+    (world.path / "auth" / "me.json").write_text(f"{content} ")
+    world.write("new.json")
+    await world.settled()
+    after = {each.id: each for each in world.service.snapshots.current().credentials}
+    assert sorted(after) == ["built-in", "me.json", "new.json"]
+    assert after[CredentialId("me.json")] is before[CredentialId("me.json")]
 
 
 async def test_our_own_renewals_rebuild_nothing(world: World) -> None:

@@ -1,5 +1,6 @@
 """Snapshots: complete, never changed, and swapped as a whole."""
 
+import pytest
 from attrs import evolve
 
 from cliproxy.catalog.model import ModelInfo
@@ -117,6 +118,20 @@ def test_an_alias_of_a_file_goes_before_that_of_the_configuration() -> None:
     assert mine.model == "found-2"
 
 
+def test_a_name_that_hides_another_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    config = Config(oauth_model_alias={"p": (ModelName(name="found-1", alias="found-2"),)})
+    subject = snapshots(account(), config=config)
+    assert caplog.messages == []
+    subject.discovered(CredentialId("a"), FOUND)
+    for _ in range(2):
+        subject.rebuild()
+    (said,) = caplog.messages
+    assert "p: `found-2` means `found-1`" in said
+    subject.replace(Config(), [account()])
+    subject.replace(config, [account()])
+    assert len(caplog.messages) == 2
+
+
 def test_facts_of_the_configuration_go_before_those_of_the_provider_and_of_the_upstream() -> None:
     facts = (ModelFacts(name="static", context=5), ModelFacts(name="found", context=6))
     subject = snapshots(
@@ -193,3 +208,52 @@ def test_the_ids_are_those_of_accounts_and_of_their_parts() -> None:
 
     subject = Snapshots({"p": evolve(PROVIDER, expand=expand)}, Config(), [credential("a")])
     assert subject.ids() == {"a", "a::x", "a::y"}
+
+
+def counted(asked: list[str]) -> Provider:
+    """A provider that notes whose models somebody wants to know."""
+
+    def static_models(credential: Credential) -> tuple[ModelInfo, ...]:
+        asked.append(credential.id)
+        return (ModelInfo(id="static"),)
+
+    return evolve(PROVIDER, static_models=static_models)
+
+
+def test_only_what_has_changed_is_worked_out_again() -> None:
+    asked: list[str] = []
+    everybody = [credential(name) for name in "abc"]
+    subject = Snapshots({"p": counted(asked)}, Config(), everybody)
+    assert asked == ["a", "b", "c"]
+    before = subject.current().registry
+    subject.replace(Config(request_retry=7), everybody)
+    assert subject.current().registry is before
+    subject.replace(Config(), [everybody[0], evolve(everybody[1], priority=-1), everybody[2]])
+    assert asked == ["a", "b", "c", "b"]
+    after = subject.current().registry
+    kept = {id(each) for each in before.candidates("static")}
+    assert [each.credential.id for each in after.candidates("static")] == ["a", "c", "b"]
+    assert [id(each) in kept for each in after.candidates("static")] == [True, True, False]
+
+
+def test_what_the_configuration_says_about_models_concerns_all_accounts() -> None:
+    asked: list[str] = []
+    file = evolve(credential("a"), kind=CredentialKind.ACCOUNT)
+    subject = Snapshots({"p": counted(asked)}, Config(), [file])
+    for config, expected in (
+        (Config(oauth_model_alias={"p": (ModelName(name="static", alias="mine"),)}), ["mine"]),
+        (Config(oauth_excluded_models={"p": ("static",)}), []),
+        (Config(model_facts={"p": (ModelFacts(name="new"),)}), ["new", "static"]),
+        (Config(), ["static"]),
+    ):
+        subject.replace(config, [file])
+        assert names(subject) == expected
+
+
+def test_accounts_that_have_the_same_models_keep_one_list_of_them() -> None:
+    subject = snapshots(credential("a"), credential("b"))
+    for name in "ab":
+        subject.discovered(CredentialId(name), (ModelInfo(id="found", display_name="Found"),))
+    subject.rebuild()
+    first, second = subject.current().registry.candidates("found")
+    assert first.info is second.info

@@ -18,6 +18,7 @@ from cliproxy.service.state import (
     read_credentials,
     read_state,
 )
+from cliproxy.stores.base import Listing
 from cliproxy.stores.file import FileStore
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="rights of POSIX systems")
@@ -190,3 +191,25 @@ async def test_a_file_without_anything_in_it_is_told_from_one_of_defaults(
     source = await read_config(asked_for(private(tmp_path / "config.yaml", content)), tmp_path)
     assert source.has_file
     assert source.is_blank is is_blank
+
+
+async def test_how_the_files_looked_is_noted_of_those_that_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks for changes later need not read them once more, except those that changed meanwhile."""
+    for name in ("good", "late"):
+        private(tmp_path / "auth" / f"{name}.json", '{"type": "vendor", "token": "t"}')
+    private(tmp_path / "auth" / "bad.json", "{")
+    store = FileStore(tmp_path / "c.yaml", tmp_path / "auth")
+    list_credentials = FileStore.list_credentials
+
+    async def and_then_edited(subject: FileStore) -> Listing:
+        listing = await list_credentials(subject)
+        private(tmp_path / "auth" / "late.json", '{"type": "vendor", "token": "another"}')
+        return listing
+
+    monkeypatch.setattr(FileStore, "list_credentials", and_then_edited)
+    files = await read_credentials(store, [VENDOR])
+    assert [credential.id for credential in files.credentials] == ["good.json", "late.json"]
+    seen = await store.fingerprint()
+    assert files.seen == {"good.json": seen.credentials["good.json"]}

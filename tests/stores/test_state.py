@@ -11,8 +11,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cliproxy.stores.retention import Limits
 from cliproxy.stores import schema
+from cliproxy.stores.retention import Limits
 from cliproxy.stores.rows import Batch, BucketKey, CounterRow, Loaded, PauseRow, RequestRow, Sums, summed
 from cliproxy.stores.schema import VERSION, migrate
 from cliproxy.stores.state import (
@@ -287,6 +287,39 @@ def test_errors_of_the_system_say_which_path(path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(StateError, match=r"cannot write .*cliproxy\.db: read-only file system"):
         StateFile(path).load()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_without_room_for_a_file_is_full(
+    path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(code, os.strerror(code), str(path))
+
+    path.parent.mkdir()
+    monkeypatch.setattr(os, "open", refuse)
+    assert trouble_of(StateFile(path)) is Trouble.FULL
+
+
+def test_files_without_anything_in_them_are_counted(path: Path) -> None:
+    """Whoever has something in memory knows by that that the file has nothing of it."""
+    file = StateFile(path)
+    seen: list[int] = []
+    for _ in range(2):
+        file.write(Batch(requests=(request(),)))
+        seen.append(file.generation)
+    file.close()
+    file.load()
+    seen.append(file.generation)
+    path.unlink()
+    file.load()
+    seen.append(file.generation)
+    file.close()
+    path.write_bytes(b"nonsense" * 1000)
+    assert trouble_of(file) is Trouble.DAMAGED
+    file.load()
+    assert [*seen, file.generation] == [1, 1, 1, 2, 3]
+    file.close()
 
 
 # --- reading ----------------------------------------------------------------------------------------------

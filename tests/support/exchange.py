@@ -13,8 +13,9 @@ import pytest
 import trio
 from attrs import define, evolve, field, frozen
 
+from cliproxy.catalog.index import build
 from cliproxy.catalog.model import ModelInfo
-from cliproxy.catalog.offers import Offer, build
+from cliproxy.catalog.offers import Offer
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, Token, TokenSlot
 from cliproxy.dialects import by_id

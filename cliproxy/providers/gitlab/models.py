@@ -9,6 +9,7 @@ before the table knows it. What an account is *offered* is decided by discovery,
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
+from functools import cache
 from typing import Final
 
 from attrs import evolve, field, frozen
@@ -278,7 +279,13 @@ def static_models(credential: Credential) -> tuple[ModelInfo, ...]:
     """Return what the credential itself names; while that is nothing, all models of the table."""
     if credential.data.get(DISCOVERED) == []:
         return offered([])
-    return offered([*chosen(credential), *(list(named_in(credential.data)) or everything())])
+    own, named = chosen(credential), list(named_in(credential.data))
+    return offered([*own, *(named or everything())]) if own or named else _offered_of_everything()
+
+
+@cache
+def _offered_of_everything() -> tuple[ModelInfo, ...]:
+    return offered(everything())
 
 
 # --- GitLab's list ------------------------------------------------------------------------------------------
