@@ -5,6 +5,7 @@ writes in short transactions between those of the server, which finds the new ro
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,9 +137,10 @@ def table(groups: Sequence[Group], by: str) -> list[str]:
     whole = Sums()
     for group in groups:
         whole.add(group.sums)
+    names = Counter(label(group, by) for group in groups)
     rows = [
         [f"{by} (UTC)" if by in PERIODS else by, *(name for name, _ in _COLUMNS), _MONEY],
-        *([label(group, by) or "-", *_cells(group.sums)] for group in groups),
+        *([_told_apart(group, by, names), *_cells(group.sums)] for group in groups),
         ["all", *_cells(whole)],
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -155,6 +157,12 @@ def table(groups: Sequence[Group], by: str) -> list[str]:
     if whole.unpriced:
         lines.append(f"{whole.unpriced:,} attempts have no known price and are not in it.")
     return lines
+
+
+def _told_apart(group: Group, by: str, names: Counter[str]) -> str:
+    """Name a group for people. Short keys have the same mask, and then their hashes differ."""
+    name = label(group, by)
+    return f"{name} ({group.client_id})" if names[name] > 1 else name or "-"
 
 
 def _cells(sums: Sums) -> list[str]:

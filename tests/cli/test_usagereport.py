@@ -163,7 +163,6 @@ def test_what_is_taken_out_can_be_taken_in_once(
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     document = json.loads(target.read_text())
     assert (document["version"], document["usage"]["total_requests"]) == (1, 4)
-    file.close()
 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -179,6 +178,20 @@ def test_what_is_taken_out_can_be_taken_in_once(
     ]
     assert usage(config, "import", str(target)) == 0
     assert "0 attempts were added" in capsys.readouterr().out
+    file.close()
+
+
+def test_a_server_that_has_the_database_open_goes_on_after_an_import(
+    config: Path, file: StateFile, tmp_path: Path, capsys: Capture
+) -> None:
+    target = tmp_path / "usage.json"
+    assert usage(config, "export", str(target)) == 0
+    target.write_text(target.read_text().replace("me@example.org", "you@example.org"))
+    assert usage(config, "import", str(target)) == 0
+    assert "4 attempts were added; 0 were there already." in capsys.readouterr().out
+    file.write(Batch(requests=(today(),)))
+    assert sum(group["requests"] for group in shown(config, capsys, "-days", "0")) == 9
+    file.close()
 
 
 def test_names_of_providers_are_no_keys(config: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -231,6 +244,16 @@ def test_every_group_is_a_line_of_the_list() -> None:
 def test_what_has_no_name_is_a_dash_for_people() -> None:
     [_, row, *_] = table([Group(sums=Sums(requests=1))], "credential")
     assert row.startswith("- ")
+
+
+def test_clients_with_the_same_mask_are_told_apart() -> None:
+    ids = ("beef", "c0ffee", "c0de")
+    groups = [
+        Group(client=name, client_id=number, sums=Sums())
+        for name, number in zip(("***", "***", "bob"), ids, strict=True)
+    ]
+    first, second, third = (line.split("  ")[0] for line in table(groups, "client")[1:4])
+    assert (first, second, third) == ("*** (beef)", "*** (c0ffee)", "bob")
 
 
 def test_what_has_no_known_price_has_none() -> None:
