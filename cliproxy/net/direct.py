@@ -18,13 +18,14 @@ import trio
 from attrs import frozen
 
 from cliproxy.net.faults import no_answer
+from cliproxy.net.sockets import SocketOption, connect
 from cliproxy.wire.http import HttpCall
-
-SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 
 SEND_LIMIT_S: Final = 60.0
 JOINED_BYTES: Final = 256 * 1024
 """What is longer is not copied for being sent together."""
+UNLIMITED_BYTES: Final = 8 * 1024
+"""What the system takes at once: sending it needs no time limit, which costs more than sending."""
 READ_BYTES: Final = 16 * 1024
 """How much is received at a time. Several layers keep what they were given last; where the client is slow,
 that is as long as it takes."""
@@ -65,7 +66,8 @@ class JoinedStream(httpcore2.AsyncNetworkStream):
 
     async def _send(self) -> None:
         written, self._written = self._written, b""
-        await self._stream.write(written, self._limit)
+        limit = self._limit if len(written) > UNLIMITED_BYTES else None
+        await self._stream.write(written, limit)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         """Send what waits, and receive."""
@@ -106,8 +108,9 @@ class JoiningBackend(httpcore2.TrioBackend):
         local_address: str | None = None,
         socket_options: Iterable[SocketOption] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """Connect, as the parent does."""
-        return JoinedStream(await super().connect_tcp(host, port, timeout, local_address, socket_options))
+        """Connect; nobody has asked for an address of our own."""
+        assert local_address is None
+        return JoinedStream(await connect(host, port, timeout, socket_options or ()))
 
 
 class DirectConnections:

@@ -72,7 +72,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     for libraries, places in {
         "asyncio anyio sniffio requests httpx aiohttp": frozenset[str](),
         "httpx2": words("net/http.py net/websocket.py"),
-        "httpcore2": words("net/http.py net/direct.py"),
+        "httpcore2": words("net/http.py net/direct.py net/sockets.py"),
         "h11": words("net/callback.py service/connection.py"),
         "trio": IMPURE - {"observe"},
         "quart quart_trio flask werkzeug": words("server"),
