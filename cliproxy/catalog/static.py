@@ -48,22 +48,42 @@ _RELEASE: Final = re.compile(r"(?:[@-](?:\d{8}|\d{4}-\d{2}-\d{2}|latest|default)
 
 
 @frozen(kw_only=True)
-class _Entry:
+class Entry:
+    """A model of a section."""
+
     info: ModelInfo
     plans: frozenset[str]
     """Plans of an account that include the model; empty: all."""
 
 
 @frozen(kw_only=True)
-class _Catalogue:
+class Catalogue:
+    """A catalogue: the bundled one, or another of the same form (:mod:`cliproxy.catalog.remote`)."""
+
     as_of: str
-    sections: Mapping[str, tuple[_Entry, ...]]
+    sections: Mapping[str, tuple[Entry, ...]]
     spellings: Mapping[str, Mapping[str, ModelInfo]]
     """Section → reduced spelling → model."""
     apart: frozenset[str]
     """Sections of vendors' models behind another's door, whose facts are those of the door."""
     refusals: tuple[tuple[tuple[str, ...], frozenset[str]], ...]
     """Patterns of names, and what these models refuse."""
+
+    def __len__(self) -> int:
+        return sum(map(len, self.sections.values()))
+
+    def models(self, section: str, plan: str = "") -> tuple[ModelInfo, ...]:
+        """Return the models of a section; with ``plan`` those an account of that plan may use."""
+        entries = self.sections.get(section, ())
+        return tuple(e.info for e in entries if not plan or not e.plans or plan in e.plans)
+
+    def find(self, name: str, *wanted: str) -> ModelInfo | None:
+        """Return what is known of a model by any of its spellings, in the wanted sections or in all of them
+        that speak of models as such."""
+        spelling = reduced(name)
+        places = wanted or [section for section in self.spellings if section not in self.apart]
+        found = (self.spellings[each].get(spelling) for each in places if each in self.spellings)
+        return next((info for info in found if info is not None), None)
 
 
 def as_of() -> str:
@@ -78,20 +98,13 @@ def sections() -> tuple[str, ...]:
 
 @cache
 def models(section: str, plan: str = "") -> tuple[ModelInfo, ...]:
-    """Return the models of a section; with ``plan`` those an account of that plan may use."""
-    entries = _catalogue().sections.get(section, ())
-    return tuple(entry.info for entry in entries if not plan or not entry.plans or plan in entry.plans)
+    """Return the models of a section; see :meth:`Catalogue.models`."""
+    return _catalogue().models(section, plan)
 
 
 def find(name: str, *wanted: str) -> ModelInfo | None:
-    """Return what is known of a model by any of its spellings, in the wanted sections or in all of them that
-    speak of models as such."""
-    catalogue = _catalogue()
-    spellings = catalogue.spellings
-    spelling = reduced(name)
-    places = wanted or [section for section in spellings if section not in catalogue.apart]
-    found = (spellings[section].get(spelling) for section in places if section in spellings)
-    return next((info for info in found if info is not None), None)
+    """Return what is known of a model; see :meth:`Catalogue.find`."""
+    return _catalogue().find(name, *wanted)
 
 
 def refused(name: str) -> frozenset[str]:
@@ -161,14 +174,18 @@ def reduced(name: str) -> str:
 
 
 @cache
-def _catalogue() -> _Catalogue:
-    document = loads_object(files("cliproxy.catalog").joinpath(_DATA).read_bytes())
+def _catalogue() -> Catalogue:
+    return read_catalogue(loads_object(files("cliproxy.catalog").joinpath(_DATA).read_bytes()))
+
+
+def read_catalogue(document: JsonObject) -> Catalogue:
+    """Read a document of the form of the bundled one."""
     read = {name: tuple(_read_section(section)) for name, section in _members(document, "sections")}
     spellings = {
         name: {reduced(entry.info.id): entry.info for entry in reversed(entries)}
         for name, entries in read.items()
     }
-    return _Catalogue(
+    return Catalogue(
         as_of=text(document, "as_of"),
         sections=MappingProxyType(read),
         spellings=MappingProxyType(spellings),
@@ -184,13 +201,13 @@ def _members(document: JsonObject, key: str) -> Iterator[tuple[str, JsonObject]]
     return ((name, value) for name, value in child(document, key).items() if isinstance(value, dict))
 
 
-def _read_section(section: JsonObject) -> Iterator[_Entry]:
+def _read_section(section: JsonObject) -> Iterator[Entry]:
     owner = text(section, "owned_by")
     family = text(section, "family")
     for model in objects(section, "models"):
         merged = {**section, **model}
         name = text(model, "id")
-        yield _Entry(
+        yield Entry(
             info=ModelInfo(
                 id=name,
                 aliases=tuple(strings(model, "aliases")),

@@ -158,7 +158,9 @@ FLAGS: Final = (
     Flag("by", "text", f"Divide usage by {', '.join(USAGE_BY)}.", _ONLY_USAGE, "WHAT"),
     Flag("json", "bool", "Print usage as JSON.", _ONLY_USAGE),
     Flag("save", "bool", "Write the new key's entry into the configuration.", _ONLY_KEYS),
-    Flag("local-model", "bool", "Use only the bundled model catalogue; it always is.", _ONLY_SERVER),
+    Flag(
+        "local-model", "bool", "Use the bundled model facts, whatever model-catalog-url says.", _ONLY_SERVER
+    ),
     Flag(
         "password", "text", "Local management password; not active yet.", _ONLY_SERVER, "TEXT", is_hidden=True
     ),

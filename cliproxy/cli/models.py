@@ -14,6 +14,7 @@ from cliproxy.credentials.model import Credential
 from cliproxy.errors import ConfigError, LoginError, StoreError
 from cliproxy.providers import PROVIDERS
 from cliproxy.providers.demo import demo_credential
+from cliproxy.service.catalogue import CatalogueKeeper
 from cliproxy.service.discovery import discover, is_asked
 from cliproxy.service.run import opened
 from cliproxy.service.service import Service
@@ -43,6 +44,8 @@ async def _list(arguments: Arguments) -> int:
             for credential in service.snapshots.current().credentials:
                 if is_asked(service, credential):
                     nursery.start_soon(_ask, service, credential, limiter, name=f"ask {credential.id}")
+        if trouble := await CatalogueKeeper(service).once():
+            complain(f"model-catalog-url: {trouble}")
         service.snapshots.rebuild()
         listing = service.snapshots.current().registry.listing()
         accounts = _accounts(service)

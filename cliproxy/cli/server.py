@@ -78,9 +78,11 @@ def _listening(binding: Binding, source: str) -> list[socket.socket]:
 
 
 def with_flags(config: Config, arguments: Arguments) -> Config:
-    """Let ``-host``, ``-port`` and ``-debug`` override the configuration."""
+    """Let ``-host``, ``-port``, ``-debug`` and ``-local-model`` override the configuration."""
     if "debug" in arguments.switches:
         config = evolve(config, debug=True)
+    if "local-model" in arguments.switches:
+        config = evolve(config, model_catalog_url="")
     if "host" in arguments.values:
         config = evolve(config, host=arguments.values["host"])
     port = arguments.number("port")

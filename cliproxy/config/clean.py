@@ -188,6 +188,11 @@ def _clean_texts(config: Config, report: _Report) -> Config:
     if config.request_delay and delay_range_s(config.request_delay) is None:
         report.warn("request-delay", 'is not two numbers of seconds such as "1,5"; left out')
         config = attrs.evolve(config, request_delay=default.request_delay)
+    url = config.model_catalog_url.strip()
+    if url and (problem := url_problem(url)):
+        report.warn("model-catalog-url", f"{problem}; left out")
+        url = ""
+    config = attrs.evolve(config, model_catalog_url=url)
     if not config.gpt_image_2_base_model.startswith("gpt-"):
         report.warn("gpt-image-2-base-model", "does not begin with gpt-; the default is used")
         config = attrs.evolve(config, gpt_image_2_base_model=default.gpt_image_2_base_model)

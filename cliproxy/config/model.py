@@ -250,7 +250,9 @@ class Config:
     )
     ws_auth: bool = setting(True, "Ask for a client key on the websocket relay.")
     incognito_browser: bool = setting(False, "Open logins in a private browser window.")
-    model_catalog_url: str = setting("", "Where newer model facts come from; empty: those of this release.")
+    model_catalog_url: str = setting(
+        "", "Where newer model facts come from; empty: those of this release.", active=True
+    )
 
     remote_management: RemoteManagement = setting(RemoteManagement(), "The management interface.")
     trusted_proxies: tuple[str, ...] = setting(

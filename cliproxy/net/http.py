@@ -312,11 +312,11 @@ class Upstreams:
             raise _fault(exc, host) from exc
         raise no_answer(host, first_byte or 0.0)
 
-    async def fetch(self, call: HttpCall) -> HttpAnswer:
+    async def fetch(self, call: HttpCall, limit: int = MAX_ANSWER_BYTES) -> HttpAnswer:
         """Send a call and return the whole answer, whatever its status. An error does not quote what was sent
-        in confidence. Raises :class:`~cliproxy.errors.TransportError`."""
+        in confidence. Raises :class:`~cliproxy.errors.TransportError`, also for more bytes than the limit."""
         async with self.open(call) as stream:
-            body = await stream.read_all(MAX_ANSWER_BYTES)
+            body = await stream.read_all(limit)
             if stream.status >= HTTPStatus.BAD_REQUEST:
                 veil = veil_of(call)
                 if call.proxy_url is None and self._default_proxy is not None:

@@ -36,6 +36,11 @@ def no_facts(_credential: Credential) -> tuple[str, ...]:
     return ()
 
 
+def no_plan(_credential: Credential) -> str:
+    """Make no difference between plans."""
+    return ""
+
+
 def as_one(credential: Credential) -> tuple[Credential, ...]:
     """Return a credential as what it is: one."""
     return (credential,)
@@ -207,6 +212,8 @@ class Provider:
     """(credential, upstream model, action) → contracts in order of preference."""
     static_models: Callable[[Credential], tuple[ModelInfo, ...]]
     """Models known without asking; used until, and merged with, what discovery finds."""
+    plan_of: Callable[[Credential], str] = no_plan
+    """The plan of an account, as sections of the catalogue name it, where models depend on it."""
     discover: Callable[[Credential, Mapping[TokenSlot, Token]], Flow[tuple[ModelInfo, ...]]] | None = None
     discover_needs: TokenSlot | None = None
     check: Callable[[Credential, Mapping[TokenSlot, Token]], Flow[tuple[str, ...]]] | None = None

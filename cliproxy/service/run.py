@@ -27,6 +27,7 @@ from cliproxy.errors import CredentialError
 from cliproxy.login.clients import ClientSource, OAuthClient
 from cliproxy.net.http import Upstreams
 from cliproxy.providers.base import Provider
+from cliproxy.service.catalogue import CatalogueKeeper
 from cliproxy.service.clients import finder
 from cliproxy.service.discovery import Discovery
 from cliproxy.service.ledger import Ledger
@@ -115,6 +116,7 @@ async def run_server(
                 "ledger": ledger.run,
                 "token-renewal": service.tokens.run,
                 "discovery": discovery.run,
+                "model-catalog": CatalogueKeeper(service).run,
                 "watchdog": service.manager.keep_alive,
             }
             if options.read_config is not None:

@@ -9,6 +9,7 @@ Tasks and owners::
     └ nursery ─ signals              first: drain, second: stop at once; SIGHUP: reload
               ─ token renewal        (service.refresh)                            ┐ supervised: what
               ─ model discovery      one task for each credential with such lists │ crashes begins again
+              ─ model catalogue      newer facts, if wanted (service.catalogue)   │
               ─ reload               looks for changed files (service.reload)     ┘ (service.supervise)
               ─ server               hypercorn; each connection and request has its own nursery inside
 

@@ -18,6 +18,8 @@ from cliproxy.catalog.model import ModelInfo
 from cliproxy.catalog.offers import Offer
 from cliproxy.catalog.registry import Candidate
 from cliproxy.catalog.remarks import Remarks
+from cliproxy.catalog.remote import renewed
+from cliproxy.catalog.static import Catalogue
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, CredentialId, CredentialKind, ModelEntry
 from cliproxy.credentials.synthesis import model_entries
@@ -41,6 +43,7 @@ class Snapshots:
     _config: Config = field(factory=Config)
     _credentials: Sequence[Credential] = ()
     _discovered: dict[CredentialId, tuple[ModelInfo, ...]] = field(factory=dict, init=False)
+    _newer: Catalogue | None = field(default=None, init=False)
     _current: Snapshot = field(init=False)
     remarks: Remarks = field(factory=Remarks, init=False)
     """What the owner should know about the names he has given."""
@@ -87,6 +90,14 @@ class Snapshots:
             self._offers.pop(credential, None)
         return is_news
 
+    def use_catalogue(self, newer: Catalogue | None) -> None:
+        """Go on with the facts of a newer catalogue, or with the bundled ones alone."""
+        if newer != self._newer:
+            self._newer = newer
+            self._offers.clear()
+            self._lists.clear()
+            self.rebuild()
+
     def rebuild(self) -> None:
         """Make the next snapshot out of everything that is known."""
         offers = [offer for credential in self._credentials for offer in self._offered(credential)]
@@ -128,9 +139,9 @@ class Snapshots:
 
     def _offer(self, credential: Credential) -> Offer:
         name = credential.provider
-        known = self._discovered.get(credential.account) or self.providers[name].static_models(credential)
-        facts = self._config.model_facts.get(name, ())
-        models = self._shared(corrected(known, facts, credential)) if facts else known
+        models = self._known(credential)
+        if facts := self._config.model_facts.get(name, ()):
+            models = self._shared(corrected(models, facts, credential))
         if credential.kind is CredentialKind.KEY:
             # Entries of the configuration have lists of their own.
             return Offer(credential=credential, models=models)
@@ -139,6 +150,16 @@ class Snapshots:
             aliases = (*credential.model_aliases, *aliases)
         excluded = tuple(self._config.oauth_excluded_models.get(name, ()))
         return Offer(credential=credential, models=models, aliases=aliases, excluded=excluded)
+
+    def _known(self, credential: Credential) -> tuple[ModelInfo, ...]:
+        """Return what is known of a credential's models without its owner."""
+        provider = self.providers[credential.provider]
+        found = self._discovered.get(credential.account)
+        known = found or provider.static_models(credential)
+        if self._newer is None:
+            return known
+        plan = provider.plan_of(credential)
+        return self._shared(renewed(known, self._newer, credential, plan, is_static=not found))
 
     def _aliases_for(self, provider: str) -> tuple[ModelEntry, ...]:
         found = self._aliases.get(provider)

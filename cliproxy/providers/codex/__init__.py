@@ -40,10 +40,14 @@ from cliproxy.providers.codex.login import IMPORT, browser_login, device_login
 __all__ = ["PROVIDER"]
 
 
+def catalogue_plan(credential: Credential) -> str:
+    """Return the plan of an account; a key says nothing about a plan."""
+    return plan_of(credential) if credential.kind is CredentialKind.ACCOUNT else ""
+
+
 def static_models(credential: Credential) -> tuple[ModelInfo, ...]:
-    """Return the models of the entry or of the account's plan; a key says nothing about a plan."""
-    plan = plan_of(credential) if credential.kind is CredentialKind.ACCOUNT else ""
-    return static.models_of(credential, KEY, plan)
+    """Return the models of the entry or of the account's plan."""
+    return static.models_of(credential, KEY, catalogue_plan(credential))
 
 
 def facts(credential: Credential) -> tuple[str, ...]:
@@ -57,6 +61,7 @@ PROVIDER: Final = Provider(
     label="Codex",
     contracts_for=contracts_for,
     static_models=static_models,
+    plan_of=catalogue_plan,
     facts=facts,
     slots={TokenSlot.ACCOUNT: SlotPolicy(initial=initial, renew=renew, lead_s=LEAD_S, background=True)},
     logins=(
