@@ -4,6 +4,7 @@ import pytest
 from attrs import evolve
 
 from cliproxy.catalog.model import ModelInfo
+from cliproxy.catalog.remote import read
 from cliproxy.config.entries import ModelFacts, ModelName
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, CredentialId, CredentialKind, ModelEntry
@@ -146,6 +147,18 @@ def test_facts_of_the_configuration_go_before_those_of_the_provider_and_of_the_u
 def contexts(subject: Snapshots) -> dict[str, int | None]:
     listing = subject.current().registry.listing()
     return {entry.name: entry.info.context_tokens for entry in listing}
+
+
+def test_a_newer_catalogue_is_used_until_it_is_taken_back() -> None:
+    newer = read(b'{"p": [{"id": "static", "context_length": 7}, {"id": "new"}], "q": [{"id": "other"}]}')
+    subject = snapshots(account("a"), account("b"))
+    subject.use_catalogue(newer)
+    assert contexts(subject) == {"new": None, "static": 7}
+    config = Config(model_facts={"p": (ModelFacts(name="static", context=9),)})
+    subject.replace(config, [account("a"), account("b")])
+    assert contexts(subject) == {"new": None, "static": 9}
+    subject.use_catalogue(None)
+    assert contexts(subject) == {"static": 9}
 
 
 def test_prefixes_can_be_forced() -> None:
