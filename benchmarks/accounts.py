@@ -1,5 +1,7 @@
 """Thousands of accounts: start, memory, the first answer, changes on disk, and doing nothing.
 
+The memory that counts is what they add: a server without accounts is started first and measured at rest.
+
 The credential files are of six vendors. The way out to all of them is a proxy server of this process, which
 refuses everybody and counts: a start must not ask for thousands of accounts at once. Requests are answered by
 another upstream, which is reached directly.
@@ -31,11 +33,13 @@ OPENAI: Final = DIALECTS["openai"]
 MEMORY_BUDGET_MB: Final = 100.0
 READY_BUDGET_S: Final = 3.0
 CHANGE_BUDGET_S: Final = 5.0
-IDLE_BUDGET: Final = 0.05
+IDLE_BUDGET: Final = 0.02
 """Cores that a server may use that nobody asks anything."""
 AT_ONCE_BUDGET: Final = 16
 FIRST_BUDGET_S: Final = 0.1
 SETTLE_S: Final = 20.0
+ALONE_S: Final = 3.0
+"""How long a server without accounts is left alone before it is measured."""
 IDLE_S: Final = 20.0
 CHANGE_LIMIT_S: Final = 60.0
 POLL_S: Final = 0.1
@@ -86,7 +90,7 @@ class WayOut:
 
 def write_accounts(directory: Path, count: int) -> None:
     """Write the credential files."""
-    directory.mkdir(mode=0o700)
+    directory.mkdir(mode=0o700, exist_ok=True)
     for number in range(count):
         write_account(directory, number)
 
@@ -140,16 +144,28 @@ class Server:
         return (self.process.cpu_seconds() - before) / IDLE_S
 
 
-async def measured(server: Server, way_out: WayOut) -> list[Value]:
-    """Measure a server that has just been started."""
+async def at_rest_mb(process: processes.Running) -> float:
+    """Return the resident size of a server without accounts, after an answer."""
+    await first_answer_s(process)
+    await trio.sleep(ALONE_S)
+    return process.memory_bytes() / MB
+
+
+async def first_answer_s(process: processes.Running) -> float:
+    """Ask for an answer; return how long it took."""
+    target = Target(name="server", port=process.port, dialect=OPENAI, upstream=OPENAI.id)
+    began = time.monotonic()
+    await judge(target, Load(mode="unary", connections=1))
+    return time.monotonic() - began
+
+
+async def measured(server: Server, way_out: WayOut, alone_mb: float) -> list[Value]:
+    """Measure a server that has just been started; without accounts one needs ``alone_mb`` megabytes."""
     process = server.process
     async with aclosing(await Connection.open(process.port)) as connection:
         await connection.ask(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
     ready_s = time.monotonic() - process.started
-    target = Target(name="server", port=process.port, dialect=OPENAI, upstream=OPENAI.id)
-    began = time.monotonic()
-    await judge(target, Load(mode="unary", connections=1))
-    first_s = time.monotonic() - began
+    first_s = await first_answer_s(process)
     start_cpu_s = process.cpu_seconds()
     await trio.sleep(SETTLE_S)
     settled_mb, idle = process.memory_bytes() / MB, await server.cores_used()
@@ -159,8 +175,9 @@ async def measured(server: Server, way_out: WayOut) -> list[Value]:
         Value("ready, s", ready_s, READY_BUDGET_S),
         Value("processor time until then, s", start_cpu_s),
         Value("first answer, s", first_s, FIRST_BUDGET_S, 3),
-        Value("resident size, MB", settled_mb, MEMORY_BUDGET_MB, 1),
-        Value("resident size after changes, MB", process.memory_bytes() / MB, MEMORY_BUDGET_MB, 1),
+        Value("resident size without accounts, MB", alone_mb, None, 1),
+        Value("added by the accounts, MB", settled_mb - alone_mb, MEMORY_BUDGET_MB, 1),
+        Value("added after changes, MB", process.memory_bytes() / MB - alone_mb, MEMORY_BUDGET_MB, 1),
         Value("an account changes, s", account_s, CHANGE_BUDGET_S),
         Value("the configuration changes, s", config_s, CHANGE_BUDGET_S),
         Value("cores used when idle", idle, IDLE_BUDGET, 3),
@@ -178,7 +195,6 @@ async def main(options: Namespace) -> int:
     """Measure one server, print, and return 0."""
     way_out = WayOut()
     with processes.workplace() as directory:
-        write_accounts(directory / "auths", options.accounts)
         async with trio.open_nursery() as nursery, processes.upstream(directory) as upstream:
             [listener] = await nursery.start(partial(trio.serve_tcp, host="127.0.0.1"), way_out.refuse, 0)
             config = configuration(upstream.port, listener.socket.getsockname()[1], directory)
@@ -186,7 +202,10 @@ async def main(options: Namespace) -> int:
             path.write_text(json.dumps(config))
             command = [sys.executable, "-m", "cliproxy", "server", "-config", str(path)]
             async with processes.running(command, directory) as process:
-                values = await measured(Server(process, directory, config), way_out)
+                alone_mb = await at_rest_mb(process)
+            write_accounts(directory / "auths", options.accounts)
+            async with processes.running(command, directory) as process:
+                values = await measured(Server(process, directory, config), way_out, alone_mb)
             nursery.cancel_scope.cancel(reason="measured")
     print(f"{options.accounts} credential files of {len(VENDORS)} vendors.")
     print_table(VALUE_HEAD, [value.row() for value in values])
