@@ -124,6 +124,24 @@ async def test_requests_are_served_and_those_under_way_may_finish() -> None:
     assert "server" not in answers[0].headers
 
 
+async def test_the_drain_time_begins_with_the_stop_however_long_the_server_has_run() -> None:
+    subject, page = service(Config(timeouts=Timeouts(drain_seconds=1.0))), Page()
+    answers: list[httpx.Response] = []
+
+    async def get(url: str) -> None:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answers.append(await client.get(url))
+
+    async with serving(subject, page) as url, trio.open_nursery() as nursery:
+        await trio.sleep(1.2)
+        nursery.start_soon(get, url)
+        await page.asked.wait()
+        subject.stop()
+        await trio.sleep(0.2)
+        page.may_answer.set()
+    assert [answer.status_code for answer in answers] == [200]
+
+
 async def test_nobody_is_served_after_the_stop() -> None:
     subject, page = service(), Page()
     async with serving(subject, page) as url:
