@@ -12,6 +12,10 @@ A change therefore counts when two looks in a row have seen the same (:meth:`Wat
 has happened to the file while it was read (:meth:`Watch.settle`). Only names that the store takes for
 credential files are looked at, so that the temporary files of editors and of this program never count.
 
+**Once more.** Some file systems, those of containers on desktops among them, note times by the second: a
+file that is changed twice within one may look the same after both. Whatever was changed is therefore read
+once more when that second is over.
+
 **What it means** is decided by comparing values, not bytes: a file that was touched, reformatted or written
 back as it was changes nothing, and neither does one that differs only by the tokens this process has renewed
 itself.
@@ -19,6 +23,7 @@ itself.
 
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
+from typing import Final
 
 from attrs import define, evolve, field, frozen
 
@@ -30,6 +35,8 @@ from cliproxy.errors import Problem
 from cliproxy.service.listen import Binding, is_loopback
 from cliproxy.stores.base import Stamp
 
+ONCE_MORE_S: Final = 3.0
+"""How long after a change a file is read once more; the coarsest times there are go by two seconds."""
 _NEVER: Stamp = (-1,)
 """Stamp of a file in a look that has not been."""
 
@@ -58,33 +65,46 @@ class Watch:
     """Files as they were when they were last read."""
     _pending: dict[str, Stamp | None] = field(factory=dict, init=False)
     """Files that look different; ``None``: gone."""
+    _once_more: dict[str, float] = field(factory=dict, init=False)
+    """Files to be read once more, and when."""
 
     @property
     def is_restless(self) -> bool:
         """Whether something has changed that has not been taken yet."""
         return bool(self._pending)
 
-    def look(self, stamps: Mapping[str, Stamp], *, everything: bool = False) -> frozenset[str]:
+    def look(self, stamps: Mapping[str, Stamp], now: float, *, everything: bool = False) -> frozenset[str]:
         """Take in how the files look now; return the names to read. ``everything``: all, changed or not."""
         before = self._pending
         names = stamps.keys() | self._settled.keys()
-        now = {name: stamps.get(name) for name in names}
-        self._pending = {name: stamp for name, stamp in now.items() if stamp != self._settled.get(name)}
+        present = {name: stamps.get(name) for name in names}
+        self._pending = {name: stamp for name, stamp in present.items() if stamp != self._settled.get(name)}
         if everything:
-            self._pending = now
+            self._pending = present
             return frozenset(names)
-        return frozenset(name for name, stamp in self._pending.items() if before.get(name, _NEVER) == stamp)
+        found = {name for name, stamp in self._pending.items() if before.get(name, _NEVER) == stamp}
+        due = {name for name, at in self._once_more.items() if at <= now} - self._pending.keys()
+        self._pending |= {name: stamps.get(name) for name in due}
+        return frozenset(found | due)
 
-    def settle(self, read: Collection[str], stamps: Mapping[str, Stamp]) -> frozenset[str]:
+    def settle(self, read: Collection[str], stamps: Mapping[str, Stamp], now: float) -> frozenset[str]:
         """Say how the files look after having been read; return the names that were left alone meanwhile."""
         quiet = frozenset(name for name in read if stamps.get(name) == self._pending[name])
         for name in quiet:
             stamp = self._pending.pop(name)
+            is_changed = stamp != self._settled.get(name)
+            self._once_more.pop(name, None)
             if stamp is None:
                 self._settled.pop(name, None)
             else:
                 self._settled[name] = stamp
+                if is_changed:
+                    self._once_more[name] = now + ONCE_MORE_S
         return quiet
+
+    def read_again(self, name: str, at: float) -> None:
+        """Have a file read again at some time, whether it changes or not."""
+        self._once_more[name] = at
 
 
 @frozen(kw_only=True)
@@ -144,6 +164,10 @@ def changed_keys(old: Config, new: Config) -> tuple[str, ...]:
     return tuple(key.name for key in declared if getattr(old, key.attribute) != getattr(new, key.attribute))
 
 
+RESTART_KEYS: Final = ("host", "port", "tls", "auth-dir", "database.path")
+"""Keys that are read at the start only."""
+
+
 def needs_restart(
     begun: tuple[Config, Binding, object], new: tuple[Config, Binding, object]
 ) -> tuple[str, ...]:
@@ -153,14 +177,9 @@ def needs_restart(
     Adding the first client key widens an empty ``host`` from this machine to all addresses.
     """
     (config, binding, auth_dir), (config_now, binding_now, auth_dir_now) = begun, new
-    pairs = (
-        ("host", binding.hosts, binding_now.hosts),
-        ("port", binding.port, binding_now.port),
-        ("tls", config.tls, config_now.tls),
-        ("auth-dir", auth_dir, auth_dir_now),
-        ("database.path", config.database.path, config_now.database.path),
-    )
-    return tuple(name for name, before, after in pairs if before != after)
+    before = (binding.hosts, binding.port, config.tls, auth_dir, config.database.path)
+    after = (binding_now.hosts, binding_now.port, config_now.tls, auth_dir_now, config_now.database.path)
+    return tuple(name for name, was, now in zip(RESTART_KEYS, before, after, strict=True) if was != now)
 
 
 def exposure(config: Config, binding: Binding, line: int | None = None) -> Problem | None:

@@ -9,7 +9,8 @@ with, but try no account that is gone.
 whole, each credential file by itself. Why is logged once, with the line, and shown in the status until the
 file is good again. A configuration file that is empty or gone counts as unusable: nobody configures a server
 by emptying its file. So does one that would open to everybody a server that listens beyond this machine. A
-credential file that is gone is a different thing: that is how accounts are taken away.
+credential file that is gone is a different thing: that is how accounts are taken away. Not so the whole
+directory: disks are unmounted for a moment, and nobody takes accounts away like that.
 
 **Only what changed.** Tokens, cooldowns and discovered models are kept by credential id in tables of their
 own, and survive. New and changed credentials are asked for their models anew; of changed ones the failures
@@ -63,6 +64,8 @@ REST_AFTER_CHANGES: Final = 10.0
 """The same for a look with consequences: what is changed twice is not to wait long, nor what is changed all
 the time to cost much."""
 LONGEST_REST_S: Final = 10.0
+READ_AGAIN_S: Final = 30.0
+"""When a file that could not be read is tried again, even if it looks as before: disks have their moments."""
 CONFIG: Final = "configuration"
 """Stands for the configuration among the names of credential files, which end in ``.json``."""
 
@@ -91,13 +94,17 @@ class Reloader:
     """Credential file → the credential that is in use."""
     _keys: tuple[Credential, ...] = field(init=False)
     """Credentials of the configuration."""
-    _stamps: dict[str, Stamp] = field(factory=dict, init=False)
+    _stamps: dict[str, Stamp] = field(init=False)
+    """How the credential files looked last."""
+    _unread: set[str] = field(factory=set, init=False)
+    """What could not be read at this look."""
     _problems: dict[str, str] = field(factory=dict, init=False)
     _said: set[str] = field(init=False)
     """What has been logged already, except problems that have passed."""
 
     def __attrs_post_init__(self) -> None:
         # What has been read once is read again when it changes; what was of no use is to be told of anew.
+        self._stamps = dict(self.state.seen)
         self._watch = Watch(dict(self.state.seen))
         self._loaded = self.state.loaded
         self._has_config_file = self.state.has_config_file
@@ -143,13 +150,16 @@ class Reloader:
         if everything:
             # Whoever asks wants to hear what is wrong, again if need be.
             self._said -= set(self._problems.values())
-            self._problems.clear()
-        names = self._watch.look(await self._look(), everything=everything)
+        self._unread.clear()
+        names = self._watch.look(await self._look(), trio.current_time(), everything=everything)
         if not names:
             return False
         source = await self._read_config() if CONFIG in names else None
         found = {name: await self._read(name) for name in sorted(names - {CONFIG})}
-        quiet = self._watch.settle(names, await self._look())
+        now = trio.current_time()
+        quiet = self._watch.settle(names, await self._look(), now)
+        for name in quiet & self._unread:
+            self._watch.read_again(name, now + READ_AGAIN_S)
         loaded = self._judged(source) if source is not None and CONFIG in quiet else None
         changes = {name: credential for name, credential in found.items() if name in quiet}
         self._take_over(loaded, changes)
@@ -157,10 +167,13 @@ class Reloader:
 
     async def _look(self) -> dict[str, Stamp]:
         seen = await self.state.store.fingerprint()
+        name = str(self.state.store.auth_dir)
         if seen.problem:
-            self._trouble(str(self.state.store.auth_dir), seen.problem)
+            self._trouble(name, seen.problem)
+        elif seen.is_missing and self._stamps:
+            self._trouble(name, f"{name} is gone")
         else:
-            self._well(str(self.state.store.auth_dir))
+            self._well(name)
             self._stamps = dict(seen.credentials)
         return self._stamps if seen.config is None else {**self._stamps, CONFIG: seen.config}
 
@@ -177,6 +190,7 @@ class Reloader:
         except ConfigError as exc:
             return exc
         except StoreError as exc:
+            self._unread.add(CONFIG)
             return ConfigError(name, [Problem(str(exc))])
         return source
 
@@ -188,6 +202,7 @@ class Reloader:
                 return None
             decoded = decode_credential(name, stored.content, self._codecs)
         except StoreError as exc:
+            self._unread.add(name)
             return CredentialError(str(exc))
         except CredentialError as exc:
             return exc

@@ -71,6 +71,8 @@ class Fingerprint:
     credentials: Mapping[str, Stamp] = field(factory=dict, converter=_frozen_stamps)
     problem: str = ""
     """Why nothing can be said about the credentials."""
+    is_missing: bool = False
+    """There is no place for credentials at all, which need not mean that somebody has removed them all."""
 
 
 class Store(Protocol):

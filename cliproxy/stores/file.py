@@ -220,7 +220,8 @@ class FileStore:
             stamps = {e.name: stamp for e in self._entries() if (stamp := _stamp(e, follow=False))}
         except StoreError as exc:
             return Fingerprint(config=config, problem=str(exc))
-        return Fingerprint(config=config, credentials=stamps)
+        is_missing = not stamps and not self.auth_dir.exists()
+        return Fingerprint(config=config, credentials=stamps, is_missing=is_missing)
 
 
 def _stored(name: str, content: bytes, warnings: list[str] | None = None) -> StoredFile:

@@ -1,5 +1,6 @@
 """What counts as a change, from when on, and what it means: tables without files or clocks."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cliproxy.config.entries import ClientKey
-from cliproxy.config.groups import Tls
+from cliproxy.config.groups import Database, Tls
 from cliproxy.config.model import Config
 from cliproxy.credentials.model import Credential, CredentialId
 from cliproxy.service.changes import (
+    ONCE_MORE_S,
+    RESTART_KEYS,
     Difference,
     Watch,
     changed_keys,
@@ -33,9 +36,9 @@ def looks(*stamps: dict[str, Stamp]) -> list[set[str]]:
     watch = Watch()
     found = []
     for each in stamps:
-        names = watch.look(each)
+        names = watch.look(each, 0.0)
         found.append(set(names))
-        assert watch.settle(names, each) == names
+        assert watch.settle(names, each, 0.0) == names
     return found
 
 
@@ -73,30 +76,62 @@ def test_a_change_counts_when_two_looks_have_seen_the_same(
 
 def test_what_is_written_while_it_is_read_is_read_again() -> None:
     watch = Watch()
-    watch.look({"f": A})
-    names = watch.look({"f": A})
+    watch.look({"f": A}, 0.0)
+    names = watch.look({"f": A}, 0.0)
     assert names == {"f"}
-    assert watch.settle(names, {"f": B}) == set()
-    assert watch.look({"f": B}) == set()
-    assert watch.look({"f": B}) == {"f"}
+    assert watch.settle(names, {"f": B}, 0.0) == set()
+    assert watch.look({"f": B}, 0.0) == set()
+    assert watch.look({"f": B}, 0.0) == {"f"}
 
 
 def test_who_asks_gets_everything_at_once() -> None:
     watch = Watch()
-    assert watch.look({"f": A}, everything=True) == {"f"}
-    assert watch.settle({"f"}, {"f": A}) == {"f"}
-    assert watch.look({"f": A, "g": A}, everything=True) == {"f", "g"}
-    assert watch.settle({"f", "g"}, {"f": A, "g": A}) == {"f", "g"}
-    assert watch.look({}, everything=True) == {"f", "g"}
+    assert watch.look({"f": A}, 0.0, everything=True) == {"f"}
+    assert watch.settle({"f"}, {"f": A}, 0.0) == {"f"}
+    assert watch.look({"f": A, "g": A}, 0.0, everything=True) == {"f", "g"}
+    assert watch.settle({"f", "g"}, {"f": A, "g": A}, 0.0) == {"f", "g"}
+    assert watch.look({}, 0.0, everything=True) == {"f", "g"}
 
 
 def test_looks_come_sooner_while_something_is_not_at_rest() -> None:
     watch = Watch()
     assert not watch.is_restless
-    watch.look({"f": A})
+    watch.look({"f": A}, 0.0)
     assert watch.is_restless
-    watch.settle(watch.look({"f": A}), {"f": A})
+    watch.settle(watch.look({"f": A}, 0.0), {"f": A}, 0.0)
     assert not watch.is_restless
+
+
+def test_what_was_changed_is_read_once_more_when_its_time_can_tell() -> None:
+    """And only then, and only once."""
+    watch = Watch({"old": A})
+    present = {"old": A, "f": B}
+    read: list[tuple[float, set[str]]] = []
+    for now in (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 9.0):
+        names = watch.look(present, now)
+        if names:
+            read.append((now, set(names)))
+        assert watch.settle(names, present, now) == names
+    assert read == [(1.0, {"f"}), (1.0 + ONCE_MORE_S, {"f"})]
+    assert not watch.is_restless
+
+
+def test_what_is_gone_is_not_read_once_more() -> None:
+    watch = Watch()
+    for stamps in ({"f": A}, {"f": A}, GONE, GONE):
+        watch.settle(watch.look(stamps, 0.0), stamps, 0.0)
+    assert watch.look(GONE, 100.0) == set()
+
+
+def test_a_change_before_it_is_read_once_more_takes_its_usual_way() -> None:
+    watch = Watch()
+    for _ in range(2):
+        watch.settle(watch.look({"f": A}, 0.0), {"f": A}, 0.0)
+    assert watch.look({"f": B}, 10.0) == set()
+    assert watch.look({"f": B}, 11.0) == {"f"}
+    assert watch.settle({"f"}, {"f": B}, 11.0) == {"f"}
+    assert watch.look({"f": B}, 12.0) == set()
+    assert watch.look({"f": B}, 11.0 + ONCE_MORE_S) == {"f"}
 
 
 _LOOKS = st.lists(st.dictionaries(st.sampled_from("fgh"), st.sampled_from([A, B, C])), max_size=12)
@@ -110,8 +145,8 @@ def test_whatever_happened_before_the_end_is_seen(
     watch = Watch()
     read: dict[str, Stamp | None] = {}
     for stamps in [*before, last, last]:
-        names = watch.look(stamps)
-        watch.settle(names, stamps)
+        names = watch.look(stamps, 0.0)
+        watch.settle(names, stamps, 0.0)
         read |= {name: stamps.get(name) for name in names}
     assert not watch.is_restless
     assert {name: stamp for name, stamp in read.items() if stamp is not None} == last
@@ -206,6 +241,7 @@ ALL = Binding(("",), 1, "")
         (Config(), ALL, "auth", ("host",)),
         (Config(), Binding(HERE.hosts, 2, "another reason"), "auth", ("port",)),
         (Config(tls=Tls(enable=True)), HERE, "other", ("tls", "auth-dir")),
+        (Config(database=Database(path="elsewhere.db")), HERE, "auth", ("database.path",)),
     ],
 )
 def test_what_needs_a_restart_is_named(
@@ -213,6 +249,12 @@ def test_what_needs_a_restart_is_named(
 ) -> None:
     begun = (Config(), HERE, Path("auth"))
     assert needs_restart(begun, (config, binding, Path(auth_dir))) == keys
+
+
+def test_the_documentation_names_them() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    [row] = [line for line in page.splitlines() if "restart the server" in line]
+    assert re.findall(r"`([^`]+)`", row.split("|")[1]) == list(RESTART_KEYS)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,118 +12,17 @@ import trio
 import trio.testing
 from attrs import define, field
 
-from cliproxy.catalog.model import ModelInfo
-from cliproxy.config.environment import ConfigSource
-from cliproxy.config.sections import Section
-from cliproxy.credentials.files import CredentialCodec
-from cliproxy.credentials.model import Credential, CredentialId, Token, TokenSlot
+from cliproxy.catalog.registry import Candidate
+from cliproxy.credentials.model import CredentialId
 from cliproxy.errors import ConfigError, Kind
-from cliproxy.login.steps import Flow, Persist
-from cliproxy.providers.base import Provider, SlotPolicy
 from cliproxy.routing.cooldown import RuntimeState
+from cliproxy.routing.lineup import Rules
 from cliproxy.routing.runtime import credential_place
-from cliproxy.service.listen import LOOPBACKS, Binding
 from cliproxy.service.reload import LOOK_S, SETTLE_S, Reloader
-from cliproxy.service.run import opened
-from cliproxy.service.service import Service
-from cliproxy.service.state import State, complete, read_config
-from cliproxy.stores.base import Fingerprint, StoredFile
-from cliproxy.stores.file import FileStore
-from cliproxy.wire.jsontext import text
+from cliproxy.service.state import State
+from cliproxy.stores.base import Fingerprint
 from cliproxy.wire.secret import Secret
-from support.routes import credential
-
-posix_only = pytest.mark.skipif(os.name != "posix", reason="rights and links of POSIX systems")
-ACCOUNT = TokenSlot.ACCOUNT
-
-
-def initial(wanted: Credential) -> Token | None:
-    value = text(wanted.data, "token")
-    return Token(value=Secret(value), expires_at=1.0) if value else None
-
-
-def renew(wanted: Credential, _tokens: object) -> Flow[Token]:
-    value = text(wanted.data, "token") + "+"
-    yield Persist(patch={"token": value})
-    return Token(value=Secret(value), expires_at=10**10)
-
-
-VENDOR = Provider(
-    key="vendor",
-    label="Vendor",
-    contracts_for=lambda _credential, _model, _action: (),
-    static_models=lambda credential: (ModelInfo(id=f"model-of-{credential.id}"),),
-    slots={ACCOUNT: SlotPolicy(initial=initial, renew=renew)},
-    sections=(Section(key="claude-api-key", provider="vendor"),),
-    codec=CredentialCodec(type="vendor", provider="vendor", tokens=("token",)),
-)
-HERE = Binding(LOOPBACKS, 0, "")
-ALL = Binding(("",), 0, "")
-
-
-@define
-class World:
-    """A service, its files, and the reloader between them."""
-
-    path: Path
-    service: Service
-    reloader: Reloader
-    reviewed: list[set[str]] = field(factory=list)
-
-    @property
-    def config_path(self) -> Path:
-        return self.path / "c.yaml"
-
-    def write(self, name: str, **members: Any) -> None:
-        """Write a credential file in place."""
-        content = json.dumps({"type": "vendor", "token": "t", **members})
-        (self.path / "auth" / name).write_text(content)
-
-    def configure(self, lines: str) -> None:
-        self.config_path.write_text(f"port: 0\nauth-dir: auth\n{lines}")
-
-    async def settled(self) -> None:
-        """Look until everything has come to rest."""
-        await self.reloader.look()
-        await self.reloader.look()
-
-    def names(self) -> list[str]:
-        return [str(each.id) for each in self.service.snapshots.current().credentials]
-
-    def models(self) -> list[str]:
-        return self.service.snapshots.current().registry.names()
-
-
-@asynccontextmanager
-async def world_of(path: Path, *, binding: Binding = HERE, lines: str = "") -> AsyncIterator[World]:
-    (path / "auth").mkdir(mode=0o700, exist_ok=True)
-    config = path / "c.yaml"
-    if not config.exists():
-        config.write_text(f"port: 0\nauth-dir: auth\n{lines}")
-    source = ConfigSource(path=config, explicit=True)
-
-    async def again() -> Any:
-        return await read_config(source, path)
-
-    state = await complete(await again(), [VENDOR])
-    reviewed: list[set[str]] = []
-
-    def review(differing: Collection[CredentialId]) -> None:
-        reviewed.append({str(each) for each in differing})
-
-    async with opened(state, [VENDOR], [credential("built-in", "vendor")]) as service:
-        reloader = Reloader(
-            service=service,
-            state=state,
-            providers=[VENDOR],
-            binding=binding,
-            read_config=again,
-            extra=[credential("built-in", "vendor")],
-            review=review,
-        )
-        world = World(path, service, reloader, reviewed)
-        await world.settled()
-        yield world
+from support.reloading import ACCOUNT, HERE, VENDOR, World, errors, reading, world_of
 
 
 @pytest.fixture
@@ -133,10 +31,6 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     (tmp_path / "auth" / "me.json").write_text('{"type": "vendor", "token": "t"}')
     async with world_of(tmp_path) as started:
         yield started
-
-
-def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 # --- credentials ----------------------------------------------------------------------------------
@@ -204,6 +98,29 @@ async def test_an_edited_file_is_taken_over_and_the_others_are_left_alone(world:
     assert world.service.runtime.state(mine).failures == 0
 
 
+async def test_turns_go_on_over_a_change(world: World) -> None:
+    """Whose turn it is does not begin anew, neither for a name that is affected nor for the others."""
+    for name in "abc":
+        world.write(f"{name}.json", model_aliases=[{"name": f"model-of-{name}.json", "alias": "any"}])
+    await world.settled()
+    deps = world.service.deps()
+
+    def turn() -> str:
+        candidates = world.service.snapshots.current().registry.candidates("any")
+        choice = deps.selector.pick("any", candidates, 0.0, rules=Rules())
+        assert isinstance(choice, Candidate)
+        return choice.credential.id
+
+    assert [turn(), turn()] == ["a.json", "b.json"]
+    world.write("me.json", priority=1)
+    world.configure("request-retry: 1\n")
+    await world.settled()
+    assert turn() == "c.json"
+    world.write("c.json", note="edited", model_aliases=[{"name": "model-of-c.json", "alias": "any"}])
+    await world.settled()
+    assert [turn(), turn(), turn()] == ["a.json", "b.json", "c.json"]
+
+
 async def test_a_used_up_quota_outlives_an_edit(world: World) -> None:
     place = credential_place(CredentialId("me.json"))
     world.service.runtime.put(place, RuntimeState(until=10**9, failures=1, kind=Kind.QUOTA))
@@ -227,13 +144,6 @@ async def test_what_was_read_at_the_start_is_not_read_again(tmp_path: Path) -> N
         (tmp_path / "auth" / f"{name}.json").write_text('{"type": "vendor", "token": "t"}')
     (tmp_path / "auth" / "bad.json").write_text("{")
     async with world_of(tmp_path) as world:
-        read: list[str] = []
-        reread = FileStore.read_credential
-
-        async def noted(store: FileStore, name: str) -> StoredFile | None:
-            read.append(name)
-            return await reread(store, name)
-
         again = Reloader(
             service=world.service,
             state=world.reloader.state,
@@ -241,8 +151,7 @@ async def test_what_was_read_at_the_start_is_not_read_again(tmp_path: Path) -> N
             binding=HERE,
             read_config=world.reloader.read_config,
         )
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(FileStore, "read_credential", noted)
+        with reading() as read:
             await again.look()
             await again.look()
             assert read == ["bad.json"]
@@ -278,177 +187,6 @@ async def test_an_edit_beside_our_own_renewal_is_seen(world: World) -> None:
     await world.settled()
     [now] = [each for each in world.service.snapshots.current().credentials if each.id == "me.json"]
     assert (now.priority, now.data["token"]) == (3, "t+")
-
-
-# --- how files are written ------------------------------------------------------------------------
-
-
-async def test_half_a_file_is_not_read(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    path = world.path / "auth" / "me.json"
-    path.write_text('{"type": "vendor", "tok')
-    await world.reloader.look()
-    path.write_text('{"type": "vendor", "token": "t", "priority": 2}')
-    await world.settled()
-    assert errors(caplog) == []
-    assert world.service.snapshots.current().credentials[0].priority == 2
-
-
-async def test_half_a_configuration_is_not_taken_for_the_whole(tmp_path: Path) -> None:
-    """The first half of a file is often valid, too."""
-    async with world_of(tmp_path, lines="debug: false\napi-keys: [first-key-of-mine]\n") as world:
-        world.config_path.write_text("port: 0\n")
-        await world.reloader.look()
-        with world.config_path.open("a") as file:
-            file.write("auth-dir: auth\nrequest-retry: 7\napi-keys: [first-key-of-mine]\n")
-        await world.reloader.look()
-        assert world.service.config.request_retry == 3
-        await world.reloader.look()
-        assert world.service.config.request_retry == 7
-        assert len(world.service.config.api_keys) == 1
-
-
-async def test_files_are_replaced_by_renaming(world: World) -> None:
-    for path, content in (
-        (world.path / "auth" / "me.json", '{"type": "vendor", "token": "t", "priority": 4}'),
-        (world.config_path, "port: 0\nauth-dir: auth\nrequest-retry: 5\n"),
-    ):
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(content)
-        temporary.replace(path)
-    await world.settled()
-    assert world.service.snapshots.current().credentials[0].priority == 4
-    assert world.service.config.request_retry == 5
-
-
-@posix_only
-async def test_a_linked_configuration_is_followed(tmp_path: Path) -> None:
-    """Mounted configuration directories switch a link from one directory to the next."""
-    for number in (1, 2):
-        (tmp_path / f"v{number}").mkdir()
-        (tmp_path / f"v{number}" / "c.yaml").write_text(f"port: 0\nauth-dir: auth\nrequest-retry: {number}\n")
-    (tmp_path / "data").symlink_to("v1")
-    (tmp_path / "c.yaml").symlink_to("data/c.yaml")
-    async with world_of(tmp_path) as world:
-        assert world.service.config.request_retry == 1
-        (tmp_path / "new").symlink_to("v2")
-        (tmp_path / "new").rename(tmp_path / "data")
-        await world.settled()
-        assert world.service.config.request_retry == 2
-
-
-@pytest.mark.parametrize("name", [".me.json.swp", "me.json~", "4913", ".new.json", "x.json.tmp", "notes.txt"])
-async def test_what_editors_leave_is_nothing(
-    world: World, name: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    before = world.service.snapshots.current()
-    (world.path / "auth" / name).write_text("{")
-    await world.settled()
-    assert world.service.snapshots.current() is before
-    assert errors(caplog) == []
-
-
-# --- what cannot be used --------------------------------------------------------------------------
-
-
-async def test_an_unusable_credential_file_leaves_the_account_as_it_was(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    (world.path / "auth" / "me.json").write_text("{half")
-    for _ in range(5):
-        await world.reloader.look()
-    assert "me.json" in world.names()
-    [said] = errors(caplog)
-    assert said.startswith("not taken over, what was read before stays in force: me.json: ")
-    assert set(world.service.reload_status.problems) == {"me.json"}
-    world.write("me.json", priority=1)
-    await world.settled()
-    assert world.service.reload_status.problems == {}
-    assert world.service.snapshots.current().credentials[0].priority == 1
-
-
-async def test_what_was_unusable_at_the_start_is_not_said_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "auth").mkdir(mode=0o700)
-    (tmp_path / "auth" / "bad.json").write_text("{half")
-    async with world_of(tmp_path) as world:
-        assert errors(caplog) == []
-        assert set(world.service.reload_status.problems) == {"bad.json"}
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ("port: 0\nauth-dir: auth\nhost: [\n", "line 4"),
-        ("port: 0\nrequest-retry: many\n", "line 2: request-retry"),
-        ("", "is empty"),
-        (" \n", "is empty"),
-        (None, "there is no such file"),
-        ("port: 0\nhost: 0.0.0.0\n", "line 2: host: `0.0.0.0` is reachable"),
-        ("port: 0\ntls: {enable: true, cert: nowhere.pem, key: nowhere.pem}\n", "nowhere.pem cannot be read"),
-    ],
-)
-async def test_an_unusable_configuration_leaves_the_running_one(
-    world: World, content: str | None, said: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    before = world.service.config
-    if content is None:
-        world.config_path.unlink()
-    else:
-        world.config_path.write_text(content)
-    for _ in range(5):
-        await world.reloader.look()
-    assert world.service.config is before
-    [message] = errors(caplog)
-    assert said in message
-    assert str(world.config_path) in message
-    assert list(world.service.reload_status.problems) == [str(world.config_path)]
-    world.configure("request-retry: 9\n")
-    await world.settled()
-    assert world.service.config.request_retry == 9
-    assert world.service.reload_status.problems == {}
-
-
-async def test_who_asks_hears_what_is_wrong_once_more(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    world.config_path.write_text("port: [\n")
-    await world.settled()
-    await world.reloader.look(everything=True)
-    await world.reloader.look()
-    assert len(errors(caplog)) == 2
-
-
-async def test_a_server_that_others_reach_keeps_its_keys(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with world_of(tmp_path, binding=ALL, lines="api-keys: [first-key-of-mine]\n") as world:
-        world.configure("request-retry: 7\n")
-        await world.settled()
-        assert len(world.service.config.api_keys) == 1
-        assert world.service.config.request_retry == 3
-        [said] = errors(caplog)
-        assert "anybody could use your accounts" in said
-
-
-@posix_only
-async def test_an_auth_directory_that_cannot_be_listed_takes_no_account_away(
-    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The configuration is still watched."""
-
-    def refuse(_path: object) -> object:
-        raise PermissionError(13, "no", str(world.path / "auth"))
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "scandir", refuse)
-        world.configure("request-retry: 6\n")
-        await world.settled()
-        await world.settled()
-        assert "me.json" in world.names()
-        assert world.service.config.request_retry == 6
-        assert list(world.service.reload_status.problems) == [str(world.path / "auth")]
-    await world.settled()
-    assert world.service.reload_status.problems == {}
-    assert len(errors(caplog)) == 1
 
 
 # --- the configuration ----------------------------------------------------------------------------
