@@ -148,7 +148,10 @@ class KeyEntry:
     websockets: bool = setting(False, "Reach the upstream over a websocket.", only=_CODEX_ONLY)
     alpha_search: bool = setting(False, "Offer the upstream's own search.", only=_CODEX_ONLY)
     rebuild_mid_system_message: bool = setting(
-        False, "Move system messages from inside the conversation to its head.", only=_CLAUDE_ONLY
+        False,
+        "Move system messages from inside the conversation to its head.",
+        active=True,
+        only=_CLAUDE_ONLY,
     )
     default_model: str = setting(
         "",
@@ -244,7 +247,7 @@ class CompatibleEntry:
         shown=False,
         example={"X-Team": "blue"},
     )
-    support_prompt_cache_key: bool = setting(False, "The upstream understands prompt_cache_key.")
+    support_prompt_cache_key: bool = setting(False, "The upstream understands prompt_cache_key.", active=True)
     disable_cooling: bool | None = setting(None, "Overrides the global disable-cooling.", active=True)
     request_retry: int | None = setting(
         None, "Overrides the global request-retry; negative: does not.", active=True
@@ -368,5 +371,7 @@ class ClientKey:
 class OAuthClient:
     """An OAuth application of the owner's."""
 
-    client_id: str = setting("", "Application id.")
-    client_secret: Secret = setting(Secret(""), "Application secret, where the application has one.")
+    client_id: str = setting("", "Application id.", active=True)
+    client_secret: Secret = setting(
+        Secret(""), "Application secret, where the application has one.", active=True
+    )

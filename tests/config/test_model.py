@@ -1,8 +1,13 @@
 """The key model as a whole: complete, documented, and honest about what it does not do yet."""
 
+import re
+from pathlib import Path
+
 import attrs
 import pytest
 
+import cliproxy
+from cliproxy.config import entries, groups, model
 from cliproxy.config.entries import KeyEntry
 from cliproxy.config.groups import Payload, QuotaExceeded, Routing, Tls
 from cliproxy.config.keys import is_section, keys_of
@@ -145,3 +150,35 @@ def test_no_secret_shows_in_the_representation():
 )
 def test_keys_are_asked_for_as_soon_as_there_is_one_of_either_kind(text, asks):
     assert load_config(text).config.asks_for_keys is asks
+
+
+def test_nothing_is_said_to_work_that_nobody_looks_at_nor_the_reverse():
+    """A key that works is named somewhere outside the configuration, and one that is named there works."""
+    root = Path(cliproxy.__file__).parent
+    source = "\n".join(p.read_text("utf-8") for p in root.rglob("*.py") if p.parent != root / "config")
+    wrong = {
+        f"{kind.__name__}.{declared.name}"
+        for kind in SECTIONS
+        for declared in keys_of(kind).values()
+        if not is_section(type(declared.default))
+        and declared.info.active is not _is_named(declared.attribute, declared.name, source)
+    }
+    # Words that mean something else where they are used, and one that is read for a later version.
+    assert wrong == {
+        "KeyEntry.websockets",
+        "CodexHeaderDefaults.user-agent",
+        "ClaudeHeaderDefaults.user-agent",
+        "ClaudeHeaderDefaults.timeout",
+    }
+
+
+SECTIONS = [
+    kind
+    for module in (entries, groups, model)
+    for kind in vars(module).values()
+    if isinstance(kind, type) and kind.__module__ == module.__name__ and is_section(kind)
+]
+
+
+def _is_named(attribute: str, name: str, source: str) -> bool:
+    return re.search(rf'\b{attribute}\b|"{re.escape(name)}"', source) is not None
