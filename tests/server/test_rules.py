@@ -1,18 +1,23 @@
 """The rules that hold for every request, on both ways through the application."""
 
+import json
 import logging
 import math
+from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
+from cliproxy.observe.folder import Folder
 from cliproxy.observe.lines import Facts
-from cliproxy.server.rules import dialect_of_path
+from cliproxy.observe.transcript import Scribe
+from cliproxy.observe.writer import Writer
+from cliproxy.server.rules import SCRIBE, dialect_of_path
 from cliproxy.wire.jsontext import JsonValue
 from support.application import application
 from support.asgi import client_of
-from support.exchange import ANSWER, WHOLE, Reply, bottle, json_reply
+from support.exchange import ANSWER, WHOLE, Reply, bottle, chunk, json_reply
 
 SHORT = "/v1/chat/completions"
 LONG = "/v1/models"
@@ -132,3 +137,47 @@ async def test_so_is_a_request_that_its_client_gives_up(
             response = await client("POST", SHORT, {**CHAT, "stream": True})
             await response.read()
     assert [line["status"] for line in access_lines(caplog)] == [status]
+
+
+def written(scribe: Scribe) -> dict[str, str]:
+    """What was written down, by the paths of the requests."""
+    assert scribe.writer.close(10)
+    return {each.name.split("-20")[0]: each.read_text() for each in scribe.folder.path.iterdir()}
+
+
+async def test_requests_to_apis_are_written_down_where_the_owner_wants_that(tmp_path: Path) -> None:
+    """Neither lists and pages, nor what scanners ask for."""
+    app = application(bottle(json_reply(WHOLE), json_reply(WHOLE)))
+    scribe = Scribe(folder=Folder(tmp_path), writer=Writer())
+    wanted: list[Scribe | None] = [None]
+    app.config[SCRIBE] = lambda: wanted[0]
+    async with client_of(app) as client:
+        await client("POST", SHORT, CHAT)
+        wanted[0] = scribe
+        for method, path in (
+            ("POST", SHORT),
+            ("POST", "/v1beta/models/nobody:generateContent"),
+            ("GET", LONG),
+            ("OPTIONS", SHORT),
+            ("POST", "/wp-login.php"),
+            ("POST", "/v0/management/config"),
+        ):
+            await client(method, path, CHAT)
+    files = written(scribe)
+    assert set(files) == {"v1-chat-completions", "v1beta-models-nobody-generateContent"}
+    text = files["v1-chat-completions"]
+    assert json.dumps(CHAT) in text
+    assert "=== RESPONSE ===\nStatus: 200\n" in text
+    assert text.endswith(f"\n{json.dumps(WHOLE)}\n")
+
+
+async def test_a_fault_behind_the_head_is_a_failure_that_is_kept(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    app = application(bottle(Reply(body=(chunk("Hel"), 1.0, ValueError("a fault of ours")))))
+    scribe = Scribe(folder=Folder(tmp_path), writer=Writer(), everything=False)
+    app.config[SCRIBE] = lambda: scribe
+    async with client_of(app) as client:
+        response = await client("POST", SHORT, {**CHAT, "stream": True})
+        assert await response.read() == chunk("Hel")
+    assert set(written(scribe)) == {"error-v1-chat-completions"}
