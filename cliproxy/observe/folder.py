@@ -60,8 +60,13 @@ class Folder:
             self._known_bytes = sum(size for _, size, _ in self._files())
         else:
             self._known_bytes += by
-        if 0 < self.most_bytes < self._known_bytes:
+        if 0 < self.most_bytes < self._known_bytes + self.part_bytes:
             self._known_bytes = self._shrunk()
+
+    def part_grown(self, by: int) -> None:
+        """Note that incomplete files have grown, at the cost of old ones."""
+        self.part_bytes += by
+        self.grown(0)
 
     def has_room_for(self, size: int) -> bool:
         """Tell whether incomplete files, which nobody can delete, may grow: to half of the room there is."""
@@ -83,7 +88,7 @@ class Folder:
     def _shrunk(self) -> int:
         """Delete the oldest files that are too many; return what the others take."""
         files = self._files()
-        wanted = int(self.most_bytes * FILLED)
+        wanted = int(self.most_bytes * FILLED) - self.part_bytes
         excess = sum(size for _, size, _ in files) - wanted
         doomed: list[tuple[float, int, str]] = []
         for file in files:

@@ -291,7 +291,7 @@ class _Pages:
             self._missing += len(data)
         else:
             self._written += len(data)
-            self.folder.part_bytes += len(data)
+            self.folder.part_grown(len(data))
 
     def _write(self, part: str, data: bytes) -> None:
         descriptor = self.folder.open(self._file(part))

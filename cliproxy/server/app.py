@@ -103,6 +103,7 @@ def create_app(world: World) -> App:
     """Build the application around a service."""
     app = App(world)
     app.config["RESPONSE_TIMEOUT"] = None
+    app.config[rules.COUNTS] = world.responses
     app.set_bounds(world.deps.snapshot().config)
     app.url_map.strict_slashes = False
     _add_generation(app, world)

@@ -65,7 +65,7 @@ class HttpConnection(TrioASGIHTTPConnection):
             if (transcript := current.get()) is not None:
                 transcript.has_failed = True
         finally:
-            rules.over(request)
+            rules.over(request, self.app.config[rules.COUNTS])
 
     async def handle_messages(  # type: ignore[override]  # the parent widens its parent's signature too
         self, nursery: trio.Nursery, request: Request, receive: ASGIReceiveCallable

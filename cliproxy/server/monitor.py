@@ -14,7 +14,7 @@ from quart import Response, request
 
 from cliproxy.dialects import by_id
 from cliproxy.errors import NotFound, ProxyError
-from cliproxy.observe.metrics import Family, exposition, gauge
+from cliproxy.observe.metrics import Family, counter, exposition, gauge
 from cliproxy.server.local import admit_observer
 from cliproxy.server.render import error_response, json_response
 from cliproxy.server.world import World, headers_of, query_of
@@ -63,8 +63,10 @@ class Monitor:
 
 
 def queues(world: World) -> tuple[Family, ...]:
-    """Return how many requests are served, and how many of them wait for an account."""
+    """Return how many requests are served, how many of them wait for an account, and how all have ended."""
+    what = "Finished requests of all kinds, also of those that nobody let in."
     return (
+        counter("cliproxy_responses", what, ("status",), dict(world.responses.values)),
         gauge("cliproxy_requests_in_flight", "Requests for a model that are served now.", len(world.gate)),
         gauge("cliproxy_requests_waiting", "Those that wait for a place.", len(world.deps.places)),
     )

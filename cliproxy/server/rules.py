@@ -24,6 +24,7 @@ from cliproxy.dialects.base import Dialect
 from cliproxy.errors import Kind, LimitExceeded, NotFound, ProxyError
 from cliproxy.observe.access import log_access
 from cliproxy.observe.logs import request_id as log_id
+from cliproxy.observe.metrics import Counts
 from cliproxy.observe.transcript import Scribe, current
 from cliproxy.server.render import error_response
 from cliproxy.server.world import World, new_request_id
@@ -38,6 +39,8 @@ _STATUS: Final = "cliproxy.status"
 CLIENT_LEFT: Final = 499
 SCRIBE: Final = "CLIPROXY_SCRIBE"
 """Where the application's configuration says who writes requests down."""
+COUNTS: Final = "CLIPROXY_COUNTS"
+"""Where it says who counts responses by their status."""
 UNWRITTEN: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods of what is not written down: they ask for lists and pages."""
 
@@ -85,15 +88,16 @@ def write_down(request: Request, scribe: Callable[[], Scribe | None] | None) -> 
     current.set(transcript)
 
 
-def over(request: Request) -> None:
-    """Log a request that is over, however it ended. One that had no head of a response by then was given up
-    by its client."""
+def over(request: Request, counts: Counts) -> None:
+    """Log and count a request that is over, however it ended. One that had no head of a response by then was
+    given up by its client."""
     if (transcript := current.get()) is not None:
         transcript.end(log_id.get())
     facts = _facts(request)
     started = facts.get(_STARTED)
     if isinstance(started, float):
         status = cast("int", facts.get(_STATUS, CLIENT_LEFT))
+        counts.add((str(status),))
         path = request.full_path.rstrip("?") if request.query_string else request.path
         log_access(
             logger, status, time.monotonic() - started, request.remote_addr or "", (request.method, path)

@@ -14,7 +14,7 @@ from cliproxy.catalog.registry import Candidate
 from cliproxy.dialects.base import ClientRequest
 from cliproxy.errors import Kind, LimitExceeded
 from cliproxy.exchange.deps import Deps
-from cliproxy.observe.metrics import Family
+from cliproxy.observe.metrics import Counts, Family
 from cliproxy.server.access import Client, KeyRing
 from cliproxy.service.clientkeys import ClientKeys
 from cliproxy.wire.jsontext import JsonObject
@@ -85,6 +85,8 @@ class World:
     """The state of the process, for its owner."""
     figures: Callable[[], Sequence[Family]] = tuple
     """What a monitoring system may want to know."""
+    responses: Counts = field(factory=Counts)
+    """How many requests, whatever they were about, had which status in the end."""
 
     @contextmanager
     def serving(self, client: Client, request: ClientRequest) -> Iterator[Deps]:

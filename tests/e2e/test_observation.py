@@ -5,6 +5,7 @@ Secrets are planted everywhere it can be told one, and are in none of them.
 
 import json
 import os
+import re
 import stat
 import time
 from collections.abc import Callable
@@ -109,6 +110,27 @@ def test_figures_of_a_running_server(tmp_path: Path) -> None:
     assert found["cliproxy_ready", None, None] == 1
     assert found["process_start_time_seconds", None, None] > 0
     assert "canary" not in text
+
+
+def test_what_clients_make_up_is_no_label(tmp_path: Path) -> None:
+    """Whoever can ask cannot fill the memory of whoever counts."""
+    url, key = "/v1/chat/completions", {"Authorization": f"Bearer {KEY}"}
+    with (
+        running(tmp_path, "-demo", config=BASE) as server,
+        httpx.Client(base_url=server.url, trust_env=False, headers=key, timeout=LIMIT_S) as client,
+    ):
+        httpx.post(server.url + url, json=CHAT, headers={"x-api-key": f"junk-{WRONG}"}, trust_env=False)
+        for made_up in ("junk-%d", "demo(junk-%d)", "other://junk-%d", "junk-%d://demo", "junk-%d(high)"):
+            for number in range(3):
+                client.post(url, json={**CHAT, "model": made_up % number})
+                client.post(f"/v1beta/models/{made_up % number}:generateContent?junk-{number}", json={})
+                client.get(f"/junk-{number}", headers={"x-request-id": f"junk-{number}"})
+        text = client.get("/metrics").text
+        [ready] = re.findall(r"^cliproxy_ready (\S+)", text, re.MULTILINE)
+    assert ready == "1.0"
+    assert 'model="other"' in text
+    assert 'cliproxy_responses_total{status="401"} 1.0' in text
+    assert "junk" not in text
 
 
 def test_requests_are_written_down_as_the_configuration_says_now(tmp_path: Path) -> None:

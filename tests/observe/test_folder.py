@@ -88,6 +88,18 @@ def test_incomplete_files_take_half_of_the_room(tmp_path: Path) -> None:
     assert folder.has_room_for(10**12)
 
 
+def test_they_push_old_files_out(tmp_path: Path) -> None:
+    """All together take no more than they may."""
+    folder = filled(tmp_path, "a.log", "b.log", "c.log", "d.log")
+    size = sum(each.stat().st_size for each in tmp_path.iterdir())
+    folder.most_bytes = size + 10
+    folder.part_grown(10)
+    assert names(folder) == ["a.log", "b.log", "c.log", "d.log"]
+    folder.part_grown(10)
+    assert names(folder)[-1] == "d.log"
+    assert sum(each.stat().st_size for each in tmp_path.iterdir()) + 20 <= size + 10
+
+
 def test_a_directory_that_is_gone_stops_nobody(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "gone", most_bytes=1)
     folder.grown(10)

@@ -81,4 +81,13 @@ async def test_who_is_not_ready_says_why() -> None:
 async def test_queues_are_figures() -> None:
     world = app()._world
     with world.gate.entered("x"):
-        assert [family.values for family in queues(world)] == [{(): 1}, {(): 0}]
+        assert [family.values for family in queues(world)] == [{}, {(): 1}, {(): 0}]
+
+
+async def test_every_response_is_counted_whoever_asks() -> None:
+    """Also by those that nobody lets in, and for what is not there."""
+    subject = app()
+    async with client_of(subject) as client:
+        for path in ("/healthz", "/v1/models", "/nowhere", "/healthz"):
+            await client("GET", path)
+    assert subject._world.responses.values == {("200",): 2, ("401",): 1, ("404",): 1}
