@@ -206,7 +206,9 @@ class CodexOptions:
     """Codex upstreams."""
 
     stream_bootstrap_buffering: bool = setting(
-        False, "Hold back a stream's opening until something is generated, so that an overload can fail over."
+        False,
+        "Accepted. A stream's opening is always held back until something is generated, for every upstream.",
+        active=True,
     )
     optimize_multi_agent_v2: bool = setting(False, "Prepare requests for several agents at work.")
 

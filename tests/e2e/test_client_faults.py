@@ -225,6 +225,7 @@ def test_too_many_headers(world: World, fields: list[bytes]) -> None:
 
 
 DEEP: Final = b'{"model": "m", "messages": ' + b"[" * 5000 + b"]" * 5000 + b"}"
+BOMB: Final = gzip.compress(bytes(64 * 1024 * 1024))
 LARGE: Final = b'{"model": "m", "messages": "' + b"x" * 1_100_000 + b'"}'
 
 
@@ -234,13 +235,23 @@ LARGE: Final = b'{"model": "m", "messages": "' + b"x" * 1_100_000 + b'"}'
     [
         (413, LARGE, {}),
         (413, gzip.compress(LARGE), {"content-encoding": "gzip"}),
+        (413, BOMB, {"content-encoding": "gzip"}),
         (400, DEEP, {}),
         (400, gzip.compress(DEEP)[:-9], {"content-encoding": "gzip"}),
         (415, b"{}", {"content-encoding": "br"}),
         (415, b"{}", {"content-type": "text/plain"}),
         (400, b"{}[", {}),
     ],
-    ids=["large", "large when unpacked", "deep", "cut off", "unknown coding", "other type", "no JSON"],
+    ids=[
+        "large",
+        "large when unpacked",
+        "a bomb",
+        "deep",
+        "cut off",
+        "unknown coding",
+        "other type",
+        "no JSON",
+    ],
 )
 def test_a_body_that_cannot_be_taken(
     world: World, client: str, status: int, body: bytes, headers: dict[str, str]
@@ -326,6 +337,22 @@ def test_too_many_requests_of_all(world: World) -> None:
     until(world.is_quiet)
     world.script()
     assert world.post(Way("chat", stream=False), KEYS[1]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("client", "path", "body"),
+    [
+        ("claude", "/v1/messages/count_tokens", Way("claude", stream=False).body("m")),
+        ("gemini", "/v1beta/models/m:countTokens", Way("gemini", stream=False).body("m")),
+        ("chat", "/v1/embeddings", {"model": "m", "input": "Hello"}),
+        ("responses", "/v1/responses/compact", Way("responses", stream=False).body("m")),
+    ],
+)
+def test_side_matters_are_requests_too(world: World, client: str, path: str, body: dict[str, Any]) -> None:
+    with held(world, KEYS[0], KEYS[0]):
+        answer = world.client.post(path, json=body, headers={"x-goog-api-key": KEYS[0]})
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+        assert Way(client, stream=False).is_refusal(429, answer.text)
 
 
 def test_too_many_connections(world: World) -> None:
