@@ -221,7 +221,9 @@ class Config:
         minimum=0,
         below=0,
     )
-    auth_auto_refresh_workers: int = setting(16, "Accounts refreshed at the same time.", minimum=1, below=16)
+    auth_auto_refresh_workers: int = setting(
+        16, "Accounts refreshed at the same time.", active=True, minimum=1, below=16
+    )
     codex_header_defaults: CodexHeaderDefaults = setting(
         CodexHeaderDefaults(), "Header values for Codex accounts."
     )

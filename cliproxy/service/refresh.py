@@ -50,8 +50,8 @@ from cliproxy.wire.jsontext import JsonValue
 logger = logging.getLogger(__name__)
 
 CONCURRENT_RENEWALS: Final = 16
-BACKGROUND_RENEWALS: Final = 12
-"""How many of them nobody waits for."""
+BACKGROUND_SHARE: Final = 0.75
+"""How many of them, at the most, nobody waits for."""
 RENEWAL_LIMIT_S: Final = 30.0
 """Time for one renewal; also the longest that stopping the server waits for one."""
 SAVE_LIMIT_S: Final = 10.0
@@ -106,6 +106,11 @@ class TokenTable:
 
     def __attrs_post_init__(self) -> None:
         self._limiter = trio.CapacityLimiter(CONCURRENT_RENEWALS)
+
+    def allow(self, renewals: int) -> None:
+        """Set how many renewals may be under way at the same time, from now on."""
+        self._limiter.total_tokens = renewals
+        self._changed.set()
 
     # --- what exchanges use ----------------------------------------------------------------------------
 
@@ -195,7 +200,7 @@ class TokenTable:
 
     @property
     def _has_room(self) -> bool:
-        return self._background < BACKGROUND_RENEWALS
+        return self._background < max(1, int(self._limiter.total_tokens * BACKGROUND_SHARE))
 
     def _plan(self, account: Account) -> None:
         """Note when an account needs attention next; to be called whenever that may have changed."""

@@ -92,6 +92,7 @@ async def opened(
             monotonic=trio.current_time,
             rng=random.SystemRandom(),
         )
+        tokens.allow(config.auth_auto_refresh_workers)
         tokens.sync(credentials)
         manager = notifier_of(os.environ)
         yield Service(snapshots=snapshots, upstreams=upstreams, tokens=tokens, manager=manager)

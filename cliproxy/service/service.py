@@ -163,6 +163,7 @@ class Service:
 
     def _reconfigure(self, before: Config, config: Config) -> None:
         self.upstreams.use_proxy(proxy_of(config))
+        self.tokens.allow(config.auth_auto_refresh_workers)
         set_bounds(self._http, config)
         if config.debug != before.debug:
             set_debug(debug=config.debug)

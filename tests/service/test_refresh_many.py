@@ -14,7 +14,7 @@ from attrs import define, evolve, field
 from cliproxy.credentials.model import Credential, CredentialId, CredentialKind, Token, TokenSlot
 from cliproxy.errors import LoginError
 from cliproxy.providers import qwen
-from cliproxy.service.refresh import BACKGROUND_RENEWALS, CONCURRENT_RENEWALS, TokenTable
+from cliproxy.service.refresh import BACKGROUND_SHARE, CONCURRENT_RENEWALS, TokenTable
 from cliproxy.service.tokens import Condition
 from cliproxy.wire.http import HttpAnswer, HttpCall
 from cliproxy.wire.jsontext import JsonValue, dumps
@@ -23,6 +23,7 @@ ACCOUNT = TokenSlot.ACCOUNT
 EPOCH = 1_000_000_000.0
 HOUR = 3600.0
 WEEK = 7 * 24 * HOUR
+IN_BACKGROUND = int(CONCURRENT_RENEWALS * BACKGROUND_SHARE)
 
 
 @define
@@ -200,12 +201,12 @@ async def test_four_thousand_accounts_that_are_all_due_are_renewed_one_after_the
     async with world() as work:
         work.add(*(account(f"me{n}", left=-60.0) for n in range(4000)))
         await trio.sleep(30)
-        assert work.vendor.busiest == BACKGROUND_RENEWALS
+        assert work.vendor.busiest == IN_BACKGROUND
         last = work.files.contents["me3999"]
         asked = trio.current_time()
         assert (await work.table.ensure_fresh(last, ACCOUNT)).value.reveal() == "access-me3999.1"
         assert trio.current_time() - asked < 2.0
-        await trio.sleep(4000 / BACKGROUND_RENEWALS + 5)
+        await trio.sleep(4000 / IN_BACKGROUND + 5)
         assert set(work.vendor.renewals.values()) == {1}
         assert len(work.vendor.renewals) == 4000
         assert work.vendor.refused == []
@@ -222,6 +223,28 @@ async def test_requests_of_many_accounts_have_bounded_renewals(
                 nursery.start_soon(work.table.ensure_fresh, each, ACCOUNT)
         assert work.vendor.busiest == CONCURRENT_RENEWALS
         assert len(work.vendor.renewals) == 100
+
+
+@pytest.mark.parametrize(("allowed", "in_background"), [(1, 1), (2, 1), (8, 6), (40, 30)])
+async def test_the_owner_says_how_many_at_a_time(
+    allowed: int, in_background: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with world() as work:
+        work.table.allow(allowed)
+        work.add(*(account(f"me{n}", left=-60.0) for n in range(100)))
+        await trio.sleep(150)
+        assert work.vendor.busiest == in_background
+        assert len(work.vendor.renewals) == 100
+
+
+async def test_more_are_begun_as_soon_as_more_are_allowed(autojump_clock: trio.testing.MockClock) -> None:
+    async with world() as work:
+        work.table.allow(1)
+        work.add(*(account(f"me{n}", left=-60.0) for n in range(100)))
+        await trio.sleep(0.5)
+        work.table.allow(40)
+        await trio.sleep(0.1)
+        assert work.vendor.busiest == 30
 
 
 async def test_an_event_among_thousands_of_accounts_costs_no_search(
