@@ -16,6 +16,7 @@ import pytest
 import trio
 import trio.testing
 import trustme
+from attrs import evolve
 
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.config.groups import WEIGHTED_ROUND_ROBIN, Limits, Routing, Timeouts, Tls
@@ -31,6 +32,9 @@ from cliproxy.service.changes import Difference, difference
 from cliproxy.service.listen import Binding, open_sockets
 from cliproxy.service.service import HARD_END_S, Service, hypercorn_config
 from cliproxy.service.snapshots import Snapshots
+from cliproxy.wire.http import HttpCall
+from cliproxy.wire.secret import Secret
+from support import upstream
 from support.records import record
 from support.routes import credential
 
@@ -337,3 +341,20 @@ async def test_the_state_of_what_did_not_change_is_kept() -> None:
     assert tokens.forgiven == ["b"]
     assert [each.id for each in tokens.known] == ["a", "b"]
     assert told == []
+
+
+async def test_connections_to_upstreams_outlive_a_change() -> None:
+    """Also those of streams under way, and those that wait for the next request."""
+    async with upstream.serving(upstream.sends(upstream.body(b"hello"))) as server, Upstreams() as upstreams:
+        subject = evolve(service(names="ab"), upstreams=upstreams)
+        subject.tokens = Tokens()  # type: ignore[assignment]
+        call = HttpCall(method="GET", url=server.url, proxy_url=Secret("direct"))
+        async with upstreams.open(call) as under_way:
+            await upstreams.fetch(call)
+            assert server.connections == 2
+            now = [credential("a"), credential("b", priority=1), credential("c")]
+            config = Config(request_retry=9, timeouts=Timeouts(drain_seconds=9))
+            subject.replace(config, now, difference([credential("a"), credential("b")], now))
+            await upstreams.fetch(call)
+            assert await under_way.read_all(100) == b"hello"
+        assert server.connections == 2
