@@ -25,6 +25,8 @@ from cliproxy.routing.runtime import RouteKey, RuntimeTable, blocking_state, pro
 
 MAX_LINED_UP: Final = 200_000
 """Candidates in all lineups together; the lineup that was used longest ago goes first."""
+FORGOTTEN_S: Final = 86400.0
+"""How long a lineup outlives its last use: names go, and what they leave must not stay for ever."""
 BUSY_CAUSE: Final = "as many requests as it may have at a time are under way"
 
 
@@ -74,7 +76,7 @@ class Selector:
         ``candidates`` has to be the same object for as long as the registry is the same: another one is
         another registry.
         """
-        lineup = self._lineup(name, candidates, rules)
+        lineup = self._lineup(name, candidates, rules, now)
         lineup.catch_up(now)
         home = self.bindings.get(stay.mark, now) if stay is not None else None
         if home is not None and home not in tried and (choice := lineup.ready(home)) is not None:
@@ -108,7 +110,7 @@ class Selector:
         if stay is not None and choice.credential.provider in stay.providers:
             self.bindings.bind(stay.mark, choice.key, now, stay.seconds)
 
-    def _lineup(self, name: str, candidates: Sequence[Candidate], rules: Rules) -> Lineup:
+    def _lineup(self, name: str, candidates: Sequence[Candidate], rules: Rules, now: float) -> Lineup:
         """Return the lineup of a name, built anew if it is about others or follows other rules."""
         found = self._lineups.get(name)
         if found is None:
@@ -122,9 +124,14 @@ class Selector:
         self._lineups[name] = made
         self._lineups.move_to_end(name)
         self._lined_up += len(candidates)
-        while self._lined_up > MAX_LINED_UP and len(self._lineups) > 1:
+        while len(self._lineups) > 1 and self._is_too_much(now):
             self._lined_up -= len(self._lineups.popitem(last=False)[1].candidates)
         return made
+
+    def _is_too_much(self, now: float) -> bool:
+        """Whether the lineup that was used longest ago has to go."""
+        oldest = next(iter(self._lineups.values()))
+        return self._lined_up > MAX_LINED_UP or oldest.now < now - FORGOTTEN_S
 
 
 def _earliest(lineup: Lineup, tried: Collection[RouteKey]) -> Earliest | None:

@@ -16,7 +16,7 @@ from cliproxy.routing import select
 from cliproxy.routing.cooldown import RuntimeState
 from cliproxy.routing.lineup import Rules, most_at_once
 from cliproxy.routing.runtime import RuntimeTable, blocking_state, credential_place, model_place
-from cliproxy.routing.select import BUSY_CAUSE, Earliest, Selector, Stay
+from cliproxy.routing.select import BUSY_CAUSE, FORGOTTEN_S, Earliest, Selector, Stay
 from support.routes import candidate
 
 OPEN = RuntimeState(until=50.0, failures=1, kind=Kind.RATE_LIMIT, cause="too many")
@@ -122,6 +122,16 @@ def test_the_lineup_used_longest_ago_gives_way(monkeypatch: pytest.MonkeyPatch) 
     assert picked(selector, ours) == "c"
     selector.pick("big", everybody("abcdefgh"), 0.0, rules=RULES)
     assert selector.statistics()["lineups"] == 1
+
+
+def test_names_that_nobody_asks_for_any_more_leave_nothing() -> None:
+    selector, ours = Selector(RuntimeTable()), everybody()
+    for number in range(5):
+        selector.pick(f"m{number}", ours, number * 3600.0, rules=RULES)
+    assert selector.statistics()["lineups"] == 5
+    selector.pick("m4", ours, FORGOTTEN_S + 3 * 3600.0 + 1, rules=RULES)
+    selector.pick("new", ours, FORGOTTEN_S + 3 * 3600.0 + 1, rules=RULES)
+    assert selector.statistics() == {"lineups": 2, "lined_up": 2 * len(ours), "bindings": 0}
 
 
 # --- conversations ---
