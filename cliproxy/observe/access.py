@@ -14,7 +14,8 @@ from cliproxy.wire.secret import MASK
 
 _MAPPED: Final = "::ffff:"
 _CONFIDENTIAL: Final = re.compile(
-    r"(?i)(?:key|code|state|.*(?:api[-_]?key|token|secret|password).*)(?:\[\])?"
+    r"(?i)(?:auth|key|code|sig|state|"
+    r".*(?:(?:api|access)[-_]?key|authorization|credential|password|secret|signature|token).*)(?:\[\])?"
 )
 _LEVELS: Final = (
     (HTTPStatus.INTERNAL_SERVER_ERROR, logging.ERROR),

@@ -18,7 +18,11 @@ logger = logging.getLogger(__name__)
         ("/x?a=1&auth_token=abc", "/x?a=1&auth_token=***"),
         ("/cb?CODE=abc&State=def", "/cb?CODE=***&State=***"),
         ("/v1/models?%6bey=sk-abc&=", "/v1/models?%6bey=***&="),
-        ("/x?monkey=1", "/x?monkey=1"),
+        (
+            "/x?authorization=a&auth=b&X-Goog-Signature=c",
+            "/x?authorization=***&auth=***&X-Goog-Signature=***",
+        ),
+        ("/x?monkey=1&author=2&signal=3", "/x?monkey=1&author=2&signal=3"),
         ("/x?key", "/x?key"),
         ("/x?api_key%5B%5D=a&X-Api-Key=b&myAPIKEY=c", "/x?api_key%5B%5D=***&X-Api-Key=***&myAPIKEY=***"),
         ("/x?client_secret=a&id_token=b&password=c", "/x?client_secret=***&id_token=***&password=***"),
