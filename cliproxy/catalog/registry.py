@@ -8,7 +8,7 @@ sorted by name and comes from the same index, so a model that is listed can be a
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 from attrs import evolve, frozen
 
@@ -19,11 +19,22 @@ from cliproxy.credentials.model import Credential, CredentialId
 from cliproxy.ir.request import Reasoning
 
 PROVIDER_MARK: Final = "://"
+MAX_VIEWS: Final = 1024
+"""Views of one thing that are kept: allowances come and go with the keys of clients."""
 _FACTS: Final = (
     *("display_name", "description", "owned_by", "created"),
     *("context_tokens", "output_tokens", "thinking"),
 )
 """What one provider tells of a model and another may not."""
+
+
+View = TypeVar("View")
+
+
+def make_room(views: dict[Allowance, View]) -> None:
+    """Drop the oldest view if there are as many as may be. Who looks through it goes on with it."""
+    if len(views) >= MAX_VIEWS:
+        del views[next(iter(views))]
 
 
 @frozen(kw_only=True)
@@ -78,7 +89,7 @@ class Registry:
         self._whole = whole
         self._allowance = allowance
         self._views: dict[Allowance, Registry] = {}
-        """As many as there are client keys with different allowances."""
+        """As many as there are client keys with different allowances, and at most :data:`MAX_VIEWS`."""
         self._narrowed: dict[str, tuple[Candidate, ...]] = {}
         """Answers that had to be looked for, by name: as many as there are names with such an answer."""
         self._names: list[str] | None = None
@@ -97,6 +108,7 @@ class Registry:
             return self
         view = self._views.get(allowance)
         if view is None:
+            make_room(self._views)
             view = self._views[allowance] = Registry(self._by_name, self, allowance)
         return view
 

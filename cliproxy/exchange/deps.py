@@ -9,7 +9,7 @@ from typing import Protocol
 from attrs import Factory, evolve, field, frozen
 
 from cliproxy.catalog.allowance import Allowance
-from cliproxy.catalog.registry import Registry
+from cliproxy.catalog.registry import Registry, make_room
 from cliproxy.config.errorrules import ErrorRule
 from cliproxy.config.errorrules import compiled as compiled_errors
 from cliproxy.config.model import Config
@@ -66,6 +66,7 @@ class Snapshot:
             return self
         view = self._views.get(allowance)
         if view is None:
+            make_room(self._views)
             view = self._views[allowance] = evolve(self, registry=self.registry.visible(allowance))
         return view
 
@@ -111,7 +112,7 @@ class Deps:
     places: Places = field(factory=Places)
     """Where exchanges wait for an account that has as many under way as it may."""
     _views: dict[Allowance, "Deps"] = field(factory=dict, init=False, repr=False)
-    """As many as there have been allowances."""
+    """As many as there have been allowances, within bounds."""
 
     def within(self, allowance: Allowance) -> "Deps":
         """Return the world as a client sees it that may not use everything; always the same one."""
@@ -119,6 +120,7 @@ class Deps:
             return self
         view = self._views.get(allowance)
         if view is None:
+            make_room(self._views)
             view = self._views[allowance] = evolve(self, snapshot=lambda: self.snapshot().visible(allowance))
         return view
 

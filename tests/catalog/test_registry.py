@@ -4,7 +4,7 @@ from cliproxy.catalog.allowance import Allowance
 from cliproxy.catalog.index import build
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.catalog.offers import Offer
-from cliproxy.catalog.registry import Registry
+from cliproxy.catalog.registry import MAX_VIEWS, Registry
 from cliproxy.credentials.model import ModelEntry
 from cliproxy.ir.thinking import ThinkingSupport
 from support.routes import credential
@@ -93,6 +93,14 @@ def test_views_and_their_answers_are_the_same_every_time() -> None:
         for name in ("alpha", "y://alpha"):
             assert view.candidates(name)
             assert view.candidates(name) is view.candidates(name)
+
+
+def test_views_of_keys_that_are_gone_are_not_kept_for_ever() -> None:
+    registry = build([offer(name="a")])
+    allowances = [Allowance(models=(f"m{number}",)) for number in range(MAX_VIEWS + 1)]
+    first, *others = [registry.visible(each) for each in allowances]
+    assert registry.visible(allowances[-1]) is others[-1]
+    assert registry.visible(allowances[0]) is not first
 
 
 def test_turns_are_shared_among_clients_that_have_the_same_choice() -> None:
