@@ -186,5 +186,8 @@ class Metrics:
             return
         statistics = self.service.ledger.statistics()
         waiting, troubled = statistics.waiting, statistics.trouble is not None
+        kept = {("whole",): statistics.written, ("sums",): statistics.summed}
+        what = "Requests that the database has, or only the sums of."
+        yield counter("cliproxy_database_requests", what, ("kept",), kept)
         yield gauge("cliproxy_database_waiting", "Requests that are not in the database yet.", waiting)
         yield gauge("cliproxy_database_troubled", "Whether the database cannot be written to.", troubled)

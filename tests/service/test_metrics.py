@@ -165,5 +165,6 @@ async def test_so_is_the_database(tmp_path: Path) -> None:
     )
     world.ledger.record(record(Outcome.OK))
     families = Metrics(world).families()
+    assert values(families, "cliproxy_database_requests") == {("whole",): 0, ("sums",): 0}
     assert values(families, "cliproxy_database_waiting") == {(): 1}
     assert values(families, "cliproxy_database_troubled") == {(): 0}
