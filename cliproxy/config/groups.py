@@ -77,6 +77,13 @@ class Timeouts:
     total_seconds: float = setting(
         0.0, "For a whole upstream answer; 0: no limit.", active=True, minimum=0, below=0
     )
+    request_seconds: float = setting(
+        0.0,
+        "For a client's answer to begin, over all accounts and waits; 0: no limit.",
+        active=True,
+        minimum=0,
+        below=0,
+    )
     drain_seconds: float = setting(
         30.0, "For open requests to end when the server stops.", active=True, minimum=0, below=0
     )

@@ -88,7 +88,11 @@ class Attempts(Generic[T]):
     _health: Health = field(init=False)
     _sender: Sender[T] = field(init=False)
     _tried: list[Tried] = field(factory=list, init=False)
+    _ends: float = field(init=False)
+    """Until when the answer must have begun."""
     _round_ends: float = field(default=math.inf, init=False)
+    _limit: trio.CancelScope | None = field(default=None, init=False)
+    """Ends the attempt under way in time."""
     _is_trial: bool = field(default=False, init=False)
     """The candidate under way has rested and is tried for the first time since."""
     _stay: Stay | None = field(init=False)
@@ -122,7 +126,8 @@ class Attempts(Generic[T]):
         )
         self._stay = stay_of(self.request, resolution, config, self._snapshot.providers)
         self._ticket = self.deps.places.ticket()
-        self._patience = self.deps.monotonic() + config.max_retry_interval
+        self._ends = self.deps.monotonic() + (config.timeouts.request_seconds or math.inf)
+        self._patience = min(self.deps.monotonic() + config.max_retry_interval, self._ends)
 
     def is_supported(self) -> bool:
         """Whether any candidate has an open contract for the action."""
@@ -166,7 +171,7 @@ class Attempts(Generic[T]):
             number += 1
             candidates = tuple(c for c in candidates if self._rounds_of(c) >= number)
             wait = self._wait_for(candidates, self._tried[before:])
-            if wait is None or wait > longest:
+            if wait is None or wait > longest or self.deps.monotonic() + wait >= self._ends:
                 raise self._final(earliest)
             self.recorder.waiting()
             await trio.sleep(wait)
@@ -181,7 +186,7 @@ class Attempts(Generic[T]):
     async def _round(self, candidates: tuple[Candidate, ...]) -> tuple[bool, T | None, Earliest | None]:
         turns = self._turns(candidates)
         limit = 0 if self.request.stream else self._snapshot.config.request_timeout
-        self._round_ends = self.deps.monotonic() + limit if limit else math.inf
+        self._round_ends = min(self.deps.monotonic() + (limit or math.inf), self._ends)
         while self.deps.monotonic() < self._round_ends:
             choice = turns.next(self.deps.monotonic())
             if not isinstance(choice, Candidate):
@@ -369,18 +374,24 @@ class Attempts(Generic[T]):
         return result
 
     async def _in_time(self, candidate: Candidate, contract: Contract) -> T:
-        """Try a contract for as long as the owner gives a round."""
+        """Try a contract for as long as the owner gives a round, and the request as a whole."""
         if self._round_ends == math.inf:
             return await self._sender.send(candidate, contract)
-        with trio.CancelScope(deadline=self._round_ends):
+        with trio.CancelScope(deadline=self._round_ends) as self._limit:
             return await self._sender.send(candidate, contract)
-        message = f"no answer within {self._snapshot.config.request_timeout} s"
+        config = self._snapshot.config
+        is_round = self._round_ends < self._ends
+        message = (
+            f"no answer within {config.request_timeout if is_round else config.timeouts.request_seconds:g} s"
+        )
         raise AttemptFailed(Failure(kind=Kind.TIMEOUT, scope=Scope.MODEL, message=message))
 
     # --- what is remembered ----------------------------------------------------------------------------
 
     def _answered(self, candidate: Candidate, contract: Contract) -> None:
-        """An answer has begun, or is complete: nothing is wrong with its places."""
+        """An answer has begun, or is complete: it is in time, and nothing is wrong with its places."""
+        if self._limit is not None:
+            self._limit.deadline = math.inf
         self._health.answered(candidate, contract)
         if self._is_trial:
             self.deps.places.opened(candidate.credential.account)
