@@ -31,10 +31,10 @@ from attrs import define, field
 
 from cliproxy.observe.access import masked_path
 from cliproxy.observe.folder import PART, SUFFIX, Folder, write_all
-from cliproxy.observe.passage import Passage, masked
+from cliproxy.observe.passage import Mask, Passage
 from cliproxy.observe.writer import Writer
 from cliproxy.wire.secret import MASK
-from cliproxy.wire.veil import Veil, names_secret, secrets_in
+from cliproxy.wire.veil import names_secret, secrets_in
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class Transcript:
 
     def covers(self, secrets: Iterable[str]) -> None:
         """Mask some more texts from now on."""
-        self.scribe.writer.submit(partial(self._pages.veil.cover, tuple(secrets)))
+        self.scribe.writer.submit(partial(self._pages.mask.veil.cover, tuple(secrets)))
 
     def asked(self, who: str, line: tuple[str, str], headers: Fields, body: bytes) -> int:
         """Write a request to an upstream, of which ``line`` is method and address; return its number."""
@@ -222,7 +222,7 @@ class _Pages:
 
     folder: Folder
     key: str
-    veil: Veil = field(factory=Veil, init=False)
+    mask: Mask = field(factory=Mask, init=False)
     _passages: dict[str, Passage] = field(factory=dict, init=False)
     _last: str = field(default="", init=False)
     """Title of what was written last, but for the answer to the client."""
@@ -237,13 +237,13 @@ class _Pages:
         lead = b"\n" if self._parts else b""
         if title != RESPONSE:
             self._last = title
-        self._append(title, lead + masked(f"=== {title} ===\n".encode() + lines, self.veil))
+        self._append(title, lead + self.mask.on(f"=== {title} ===\n".encode() + lines))
 
     def text(self, title: str, data: bytes) -> None:
         """Take a piece of a section."""
         passage = self._passages.get(title)
         if passage is None:
-            passage = self._passages[title] = Passage(self.veil)
+            passage = self._passages[title] = Passage(self.mask)
         self._go_on(title, passage.take(data))
 
     def finish(self, title: str, end: str) -> None:

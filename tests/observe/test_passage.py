@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cliproxy.observe.passage import LINE, OVERLAP, STEP, Passage, masked
+from cliproxy.observe.passage import LINE, MOST_MEMBERS, OVERLAP, STEP, Mask, Passage
 from cliproxy.wire.veil import Veil
 
 SECRET = "tweet/tweet/tweet-0123456789"
@@ -16,7 +16,7 @@ TOKEN = "sk-tweettweettweet"
 
 
 def shown(*pieces: bytes, is_torn: bool = False) -> bytes:
-    subject = Passage(Veil([SECRET]))
+    subject = Passage(Mask(Veil([SECRET])))
     return b"".join(map(subject.take, pieces)) + subject.finish(is_torn=is_torn)
 
 
@@ -81,7 +81,7 @@ def test_members_that_speak_of_secrets_are_masked(member: str) -> None:
 
 
 def test_what_such_a_member_has_held_is_masked_from_then_on() -> None:
-    subject = Passage(Veil())
+    subject = Passage(Mask())
     assert subject.take('{"password": "pässword!"}\n'.encode()) == b'{"password": "***"}\n'
     assert subject.take("no such pässword!\n".encode()) == b"no such ***\n"
 
@@ -92,13 +92,23 @@ def test_words_that_only_sound_like_secrets_stay() -> None:
 
 
 def test_nothing_is_kept_longer_than_needed() -> None:
-    subject = Passage(Veil([SECRET]))
+    subject = Passage(Mask(Veil([SECRET])))
     assert subject.take(b"a line\nand") == b"a line\n"
     assert len(subject.take(b"x" * 4 * LINE)) > 2 * LINE
     assert len(subject.finish()) <= LINE
 
 
 def test_a_whole_text_is_masked_at_once() -> None:
-    veil = Veil()
-    assert masked(b'"secret": "hunter2hunter2", hunter2hunter2', veil) == b'"secret": "***", ***'
-    assert masked(base64.b64encode(bytes(60)), veil) == base64.b64encode(bytes(60))
+    mask = Mask()
+    assert mask.on(b'"secret": "hunter2hunter2", hunter2hunter2') == b'"secret": "***", ***'
+    assert mask.on(base64.b64encode(bytes(60))) == base64.b64encode(bytes(60))
+
+
+def test_only_so_many_members_are_looked_for_elsewhere() -> None:
+    """They are masked all the same where they stand; thousands of them do not keep the writer busy."""
+    mask = Mask()
+    count = MOST_MEMBERS + 5
+    text = "".join(f'"password": "hunter-{number:04}-hunter", ' for number in range(count)).encode()
+    assert mask.on(text).count(b"***") == count
+    last = f"hunter-{count - 1:04}-hunter".encode()
+    assert mask.on(b"hunter-0000-hunter " + last) == b"*** " + last
