@@ -20,6 +20,7 @@ from cliproxy.cli.flags import LOGINS, Arguments, LoginFlag
 from cliproxy.cli.output import complain, complain_about, leaves, say, write_now
 from cliproxy.cli.waiting import Countdown, picture
 from cliproxy.cli.world import config_of, log_quietly
+from cliproxy.config.model import Config
 from cliproxy.errors import ConfigError, CredentialError, LoginError, StoreError
 from cliproxy.login.steps import Ask, OpenCallback, Show
 from cliproxy.net.browser import open_browser
@@ -132,7 +133,8 @@ async def _opened(work: Work, arguments: Arguments) -> int:
     find = finder(os.environ, loaded.config.oauth_clients)
     async with Upstreams(proxy_url=proxy_of(loaded.config)) as upstreams, trio.open_nursery() as nursery:
         terminal = Countdown(nursery, write_now) if prompts.is_terminal(sys.stdout) else None
-        world = evolve(_world(arguments, upstreams, terminal), client=find)
+        person = _Person(arguments, terminal, is_private=wants_private(loaded.config, arguments))
+        world = evolve(_world(arguments, upstreams, person), client=find)
         try:
             code = await work(Desk(store=store, directory=Path(store.auth_dir), inputs=inputs, world=world))
         finally:
@@ -150,8 +152,13 @@ def _client(client: object) -> Mapping[str, str]:
     }
 
 
-def _world(arguments: Arguments, upstreams: Upstreams, terminal: Countdown | None) -> World:
-    person = _Person(arguments, terminal)
+def wants_private(config: Config, arguments: Arguments) -> bool:
+    """Whether logins are to open a private window: flags go before the configuration."""
+    switches = arguments.switches
+    return "incognito" in switches or (config.incognito_browser and "no-incognito" not in switches)
+
+
+def _world(arguments: Arguments, upstreams: Upstreams, person: "_Person") -> World:
     ask = asker(arguments.values, os.environ, person.ask if person.is_there else None)
     return World(
         send=sender(upstreams),
@@ -172,6 +179,8 @@ class _Person:
     arguments: Arguments
     terminal: Countdown | None
     """``None`` where the output is no terminal."""
+    is_private: bool = field(kw_only=True)
+    """He wants a private window."""
     is_there: bool = field(factory=prompts.has_terminal, init=False)
     _is_browsing: bool = field(default=False, init=False)
     """A browser was opened here, which should come back by itself."""
@@ -197,7 +206,7 @@ class _Person:
     async def show(self, step: Show) -> None:
         """Show him where to go, in a browser if there is one."""
         wants_browser = self._wants_browser and step.open_browser
-        self._is_browsing = wants_browser and await open_browser(step.url)
+        self._is_browsing = wants_browser and await open_browser(step.url, is_private=self.is_private)
         if self._is_browsing:
             say("Opening the browser. If it does not appear:")
         elif wants_browser and self._port is not None:

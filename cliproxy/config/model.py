@@ -251,7 +251,7 @@ class Config:
         "3h", "How long a video is bound to the credential that made it."
     )
     ws_auth: bool = setting(True, "Ask for a client key on the websocket relay.")
-    incognito_browser: bool = setting(False, "Open logins in a private browser window.")
+    incognito_browser: bool = setting(False, "Open logins in a private browser window.", active=True)
     model_catalog_url: str = setting(
         "", "Where newer model facts come from; empty: those of this release.", active=True
     )

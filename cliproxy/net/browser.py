@@ -27,12 +27,27 @@ OPENERS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     ),
 }
 """Programs that open a URL, by ``sys.platform``; the empty key stands for every other system."""
+PRIVATE: Final = (
+    ("firefox", "--private-window"),
+    ("google-chrome", "--incognito"),
+    ("chromium", "--incognito"),
+    ("chromium-browser", "--incognito"),
+    ("brave-browser", "--incognito"),
+    ("microsoft-edge", "--inprivate"),
+)
+"""Browsers that open a private window when told to. Openers cannot be told, and where a browser is no program
+of this kind there is none to be found: then it is an ordinary window."""
 SETTLE_S: Final = 3.0
 """An opener that has not failed by then is taken to have worked."""
 
 
 def command_for(
-    url: str, platform: str, environ: Mapping[str, str], which: Callable[[str], str | None]
+    url: str,
+    platform: str,
+    environ: Mapping[str, str],
+    which: Callable[[str], str | None],
+    *,
+    is_private: bool = False,
 ) -> list[str] | None:
     """Return the command that opens a URL; ``None`` where there is no browser to open it in."""
     if not url.startswith(("https://", "http://")):
@@ -40,17 +55,18 @@ def command_for(
     known = platform in OPENERS
     if not known and not (environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")):
         return None
-    for program, *arguments in OPENERS[platform if known else ""]:
+    openers = OPENERS[platform if known else ""]
+    for program, *arguments in (*PRIVATE, *openers) if is_private else openers:
         found = which(program)
         if found:
             return [found, *arguments, url]
     return None
 
 
-async def open_browser(url: str) -> bool:
-    """Open a URL in the owner's browser; return whether that seems to have worked. May be cancelled at any
-    time."""
-    command = command_for(url, sys.platform, os.environ, shutil.which)
+async def open_browser(url: str, *, is_private: bool = False) -> bool:
+    """Open a URL in the owner's browser, in a private window if wanted and possible; return whether that
+    seems to have worked. May be cancelled at any time."""
+    command = command_for(url, sys.platform, os.environ, shutil.which, is_private=is_private)
     if command is None:
         await trio.lowlevel.checkpoint()
         return False

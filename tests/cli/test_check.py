@@ -59,11 +59,11 @@ def test_text_that_is_no_yaml(place: Path, capsys: Capture) -> None:
 
 
 def test_what_does_no_harm_is_told_too(place: Path, capsys: Capture) -> None:
-    path = write(place, "prot: 8318\nincognito-browser: true\n")
+    path = write(place, "prot: 8318\nantigravity-signature-bypass-strict: true\n")
     assert main(["check"]) == 0
     out = capsys.readouterr().out
     assert f"  unknown key, kept: {path}: line 2: prot" in out
-    assert f"  not active yet: {path}: line 3: incognito-browser" in out
+    assert f"  not active yet: {path}: line 3: antigravity-signature-bypass-strict" in out
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from cliproxy.cli import main
-from cliproxy.cli.flags import LOGINS
+from cliproxy.cli.flags import LOGINS, parse
+from cliproxy.cli.login import wants_private
+from cliproxy.config.model import Config
 from support.vendor import SECRET, VENDOR
 
 Capture = pytest.CaptureFixture[str]
@@ -39,6 +41,21 @@ def test_a_login_saves_a_private_file_and_says_where(place: Path, capsys: Captur
     assert f"Logged in as me. Saved to {path}" in out
     assert "Only half of it works." in out
     assert SECRET not in out
+
+
+@pytest.mark.parametrize(
+    ("config", "flags", "is_wanted"),
+    [
+        (False, [], False),
+        (False, ["-incognito"], True),
+        (True, [], True),
+        (True, ["-no-incognito"], False),
+        (True, ["-incognito", "-no-incognito"], True),
+    ],
+)
+def test_who_wants_a_private_window(config: bool, flags: list[str], is_wanted: bool) -> None:
+    arguments = parse(["login", "kimi", *flags])
+    assert wants_private(Config(incognito_browser=config), arguments) is is_wanted
 
 
 def test_a_second_login_keeps_what_the_owner_has_set(place: Path) -> None:

@@ -66,8 +66,9 @@ def test_the_example_is_plain_ascii_of_readable_width():
 
 def test_what_has_no_effect_yet_says_so():
     assert (
-        "# Open logins in a private browser window.\n# Not active yet.\n#incognito-browser: false\n"
-        in example_config()
+        "# Refuse thoughts without a signature (Antigravity).\n"
+        "# Not active yet.\n"
+        "#antigravity-signature-bypass-strict: false\n" in example_config()
     )
 
 

@@ -118,7 +118,7 @@ def test_other_encodings_are_named(raw, line, reason):
 
 
 def test_notes_come_in_the_order_of_the_file():
-    text = "incognito-browser: true\nunknown-thing: 1\nremote-management-key: s\nrequest-retry: -1\n"
+    text = "xai: {inject-x-search: true}\nunknown-thing: 1\nremote-management-key: s\nrequest-retry: -1\n"
     assert [note.line for note in load_config(text).notes()] == [1, 2, 3, 3, 4]
 
 

@@ -102,9 +102,9 @@ def test_the_defaults_set_nothing_that_is_inactive():
 
 
 def test_an_inactive_key_is_reported_with_its_line():
-    config = Config(incognito_browser=True, debug=True)
-    [problem] = inactive_keys(config, {"incognito-browser": 7})
-    assert (problem.path, problem.line, problem.fatal) == ("incognito-browser", 7, False)
+    config = Config(antigravity_signature_bypass_strict=True, debug=True)
+    [problem] = inactive_keys(config, {"antigravity-signature-bypass-strict": 7})
+    assert (problem.path, problem.line, problem.fatal) == ("antigravity-signature-bypass-strict", 7, False)
     assert "not active yet" in problem.message
 
 

@@ -26,6 +26,19 @@ def test_which_program_opens_an_address(platform, environ, installed, expected) 
     assert command_for(URL, platform, environ, which(*installed)) == expected
 
 
+@pytest.mark.parametrize(
+    ("platform", "installed", "expected"),
+    [
+        ("linux", ("xdg-open", "firefox"), ["/usr/bin/firefox", "--private-window", URL]),
+        ("linux", ("xdg-open", "chromium"), ["/usr/bin/chromium", "--incognito", URL]),
+        ("linux", ("xdg-open",), ["/usr/bin/xdg-open", URL]),
+        ("darwin", ("open",), ["/usr/bin/open", URL]),
+    ],
+)
+def test_a_private_window_where_there_is_a_browser_that_can(platform, installed, expected) -> None:
+    assert command_for(URL, platform, {"DISPLAY": ":0"}, which(*installed), is_private=True) == expected
+
+
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "-version", "javascript:alert(1)"])
 def test_only_web_addresses_are_opened(url: str) -> None:
     assert command_for(url, "darwin", {}, which("open")) is None
