@@ -102,7 +102,7 @@ def _attempt(tried: Tried, wait: float) -> dict[str, object]:
         **_account(tried.candidate),
         "status": failure.status,
         "kind": str(failure.kind),
-        "seconds": round(wait, 1),
+        "ready_in_seconds": round(wait, 1),
     }
 
 
@@ -144,5 +144,5 @@ def nothing_ready(
 
 
 def _resting(candidate: Candidate, state: RuntimeState, now: float) -> dict[str, object]:
-    seconds = round(max(state.until - now, 0.0), 1)
-    return {**_account(candidate), "state": str(state.kind), "seconds": seconds}
+    ready_in = round(max(state.until - now, 0.0), 1)
+    return {**_account(candidate), "state": str(state.kind), "ready_in_seconds": ready_in}

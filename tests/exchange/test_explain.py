@@ -44,14 +44,14 @@ def test_nothing_ready_names_who_waits_for_what() -> None:
                 "account": candidate("a").credential.index,
                 "model": "m",
                 "state": "rate_limit",
-                "seconds": 12.0,
+                "ready_in_seconds": 12.0,
             },
             {
                 "provider": "p",
                 "account": candidate("b").credential.index,
                 "model": "m",
                 "state": "unavailable",
-                "seconds": 100.0,
+                "ready_in_seconds": 100.0,
             },
         ],
         "cooling": 2,
@@ -92,7 +92,7 @@ def test_long_lists_are_cut_soonest_first() -> None:
     accounts = error.detail["accounts"]
     assert isinstance(accounts, list)
     assert len(accounts) == MAX_LISTED
-    assert accounts[0]["seconds"] == 501.0
+    assert accounts[0]["ready_in_seconds"] == 501.0
     assert error.detail["cooling"] == 500
 
 
@@ -121,7 +121,7 @@ def test_every_attempt_is_listed_without_naming_the_account() -> None:
                 "model": "m",
                 "status": 429,
                 "kind": "quota",
-                "seconds": 60.0,
+                "ready_in_seconds": 60.0,
             },
             {
                 "provider": "p",
@@ -129,7 +129,7 @@ def test_every_attempt_is_listed_without_naming_the_account() -> None:
                 "model": "m",
                 "status": 500,
                 "kind": "upstream",
-                "seconds": 2.0,
+                "ready_in_seconds": 2.0,
             },
         ]
     }

@@ -156,7 +156,8 @@ def encode_error(error: ProxyError) -> JsonObject:
         "param": error.param,
         "code": telling_code(error.code) or _CODES.get(error.kind),
     }
-    return {"error": {**{key: _json(value) for key, value in error.detail.items()}, **written}}
+    more = {key: _json(value) for key, value in error.detail.items() if key not in written}
+    return {"error": {**written, **more}}
 
 
 def _json(value: object) -> JsonValue:
