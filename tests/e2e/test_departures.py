@@ -6,6 +6,7 @@ answer, and waits until it is left alone. Nobody would notice a departure by wri
 """
 
 import contextlib
+import json
 import os
 import random
 import re
@@ -35,6 +36,7 @@ NUMBER: Final = re.compile(rb"number (\d+)\.")
 EVENT: Final = b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"Hello"},"finish_reason":null}]}\n\n'  # noqa: E501
 BEGINNING: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 OPENING: Final = BEGINNING + b"%x\r\n%b\r\n" % (len(EVENT), EVENT)
+EMBED: Final = {"model": "m", "input": "Hello"}
 LEAVING: Final = ("closes", "resets", "half-closes")
 
 
@@ -76,13 +78,14 @@ class Crowd:
 
     async def come_and_go(self, number: int) -> None:
         """Ask as one kind of client, and leave in one of the ways there are."""
-        way, how = self.rng.choice(WAYS), self.rng.choice(LEAVING)
+        way, how = self.rng.choice((*WAYS, None)), self.rng.choice(LEAVING)
+        is_begun = way is not None and way.stream and number % 2
         self.upstream.arrived[number], self.upstream.left[number] = trio.Event(), trio.Event()
         stream = await trio.open_tcp_stream(*self.server.address)
         async with stream:
             await stream.send_all(request(way, number))
             await self.upstream.arrived[number].wait()
-            if way.stream and number % 2:
+            if is_begun:
                 assert b"200" in await stream.receive_some()
             if how == "resets":
                 stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
@@ -95,12 +98,12 @@ class Crowd:
         del self.upstream.arrived[number], self.upstream.left[number]
 
 
-def request(way: Way, number: int) -> bytes:
-    """A request with a number in it."""
-    body = repr(way.body("m")).replace("'", '"').replace("True", "true").replace("False", "false")
-    data = body.replace("Hello", f"number {number}.").encode()
+def request(way: Way | None, number: int) -> bytes:
+    """A request with a number in it: one of the APIs, or else embeddings."""
+    path, body = ("/v1/embeddings", EMBED) if way is None else (way.path("m"), way.body("m"))
+    data = json.dumps(body).replace("Hello", f"number {number}.").encode()
     fields = f"Host: x\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
-    return f"POST {way.path('m')} HTTP/1.1\r\n{fields}".encode() + data
+    return f"POST {path} HTTP/1.1\r\n{fields}".encode() + data
 
 
 async def until_the_end(stream: trio.SocketStream) -> None:

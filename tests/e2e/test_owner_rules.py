@@ -19,7 +19,7 @@ from support.inside import Inside, inside
 from support.plainly import WAYS, Way
 
 ACTIONS: Final = ("stop", "stop-and-cooldown", "continue", "continue-and-cooldown")
-CONFIG: Final = "request-retry: 0\nrouting: {session-affinity: false}\n"
+CONFIG: Final = "routing: {session-affinity: false}\n"
 STREAM: Final = Way("chat", stream=True)
 WHOLE: Final = Way("chat", stream=False)
 
@@ -63,7 +63,8 @@ def world(
     first, second = upstreams
     entries = [entry(action, first, 1, action) for action in ACTIONS]
     entries += [entry(action, second, 0) for action in ACTIONS]
-    config = f"{CONFIG}openai-compatibility: {json.dumps(entries)}\n{request.param}"
+    retry = "" if "request-retry" in request.param else "request-retry: 0\n"
+    config = f"{CONFIG}{retry}openai-compatibility: {json.dumps(entries)}\n{request.param}"
     with inside(tmp_path, config) as server, httpx.Client(base_url=server.url, trust_env=False) as client:
         client.timeout = 20
         yield World(server, first, second, client)
@@ -119,6 +120,19 @@ def test_times_are_what_the_owner_says(world: World) -> None:
     answer, record = world.ask(STREAM, "stop", head_delay=1.5)
     assert (answer.status_code, record.outcome) == (200, Outcome.OK)
     assert record.duration >= 1.8
+
+
+@with_settings("request-retry: 3\ntimeouts: {request-seconds: 1}\n")
+def test_a_request_has_a_time_as_a_whole(world: World) -> None:
+    """Its rounds and waits count; a stream that has begun goes on."""
+    for way in (STREAM, WHOLE):
+        answer, record = world.ask(way, "stop", fault="silence")
+        assert (answer.status_code, record.status, len(record.attempts)) == (504, 504, 1)
+        assert 1 <= record.duration < 2
+        world.server.settle()
+    answer, record = world.ask(STREAM, "stop", pace=0.3)
+    assert (answer.status_code, record.outcome) == (200, Outcome.OK)
+    assert record.duration > 1
 
 
 @with_settings("transient-error-cooldown-seconds: -1\n")
