@@ -64,6 +64,10 @@ class Tokens:
         self._dead = dead
         self.known: list[Credential] = []
         self.forgiven: list[str] = []
+        self.allowed: list[int] = []
+
+    def allow(self, renewals: int) -> None:
+        self.allowed.append(renewals)
 
     def sync(self, credentials: Iterable[Credential]) -> None:
         self.known = list(credentials)
