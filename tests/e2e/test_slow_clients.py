@@ -12,6 +12,7 @@ import httpx2 as httpx
 import pytest
 import trio
 
+from cliproxy.service.listen import UNREAD_LIMIT_S
 from support.emulator import running_emulator
 from support.inside import yaml_of
 from support.plainly import HELLO, Way
@@ -82,3 +83,19 @@ def test_clients_that_do_not_read_cost_little(tmp_path: Path, size: int) -> None
     each = (after - before) / CLIENTS
     print(f"\na client that does not read costs {each:.0f} KB with events of {size // 1000} KB")
     assert each <= LIMIT_KB
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system has no such limit")
+def test_a_client_that_takes_nothing_for_long_is_left(tmp_path: Path) -> None:
+    """It is still there, and would be held on to for ever."""
+    with running_emulator("openai", vendor="compatible") as emulator:
+        trio.run(emulator.script, [{"turn": {"blocks": [{"deltas": ["x" * 60_000] * 100}]}, "times": 0}])
+        config = yaml_of(a=(emulator.base_url, ["m"], 1))
+        with running(tmp_path, config=config) as server, asking(server):
+            begin = time.monotonic()
+            trio.run(lambda: emulator.wait(disconnected=1, timeout=UNREAD_LIMIT_S * 2))
+            took = time.monotonic() - begin
+            print(f"\na client that takes nothing is left after {took:.0f} s")
+            assert UNREAD_LIMIT_S * 0.8 <= took <= UNREAD_LIMIT_S * 1.8
+            assert "outcome=cancelled" in server.log()
