@@ -298,8 +298,8 @@ MACHINE: Final = (
     Case(
         what="The process is killed (`kill -9`), under load, at any moment",
         seen="the end of the connection",
-        kept="configuration and credentials are whole, and the next start serves them; where a vendor's new token "
-        "was on its way to the file, the owner has to log in again",
+        kept="configuration and credentials are whole, and the next start serves them; where a new token "
+        "of a vendor was on its way to the file, the owner has to log in again",
         test="e2e/test_kill.py::test_a_server_that_is_killed_starts_again",
     ),
     Case(
