@@ -11,6 +11,7 @@ run by somebody. It reads as an empty object; :func:`is_readable` tells such a t
 import re
 from typing import Final
 
+from cliproxy.ir.request import ToolCall
 from cliproxy.wire.jsontext import JsonError, JsonObject, JsonValue, loads
 
 MAX_DEPTH: Final = 100
@@ -37,6 +38,11 @@ def to_object(arguments: str) -> JsonObject:
     if isinstance(value, dict):
         return value
     return {} if value is None else {"value": value}
+
+
+def arguments_of(call: ToolCall) -> JsonObject:
+    """Return a call's arguments as an object, which is not to be changed."""
+    return to_object(call.arguments) if call.written is None else call.written
 
 
 def is_readable(arguments: str) -> bool:

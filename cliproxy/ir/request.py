@@ -164,6 +164,9 @@ class ToolCall:
     """The Responses dialect's id of the item, as opposed to the call."""
     cache: CacheMark | None = None
     extras: Extras = field(factory=dict)
+    written: JsonObject | None = field(default=None, eq=False, repr=False)
+    """What ``arguments`` says, where the source had an object instead of a text: it need not be read again.
+    Not to be changed."""
 
     def known_as(self, call_id: str) -> "ToolCall":
         """Return this call with another id; see :meth:`Message.saying` for the form."""
@@ -177,6 +180,7 @@ class ToolCall:
             self.item_id,
             self.cache,
             self.extras,
+            self.written,
         )
 
 

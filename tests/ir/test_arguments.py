@@ -3,10 +3,15 @@
 import json
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cliproxy.ir.arguments import is_readable, to_object
+from cliproxy.dialects import by_id
+from cliproxy.ir.arguments import arguments_of, is_readable, to_object
+from cliproxy.ir.request import ToolCall
+from cliproxy.wire.jsontext import JsonObject, dumps_text
+from support.factories import make_context
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -84,3 +89,29 @@ def test_reads_every_object_exactly(value):
 @given(st.text(alphabet="{}[]:,'\"\\ab1 \n", max_size=40))
 def test_never_fails(text):
     assert isinstance(to_object(text), dict)
+
+
+@given(st.dictionaries(st.text(max_size=5), JSON, max_size=4))
+def test_what_the_source_had_as_an_object_is_not_read_again(members: JsonObject) -> None:
+    """Both forms of a call's arguments say the same; only one counts when calls are compared."""
+    call = ToolCall("c", "f", dumps_text(members), written=members)
+    assert arguments_of(call) is members
+    assert arguments_of(call.known_as("other")) is members
+    assert arguments_of(evolve(call, written=None)) == members
+    assert evolve(call, written=None) == call
+
+
+@pytest.mark.parametrize("dialect", ["claude", "gemini"])
+@given(members=st.dictionaries(st.text(max_size=5), JSON, max_size=4))
+def test_decoders_that_find_an_object_keep_it(dialect: str, members: JsonObject) -> None:
+    block: JsonObject = {"type": "tool_use", "id": "c", "name": "f", "input": members}
+    part: JsonObject = {"functionCall": {"name": "f", "args": members}}
+    body: JsonObject = {
+        "claude": {"messages": [{"role": "assistant", "content": [block]}]},
+        "gemini": {"contents": [{"role": "model", "parts": [part]}]},
+    }[dialect]
+    request = by_id(dialect).decode_request({"model": "m", **body}, make_context(client_dialect=dialect))
+    (call,) = request.messages[0].parts
+    assert isinstance(call, ToolCall)
+    assert call.written is members
+    assert to_object(call.arguments) == members

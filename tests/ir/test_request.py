@@ -16,6 +16,7 @@ CALL = ToolCall(
     "fc_1",
     CacheMark({"type": "ephemeral"}),
     {"claude": {"a": 1}},
+    {"v": 1},
 )
 RESULT = ToolResult(
     "other", [Text("said")], {"v": 1}, "g", True, CallKind.FUNCTION, "fc_2", CALL.cache, {"openai": {"b": 2}}
@@ -32,6 +33,7 @@ def test_every_field_of_these_nodes_is_set() -> None:
 
 def test_a_call_with_another_id() -> None:
     assert CALL.known_as("call_2") == attrs.evolve(CALL, id="call_2")
+    assert CALL.known_as("call_2").written is CALL.written
 
 
 def test_a_result_belongs_to_its_call() -> None:

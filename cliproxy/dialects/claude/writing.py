@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from cliproxy.dialects.claude.reading import ID, RAW
-from cliproxy.ir.arguments import to_object
+from cliproxy.ir.arguments import arguments_of
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.request import (
     Audio,
@@ -144,7 +144,7 @@ def _write_plain(source: Inline) -> JsonObject | None:
 def write_call(part: ToolCall, call_id: str, name: str) -> JsonObject:
     """Write a call. Free text goes into the one argument its tool was declared with."""
     is_free = part.kind is CallKind.CUSTOM
-    arguments: JsonObject = {"input": part.arguments} if is_free else to_object(part.arguments)
+    arguments: JsonObject = {"input": part.arguments} if is_free else arguments_of(part)
     block: JsonObject = {"type": "tool_use", "id": call_id, "name": name, "input": arguments}
     return with_cache(block | own_extras(part.extras) if part.extras else block, part.cache)
 

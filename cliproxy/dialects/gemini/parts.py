@@ -17,7 +17,7 @@ from attrs import evolve
 
 from cliproxy.dialects.gemini.spelling import camel
 from cliproxy.errors import DialectError
-from cliproxy.ir.arguments import to_object
+from cliproxy.ir.arguments import arguments_of
 from cliproxy.ir.media import mime_of_name, standard_base64
 from cliproxy.ir.request import (
     Audio,
@@ -86,6 +86,9 @@ def decode_parts(raw_parts: Iterable[JsonValue], where: str) -> list[Part]:
         if isinstance(raw, str):
             parts.append(Text(raw))
         elif isinstance(raw, dict):
+            if len(raw) == 1 and (only := _only(raw)) is not None:
+                parts.append(only)
+                continue
             node = camel(raw)
             part = decode_part(node)
             if not ("text" not in node and _sign(parts, part)):
@@ -93,6 +96,15 @@ def decode_parts(raw_parts: Iterable[JsonValue], where: str) -> list[Part]:
         else:
             raise DialectError(f"`{where}[{number}]` must be an object", f"{where}[{number}]")
     return parts
+
+
+def _only(raw: JsonObject) -> Part | None:
+    """Read a part that is one thing and has nothing besides, as nearly all are; ``None`` for any other."""
+    ((name, said),) = raw.items()
+    if name == "text":
+        return Text(said) if isinstance(said, str) else None
+    reader = _READERS.get(name)
+    return reader(raw, camel(said)) if reader is not None and isinstance(said, dict) else None
 
 
 def _sign(parts: list[Part], bare: Part) -> bool:
@@ -110,8 +122,6 @@ def _sign(parts: list[Part], bare: Part) -> bool:
 
 def decode_part(node: JsonObject) -> Part:
     """Read one part whose names are in their first spelling."""
-    if len(node) == 1 and isinstance(said := node.get("text"), str):
-        return Text(said)
     if not _KINDS.isdisjoint(node):
         for kind, reader in _READERS.items():
             data = node.get(kind)
@@ -147,8 +157,9 @@ _PLAIN_RESULT: Final = frozenset({"id", "name", "response"})
 def _read_call(node: JsonObject, data: JsonObject) -> ToolCall:
     given = data.get("args")
     arguments = given if isinstance(given, str) else dumps_text({} if given is None else given)
+    written = given if isinstance(given, dict) else None
     if len(node) == 1 and _PLAIN_CALL.issuperset(data):
-        return ToolCall(text(data, "id"), text(data, "name"), arguments)
+        return ToolCall(text(data, "id"), text(data, "name"), arguments, written=written)
     return ToolCall(
         _call_id(data),
         text(data, "name"),
@@ -157,6 +168,7 @@ def _read_call(node: JsonObject, data: JsonObject) -> ToolCall:
         extras=_extras(
             node, "functionCall", "thoughtSignature", inner=rest(data, *_CALL_IDS, "name", "args")
         ),
+        written=written,
     )
 
 
@@ -294,7 +306,7 @@ def _file(uri: str, mime: str) -> JsonObject:
 def encode_call(part: ToolCall, **head: JsonValue) -> JsonObject:
     """Write a call as a part, without signature; ``head`` are members to go before the name."""
     custom = part.kind is CallKind.CUSTOM
-    arguments: JsonObject = {"input": part.arguments} if custom else to_object(part.arguments)
+    arguments: JsonObject = {"input": part.arguments} if custom else arguments_of(part)
     return with_extras({"functionCall": {**head, "name": part.name, "args": arguments}}, part.extras)
 
 
