@@ -45,9 +45,9 @@ step_async() { "$py" scripts/async_rules.py; }
 step_types() { "$py" -m mypy; }
 
 step_tests() { # the architecture test is one of them
-    # A process for each core; each begins with its part and takes over what the others would come to last, so that a
-    # module's tests mostly stay together and share what is started for them. A process that dies ends the run.
-    run_pytest --numprocesses auto --maxprocesses 4 --dist worksteal --max-worker-restart 0 \
+    # A process for each core. A module's tests stay together, in their order, and share what is started for them. A
+    # process that dies ends the run.
+    run_pytest --numprocesses auto --maxprocesses 4 --dist loadfile --max-worker-restart 0 \
         --cov --cov-report=json:.build/coverage.json --durations=10
 }
 

@@ -273,11 +273,13 @@ def test_several_models_behind_one_alias_take_turns(world: World) -> None:
     assert world.served("team/pool", 4) == {("house", "vendor/m1"): 2, ("house", "vendor/m2"): 2}
 
 
-def test_a_pool_goes_on_with_its_other_models(world: World) -> None:
-    trio.run(world.chat.script, [{"when": {"contains": "vendor/m1"}, "status": 404, "times": 0}])
-    assert world.ask("pool").status_code == world.ask("pool").status_code == 200
-    assert world.ask("house://team/pool").status_code == 200
-    trio.run(world.chat.forget)
+def test_a_pool_goes_on_with_its_other_models(tmp_path: Path) -> None:
+    """In a world of its own: the model rests for a long time."""
+    with world_of(tmp_path) as world:
+        trio.run(world.chat.script, [{"when": {"contains": "vendor/m1"}, "status": 404, "times": 0}])
+        assert world.ask("pool").status_code == world.ask("pool").status_code == 200
+        assert world.ask("house://team/pool").status_code == 200
+        trio.run(world.chat.forget)
 
 
 def test_models_of_two_providers_behind_one_name_take_turns(world: World) -> None:

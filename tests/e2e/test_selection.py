@@ -290,14 +290,13 @@ class Keepers:
         self.server.process.send_signal(signal.SIGHUP)
 
 
-@pytest.fixture(scope="module")
-def keepers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keepers]:
-    directory = tmp_path_factory.mktemp("keepers")
+@pytest.fixture
+def keepers(tmp_path: Path) -> Iterator[Keepers]:
     with running_emulator("gitlab", agent_base_url=True, users=USERS, tokens=TOKENS) as upstream:
         entries = [f"  - {{api-key: {token}, base-url: '{upstream.base_url}'}}\n" for token in TOKENS]
         config = "routing: {session-affinity: false}\ngitlab-api-key:\n" + "".join(entries)
-        with running(directory, config=config, NO_PROXY="127.0.0.1") as server:
-            keepers = Keepers(server, upstream, directory / "config.yaml")
+        with running(tmp_path, config=config, NO_PROXY="127.0.0.1") as server:
+            keepers = Keepers(server, upstream, tmp_path / "config.yaml")
             until(lambda: keepers.ask(False, input="hi").status_code == 200, "the models")
             keepers.asked()
             yield keepers
@@ -317,7 +316,7 @@ def test_what_an_account_keeps_is_gone_on_from_there(keepers: Keepers, stream: b
 
 
 def test_without_the_account_it_is_refused_by_name(keepers: Keepers) -> None:
-    """Whoever else serves the model is not asked. The last test of this world: an account is gone."""
+    """Whoever else serves the model is not asked."""
     answers = [keepers.answer(False, input="Hello") for _ in range(3)]
     homes = keepers.asked()
     keepers.remove(homes[0])
