@@ -1,7 +1,8 @@
 """Calls through proxy servers of every kind, over real sockets and TLS to a host that exists only there."""
 
+import gc
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -26,6 +27,13 @@ pytestmark = [
 LIMITS = Limits(connect=5.0, first_byte=5.0, idle=5.0, total=10.0)
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nreached"
 WAYS = ("http", "https", "socks5", "socks5h")
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Nothing of these sockets is left to be found in the middle of another test, which is not excused."""
+    yield
+    gc.collect()
 
 
 def free_port() -> int:
