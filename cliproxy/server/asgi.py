@@ -42,6 +42,8 @@ T = TypeVar("T")
 NURSERY: Final = "cliproxy.nursery"
 BODY_RECEIVED: Final = "cliproxy.body-received"
 LAST_MESSAGE_S: Final = 5.0
+REST_S: Final = 0.2
+"""How long the rest of a request is waited for that is answered already; mostly it is under way."""
 LAST_MESSAGE_BYTES: Final = 64 * 1024
 """What a connection takes within that time, also a slow one."""
 
@@ -90,6 +92,12 @@ class HttpConnection(TrioASGIHTTPConnection):
     ) -> None:
         """Answer the request; limits on streams are the exchange's, not the framework's."""
         response = await self.app.handle_request(request)
+        received = _fact(request, BODY_RECEIVED, trio.Event)
+        if not received.is_set():
+            # Refused before all of it has come. A connection that still receives is closed behind the answer,
+            # and a client that had sent its next request by then would see no answer to that.
+            with trio.move_on_after(REST_S):
+                await received.wait()
         await self._send_response(_written_down(send), response)
         nursery.cancel_scope.cancel()
 

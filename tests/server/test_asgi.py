@@ -148,8 +148,11 @@ async def test_a_client_that_takes_nothing_is_not_waited_for_for_ever(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     left = trio.Event()
+    requests: list[dict[str, object]] = [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def receive() -> dict[str, object]:
+        if requests:
+            return requests.pop()
         await left.wait()
         return {"type": "http.disconnect"}
 
@@ -217,6 +220,23 @@ async def test_a_fault_behind_the_head_cuts_the_connection(caplog: pytest.LogCap
     assert chunk("Hel") in received
     assert not received.endswith(b"0\r\n\r\n")
     assert "a fault of ours" in caplog.text
+
+
+async def test_a_request_that_is_refused_early_does_not_cost_the_next_its_connection() -> None:
+    """The head is refused before the body has come, which is on its way."""
+    body = b'{"model":"nobody"}'
+    head = b"POST /v1/nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with served(application(bottle())) as stream:
+        for _ in range(3):
+            await stream.send_all(head)
+            await trio.sleep(0.05)
+            await stream.send_all(body)
+            received = b""
+            while b'"not_found"' not in received:
+                piece = await stream.receive_some()
+                assert piece, "closed"
+                received += piece
+            assert received.startswith(b"HTTP/1.1 404")
 
 
 async def test_a_client_that_resets_ends_the_upstream_at_once() -> None:
