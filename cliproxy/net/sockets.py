@@ -9,6 +9,7 @@ the limit, and one is opened only where the library asks for it.
 import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import Final
 
 import httpcore2
@@ -24,7 +25,7 @@ _BROKEN: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 def _connecting(limit: float | None) -> Iterator[None]:
     """Raise what goes wrong meanwhile as the library's errors."""
     try:
-        with trio.fail_after(float("inf") if limit is None else limit):
+        with trio.fail_after(inf if limit is None else limit):
             yield
     except trio.TooSlowError as exc:
         raise httpcore2.ConnectTimeout(str(exc)) from exc

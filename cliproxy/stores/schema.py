@@ -69,8 +69,8 @@ CREATE INDEX usage_attempt_started ON usage_attempt (started_ns);
 """
 
 _SUMS: Final = """
-CREATE TABLE usage_hour (
-    hour            INTEGER NOT NULL,
+CREATE TABLE usage_{period} (
+    {period} INTEGER NOT NULL,
     client_id       TEXT    NOT NULL,
     client          TEXT    NOT NULL,
     provider        TEXT    NOT NULL,
@@ -92,9 +92,10 @@ CREATE TABLE usage_hour (
     duration_us     INTEGER NOT NULL,
     first_byte_us   INTEGER NOT NULL,
     first_bytes     INTEGER NOT NULL,
-    PRIMARY KEY (hour, client_id, client, provider, model, credential)
+    PRIMARY KEY ({period}, client_id, client, provider, model, credential)
 ) WITHOUT ROWID;
 """
+"""Of an hour or a day, in the first shape of the table: a later one is reached by steps of its own."""
 
 _STATE: Final = """
 CREATE TABLE pause (
@@ -137,31 +138,6 @@ SELECT datetime(started_ns / 1000000000, 'unixepoch') AS time_utc,
 """
 
 _DAYS: Final = """
-CREATE TABLE usage_day (
-    day             INTEGER NOT NULL,
-    client_id       TEXT    NOT NULL,
-    client          TEXT    NOT NULL,
-    provider        TEXT    NOT NULL,
-    model           TEXT    NOT NULL,
-    credential      TEXT    NOT NULL,
-    requests        INTEGER NOT NULL,
-    ok              INTEGER NOT NULL,
-    errors          INTEGER NOT NULL,
-    cancelled       INTEGER NOT NULL,
-    attempts        INTEGER NOT NULL,
-    failed_attempts INTEGER NOT NULL,
-    fresh_input     INTEGER NOT NULL,
-    cache_read      INTEGER NOT NULL,
-    cache_write     INTEGER NOT NULL,
-    output          INTEGER NOT NULL,
-    reasoning       INTEGER NOT NULL,
-    cost_micros     INTEGER NOT NULL,
-    unpriced        INTEGER NOT NULL,
-    duration_us     INTEGER NOT NULL,
-    first_byte_us   INTEGER NOT NULL,
-    first_bytes     INTEGER NOT NULL,
-    PRIMARY KEY (day, client_id, client, provider, model, credential)
-) WITHOUT ROWID;
 INSERT INTO usage_day
 SELECT hour / 86400 * 86400, client_id, client, provider, model, credential,
        sum(requests), sum(ok), sum(errors), sum(cancelled), sum(attempts), sum(failed_attempts),
@@ -171,7 +147,10 @@ SELECT hour / 86400 * 86400, client_id, client, provider, model, credential,
  GROUP BY 1, 2, 3, 4, 5, 6;
 """
 
-STEPS: Final = (_REQUESTS + _SUMS + _STATE + _VIEW, _DAYS)
+STEPS: Final = (
+    _REQUESTS + _SUMS.format(period="hour") + _STATE + _VIEW,
+    _SUMS.format(period="day") + _DAYS,
+)
 VERSION: Final = len(STEPS)
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from cliproxy.config.load import load_config
 from support.accounts import Accounts, vendors
 from support.plainly import Way
 from support.server import ROOT, Server, running
+from support.threads import beside
 
 ROUNDS: Final = 3
 DEMO: Final = "demo"
@@ -52,16 +54,9 @@ def busy(world: Accounts, server: Server, config: str) -> Iterator[None]:
             new.replace(world.directory / "config.yaml")
             server.process.send_signal(signal.SIGHUP)
 
-    threads = [threading.Thread(target=ask, args=(model,)) for model in (DEMO, KIMI) * CLIENTS]
-    threads.append(threading.Thread(target=change))
-    for thread in threads:
-        thread.start()
-    try:
+    asking = [partial(ask, model) for model in (DEMO, KIMI) * CLIENTS]
+    with beside([*asking, change], is_over):
         yield
-    finally:
-        is_over.set()
-        for thread in threads:
-            thread.join()
 
 
 def started(world: Accounts) -> AbstractContextManager[Server]:

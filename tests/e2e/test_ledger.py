@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ from support.emulator import running_emulator
 from support.inside import yaml_of
 from support.plainly import Way
 from support.server import ROOT, Server, running
+from support.threads import beside
 from support.usage import rows_of
 
 QUICK: Final = "quick"
@@ -148,15 +150,8 @@ def busy(client: Client, name: str) -> Iterator[None]:
             with suppress(httpx.HTTPError):
                 client.ask(f"{name}-{who}-{count}")
 
-    threads = [threading.Thread(target=ask, args=(who,)) for who in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
-    try:
+    with beside([partial(ask, who) for who in range(CLIENTS)], is_over):
         yield
-    finally:
-        is_over.set()
-        for thread in threads:
-            thread.join()
 
 
 def test_a_kill_loses_less_than_a_second_and_the_next_start_goes_on(tmp_path: Path, start: Start) -> None:
