@@ -4,6 +4,9 @@ The library has such an adapter of its own, the network backend, and takes anoth
 opens a cancel scope, two context managers and a table of errors for every read and write, with or without a
 time limit; for a stream that comes event by event that is a tenth of all the work. Here the caller's scope is
 the limit, and one is opened only where the library asks for it.
+
+The library also writes the head of a request and its body one after the other. That makes two packets, and
+the upstream wakes up twice; here what is written waits until somebody wants to read.
 """
 
 import ssl
@@ -18,6 +21,15 @@ import trio
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 TlsStream = trio.SSLStream[trio.SocketStream]
 
+JOINED_BYTES: Final = 256 * 1024
+"""What is longer is not copied for being sent together."""
+UNLIMITED_BYTES: Final = 8 * 1024
+"""What the system takes at once: sending it needs no time limit, which costs more than sending."""
+READ_BYTES: Final = 16 * 1024
+"""How much is received at a time. Several layers keep what they were given last; where the client is slow,
+that is as long as it takes."""
+LOOK_S: Final = 0.005
+"""How long it counts that nothing has come; an end that is on its way takes as long, unseen by anybody."""
 _BROKEN: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
@@ -34,34 +46,58 @@ def _connecting(limit: float | None) -> Iterator[None]:
 
 
 class SocketStream(httpcore2.AsyncNetworkStream):
-    """A connection, plain or inside TLS."""
+    """A connection, plain or inside TLS, that sends what was written when somebody wants to read, in as few
+    pieces as possible."""
 
     def __init__(self, stream: trio.SocketStream | TlsStream) -> None:
         self._stream = stream
+        self._written = b""
+        self._limit: float | None = None
+        self._quiet_until = -inf
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - the library's name
-        """Receive; empty at the end."""
-        try:
-            if timeout is None:
-                return bytes(await self._stream.receive_some(max_bytes))
-            with trio.fail_after(timeout):
-                return bytes(await self._stream.receive_some(max_bytes))
-        except trio.TooSlowError as exc:
-            raise httpcore2.ReadTimeout(str(exc)) from exc
-        except _BROKEN as exc:
-            raise httpcore2.ReadError(str(exc)) from exc
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the library's name
+        """Take bytes to be sent."""
+        self._limit = timeout
+        if len(self._written) + len(buffer) <= JOINED_BYTES:
+            self._written += buffer
+            return  # noqa: ASYNC910 - nothing is sent yet
+        await self._send()
+        await self._write(buffer)
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        """Send all of it."""
+    async def _send(self) -> None:
+        written, self._written = self._written, b""
+        await self._write(written)
+
+    async def _write(self, data: bytes) -> None:
         try:
-            if timeout is None:
-                return await self._stream.send_all(buffer)
-            with trio.fail_after(timeout):
-                return await self._stream.send_all(buffer)
+            if self._limit is None or len(data) <= UNLIMITED_BYTES:
+                return await self._stream.send_all(data)
+            with trio.fail_after(self._limit):
+                return await self._stream.send_all(data)
         except trio.TooSlowError as exc:
             raise httpcore2.WriteTimeout(str(exc)) from exc
         except _BROKEN as exc:
             raise httpcore2.WriteError(str(exc)) from exc
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        """Send what waits, and receive; empty at the end."""
+        if self._written:
+            try:
+                await self._send()
+            except httpcore2.WriteError:
+                # Who closes early may have answered before; that is there to be read.
+                await trio.lowlevel.checkpoint()
+        self._quiet_until = -inf
+        most = min(max_bytes, READ_BYTES)
+        try:
+            if timeout is None:
+                return bytes(await self._stream.receive_some(most))
+            with trio.fail_after(timeout):
+                return bytes(await self._stream.receive_some(most))
+        except trio.TooSlowError as exc:
+            raise httpcore2.ReadTimeout(str(exc)) from exc
+        except _BROKEN as exc:
+            raise httpcore2.ReadError(str(exc)) from exc
 
     async def aclose(self) -> None:
         """Close."""
@@ -89,12 +125,18 @@ class SocketStream(httpcore2.AsyncNetworkStream):
     def get_extra_info(self, info: str) -> object:
         """Return what the library's pool asks for: whether the other side has closed, or said something,
         while nothing was asked of it."""
-        if info != "is_readable":
-            return None
+        return self._is_readable() if info == "is_readable" else None
+
+    def _is_readable(self) -> bool:
+        """Look, unless that was done a moment ago: the pool asks all that are idle with each request."""
+        now = trio.current_time()
+        if now < self._quiet_until:
+            return False
         stream = self._stream
-        return (
-            stream if isinstance(stream, trio.SocketStream) else stream.transport_stream
-        ).socket.is_readable()
+        plain = stream if isinstance(stream, trio.SocketStream) else stream.transport_stream
+        is_readable = plain.socket.is_readable()
+        self._quiet_until = -inf if is_readable else now + LOOK_S
+        return is_readable
 
 
 async def connect(host: str, port: int, limit: float | None, options: Iterable[SocketOption]) -> SocketStream:

@@ -44,6 +44,8 @@ from cliproxy.service.door import Door, say_goodbye
 VERSIONS: Final = frozenset({b"1.0", b"1.1"})
 LINGER_S: Final = 5.0
 """How long a client may go on sending what nobody wants to read any more."""
+TURN_S: Final = 0.05
+"""How long a request that came before its turn waits for it before more is read."""
 AHEAD_BYTES: Final = 64 * 1024
 """How much of the next requests is received before their turn."""
 
@@ -72,8 +74,10 @@ class Connection(TCPServer):
     """Everything is said; what still comes is passed over."""
     _has_read: bool = False
     """Nothing is read any more."""
-    _turn: trio.CancelScope | None = None
-    """Cancelled when the next request has its turn, of which something is here already."""
+    _turn: trio.Event | None = None
+    """Set when the next request has its turn, of which something is here already."""
+    _reading: trio.CancelScope | None = None
+    """Cancelled then, too: around the reading on meanwhile."""
 
     async def run(self) -> None:  # noqa: ASYNC910 - one of both waits
         """Serve the connection to its end, unless there are too many."""
@@ -113,18 +117,23 @@ class Connection(TCPServer):
         return bool(data)
 
     async def _received(self) -> bytes | bytearray | None:
-        """Return what came; ``None`` when it is the turn of what is here already."""
+        """Return what came; ``None`` when it is the turn of what is here already.
+
+        Mostly that is at once: the answer before it is at its end, and the client was quick.
+        """
         spoken = self.protocol.protocol
         ahead = spoken.ahead if isinstance(spoken, Http1) else 0
         if not ahead:
             return await self.stream.receive_some(MAX_RECV)
+        self._turn = trio.Event()
+        with trio.move_on_after(inf if ahead > AHEAD_BYTES else TURN_S):
+            await self._turn.wait()
+            return None
         try:
-            with trio.CancelScope() as self._turn:
-                if ahead > AHEAD_BYTES:
-                    await trio.sleep_forever()
+            with trio.CancelScope() as self._reading:
                 return await self.stream.receive_some(MAX_RECV)
         finally:
-            self._turn = None
+            self._reading = None
         return None
 
     def _http1(self) -> "Http1":
@@ -166,7 +175,9 @@ class Connection(TCPServer):
         idle_until = trio.current_time() + self.config.keep_alive_timeout
         self._patience.deadline = idle_until if event.idle else inf
         if event.idle and self._turn is not None:
-            self._turn.cancel(reason="the next request has its turn")
+            self._turn.set()
+            if self._reading is not None:
+                self._reading.cancel(reason="the next request has its turn")
 
 
 class Http1Connection(h11.Connection):

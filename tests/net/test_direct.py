@@ -1,4 +1,4 @@
-"""The short way to an upstream: what is sent in one piece, which connections are used again, limits."""
+"""The short way to an upstream: which connections are used again, limits."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -11,7 +11,8 @@ import trio.testing
 import trustme
 
 from cliproxy.errors import Kind, TransportError
-from cliproxy.net.direct import JOINED_BYTES, READ_BYTES, DirectConnections, JoinedStream, Target
+from cliproxy.net.direct import DirectConnections, Target
+from cliproxy.net.sockets import JOINED_BYTES
 from cliproxy.wire.http import HttpCall, Limits
 from support.upstream import OK, Server, body, sends, serving
 
@@ -41,61 +42,6 @@ async def whole(response: httpcore2.Response) -> bytes:
         return b"".join([piece async for piece in response.aiter_stream()])
     finally:
         await response.aclose()
-
-
-class Wire(httpcore2.AsyncNetworkStream):
-    """The stream below: takes notes."""
-
-    def __init__(self, *, is_broken: bool = False) -> None:
-        self.sent: list[bytes] = []
-        self.wanted: list[int] = []
-        self.is_broken = is_broken
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        await trio.lowlevel.checkpoint()
-        if self.is_broken:
-            raise httpcore2.WriteError
-        self.sent.append(buffer)
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        await trio.lowlevel.checkpoint()
-        self.wanted.append(max_bytes)
-        return b"answer"
-
-    async def aclose(self) -> None:
-        await trio.lowlevel.checkpoint()
-
-
-async def test_what_is_written_leaves_together_before_the_next_read() -> None:
-    wire = Wire()
-    stream = JoinedStream(wire)
-    await stream.write(b"head ")
-    await stream.write(b"body")
-    assert wire.sent == []
-    assert await stream.read(10) == b"answer"
-    assert await stream.read(10) == b"answer"
-    assert wire.sent == [b"head body"]
-
-
-async def test_no_more_is_received_at_a_time_than_it_is_worth() -> None:
-    wire = Wire()
-    assert await JoinedStream(wire).read(64 * 1024) == b"answer"
-    assert wire.wanted == [READ_BYTES]
-
-
-async def test_a_long_body_is_not_copied() -> None:
-    wire, long = Wire(), bytes(JOINED_BYTES)
-    stream = JoinedStream(wire)
-    await stream.write(b"head")
-    await stream.write(long)
-    assert wire.sent[0] == b"head"
-    assert wire.sent[1] is long
-
-
-async def test_an_answer_is_read_even_if_the_request_could_not_be_sent() -> None:
-    stream = JoinedStream(Wire(is_broken=True))
-    await stream.write(b"x")
-    assert await stream.read(10) == b"answer"
 
 
 @pytest.mark.parametrize("size", [0, 1, JOINED_BYTES, JOINED_BYTES + 1])

@@ -255,6 +255,22 @@ async def test_requests_that_come_together_are_answered_one_after_the_other() ->
     assert data.count(b"HTTP/1.1 200") == 4
 
 
+@pytest.mark.parametrize("rest", [b"", get("last")])
+async def test_who_waits_long_for_its_turn_gets_it(mock_clock: trio.testing.MockClock, rest: bytes) -> None:
+    """Also where more came meanwhile."""
+    async with served(keep_alive_s=1000) as (stream, _):
+        await stream.send_all(get("slow") + get("next"))
+        await settle(mock_clock, 1)
+        if rest:
+            await stream.send_all(rest)
+        await settle(mock_clock, 30)
+        data, end = b"", b"last" if rest else b"next"
+        with trio.fail_after(10):
+            while not data.endswith(end):
+                data += await stream.receive_some()
+    assert data.index(b"slow") < data.index(b"next")
+
+
 @pytest.mark.parametrize("more", [b"\r\n", get("next"), b"GET /"])
 @pytest.mark.parametrize("how", ["fin", "rst"])
 async def test_a_client_that_leaves_is_noticed_whatever_it_has_sent_ahead(more: bytes, how: str) -> None:
