@@ -128,6 +128,7 @@ class Connection(TCPServer):
         self._turn = trio.Event()
         with trio.move_on_after(inf if ahead > AHEAD_BYTES else TURN_S):
             await self._turn.wait()
+        if self._turn.is_set():
             return None
         try:
             with trio.CancelScope() as self._reading:

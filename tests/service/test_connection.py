@@ -271,6 +271,32 @@ async def test_who_waits_long_for_its_turn_gets_it(mock_clock: trio.testing.Mock
     assert data.index(b"slow") < data.index(b"next")
 
 
+async def test_a_turn_that_comes_at_the_very_moment_when_it_is_not_waited_for_any_more(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    """Which of the two is first is left to chance; both happen."""
+
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await echo(scope, receive, send)
+            return
+        body = scope["path"].encode()
+        length = (b"content-length", str(len(body)).encode())
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        mock_clock.jump(1)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async with served(keep_alive_s=1000, app=late) as (stream, _):
+        for number in range(16):
+            await stream.send_all(get("first") + get(f"next-{number}"))
+            data = b""
+            with trio.fail_after(100):
+                while not data.endswith(f"next-{number}".encode()):
+                    data += await stream.receive_some()
+
+
 @pytest.mark.parametrize("more", [b"\r\n", get("next"), b"GET /"])
 @pytest.mark.parametrize("how", ["fin", "rst"])
 async def test_a_client_that_leaves_is_noticed_whatever_it_has_sent_ahead(more: bytes, how: str) -> None:
