@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final, Protocol, cast
 
+from cliproxy.cli.collector import paused
 from cliproxy.cli.exits import INTERRUPTED, OK, USAGE
 from cliproxy.cli.flags import Arguments, UsageError, parse
 from cliproxy.cli.usage import help_text, version_text
@@ -18,6 +19,7 @@ __all__ = [
     "COMMAND_MODULES",
     "accounts",
     "check",
+    "collector",
     "desk",
     "exits",
     "flags",
@@ -61,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
     if arguments.wants_help or arguments.wants_version:
         return _show(help_text() if arguments.wants_help else version_text())
-    command = cast("_Command", importlib.import_module(COMMAND_MODULES[arguments.command]))
+    with paused():
+        command = cast("_Command", importlib.import_module(COMMAND_MODULES[arguments.command]))
     code = INTERRUPTED
     try:
         code = command.run(arguments)

@@ -9,6 +9,7 @@ import trio
 from attrs import evolve
 
 from cliproxy import __version__
+from cliproxy.cli.collector import paused, settle
 from cliproxy.cli.exits import FAILURE, OK
 from cliproxy.cli.flags import Arguments
 from cliproxy.cli.output import complain_about
@@ -34,7 +35,8 @@ DEMO: Final = "demo"
 def run(arguments: Arguments) -> int:
     """Run the server; 1 when it cannot start."""
     try:
-        return trio.run(_serve, arguments)
+        with paused():
+            return trio.run(_serve, arguments)
     except* (ConfigError, StoreError) as group:
         complain_about(group)
     return FAILURE
@@ -66,6 +68,7 @@ async def _serve(arguments: Arguments) -> int:
     )
     async with trio.open_nursery() as nursery:
         urls = await nursery.start(run_server, options)
+        settle()
         print("\n".join(greeting(urls, binding, [*state.credentials, *extra], config)), flush=True)
     return OK
 

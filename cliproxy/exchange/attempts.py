@@ -301,19 +301,25 @@ class Attempts(Generic[T]):
             try:
                 return await self._on_contract(candidate, contract)
             except BadRequest as exc:
-                ways.refused = exc
+                # Where it was raised leads back to here, where it is kept.
+                ways.refused = exc.with_traceback(None)
             except AttemptFailed as exc:
                 if exc.failure.scope not in WAY_ENDS:
                     raise AttemptFailed(with_source(exc.failure, candidate.credential.provider)) from exc
                 ways.reasons.append(exc.failure)
-        verdict = ways.verdict()
+        raise self._given_up(candidate, ways.verdict())
+
+    def _given_up(
+        self, candidate: Candidate, verdict: Failure | BadRequest
+    ) -> AttemptFailed | BadRequest:
+        """Say what became of a candidate; the model rests if there is a reason."""
         if isinstance(verdict, BadRequest):
-            raise verdict
+            return verdict
         rest = self._opening(candidate) - self.deps.monotonic()
         if rest > 0:
             # Every way is closed: the model rests until the first is open again.
             self._pause(candidate, evolve(verdict, retry_after=rest))
-        raise AttemptFailed(with_source(verdict, candidate.credential.provider))
+        return AttemptFailed(with_source(verdict, candidate.credential.provider))
 
     def _is_withdrawn(self, candidate: Candidate) -> bool:
         """Whether the owner has removed a credential, or switched it off, since the exchange began."""
@@ -369,6 +375,9 @@ class Attempts(Generic[T]):
         except trio.Cancelled:
             self._sender.note(candidate, contract, Outcome.CANCELLED)
             raise
+        finally:
+            # It leads back to here: the request, which may be large, would be left to the garbage collector.
+            self.recorder.on_answer = None
         self._sender.note(candidate, contract, Outcome.OK)
         self._answered(candidate, contract)
         return result

@@ -73,10 +73,9 @@ class Sender(Generic[T]):
         try:
             return await self._signed_or_not(candidate, contract, token)
         except AttemptFailed as exc:
-            refused = exc
-        renewed = await self._renewed(candidate, contract, token, refused.failure)
-        if renewed is None:
-            raise refused
+            renewed = await self._renewed(candidate, contract, token, exc.failure)
+            if renewed is None:
+                raise
         return await self._signed_or_not(candidate, contract, renewed)
 
     def note(
@@ -117,12 +116,11 @@ class Sender(Generic[T]):
         try:
             return await self._send(candidate, contract, token, plan)
         except AttemptFailed as exc:
-            refused = exc
-        is_about_signature = blames_signature(refused.failure, plan.upstream.signature_faults)
-        unsigned = self._unsigned(candidate, contract, plan) if is_about_signature else None
-        if unsigned is None:
-            raise refused
-        self.note(candidate, contract, Outcome.ERROR, refused.failure)
+            is_about_signature = blames_signature(exc.failure, plan.upstream.signature_faults)
+            unsigned = self._unsigned(candidate, contract, plan) if is_about_signature else None
+            if unsigned is None:
+                raise
+            self.note(candidate, contract, Outcome.ERROR, exc.failure)
         self.recorder.attempt_began()
         return await self._send(candidate, contract, token, unsigned)
 

@@ -40,7 +40,7 @@ class Ways:
     reasons: list[Failure] = field(factory=list)
     """Why those that failed or were closed are of no use."""
     refused: BadRequest | None = None
-    """What one that is open cannot carry."""
+    """What one that is open cannot carry; not to be raised itself, as whoever does so keeps it here."""
 
     def closed(self, state: RuntimeState, now: float) -> None:
         """Add a contract that must not be used at present."""
@@ -60,7 +60,7 @@ class Ways:
         said = _joined([failure.message for failure in self.reasons])
         if self.refused is None:
             return _told(self.reasons[0], said, None)
-        return self.refused if not said else _with_reasons(self.refused, said)
+        return _with_reasons(self.refused, said)
 
 
 def _joined(messages: list[str]) -> str:
@@ -82,7 +82,9 @@ def _told(failure: Failure, message: str, retry_after: float | None) -> Failure:
 
 
 def _with_reasons(refused: BadRequest, reasons: str) -> BadRequest:
-    message = f"{refused.message.rstrip('.')}; other ways are closed to the account: {reasons}"
+    message = refused.message
+    if reasons:
+        message = f"{message.rstrip('.')}; other ways are closed to the account: {reasons}"
     return BadRequest(message, param=refused.param, code=refused.code)
 
 

@@ -53,6 +53,7 @@ class Generate:
         return await with_blanks(nursery_of(request), interval, partial(self._answer, client, wanted))
 
     def _refusal(self, error: DialectError | ProxyError) -> Response:
+        forget_frames(error)
         if isinstance(error, DialectError):
             error = BadRequest(error.message, param=error.param)
         return error_response(error, self.dialect)
@@ -105,6 +106,14 @@ class Generate:
         keepalive = b"\n" if is_array else head.keepalive
         response.response = ChannelBody(head.body, keepalive, self.world.keepalive_s())
         return response
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Let go of the places an error has come through: they hold the request, which may be large, and often
+    the error itself, so that both would wait for the garbage collector."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def without(names: Collection[str], values: Mapping[str, str]) -> dict[str, str]:

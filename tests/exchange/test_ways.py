@@ -73,7 +73,9 @@ def test_where_nothing_better_will_come_the_request_is_at_fault_and_the_client_l
 
 
 def test_a_refusal_alone_stays_as_it_is() -> None:
-    assert verdict(refused=TEXT_ONLY) is TEXT_ONLY
+    told = verdict(refused=TEXT_ONLY)
+    assert isinstance(told, BadRequest)
+    assert (told.message, told.param, told.code) == (TEXT_ONLY.message, TEXT_ONLY.param, TEXT_ONLY.code)
 
 
 def test_a_way_that_was_closed_before_counts_like_one_that_failed_now() -> None:

@@ -1,5 +1,6 @@
 """The generation handler: from bytes to bytes, in virtual time and without sockets."""
 
+import gc
 import gzip
 import json
 import math
@@ -11,9 +12,11 @@ import trio.testing
 from cliproxy.config.entries import ClientKey
 from cliproxy.config.groups import Limits as ConfigLimits
 from cliproxy.config.groups import Streaming
-from cliproxy.dialects.base import Action
+from cliproxy.dialects.base import Action, ClientRequest, Framing
+from cliproxy.errors import Kind, TransportError
 from cliproxy.exchange.record import Outcome
 from cliproxy.wire.formdata import FormData, Part
+from cliproxy.wire.jsontext import Document
 from cliproxy.wire.secret import Secret
 from support.application import application
 from support.asgi import client_of
@@ -21,6 +24,7 @@ from support.exchange import ANSWER, DONE, FakeContract, Reply, bottle, chunk, j
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 STREAM = {**CHAT, "stream": True, "stream_options": {"include_usage": True}}
+RESET = TransportError("reset", kind=Kind.UNAVAILABLE, phase="body")
 PATH = "/v1/chat/completions"
 WHOLE = {
     "id": "chatcmpl-1",
@@ -295,3 +299,80 @@ async def test_portions_are_one_record() -> None:
     assert answer["usage"]["total_tokens"] == 21
     [record] = world.records
     assert (record.outcome, record.usage.output_total, len(record.attempts)) == (Outcome.OK, 15, 3)
+
+
+# --- memory ----------------------------------------------------------------------------------------------
+
+CLAUDE = {"model": "m", "max_tokens": 9, "messages": CHAT["messages"]}
+
+
+def held() -> int:
+    """How many requests are in memory. What is part of a cycle stays until the collector comes by."""
+    return sum(isinstance(each, Document | ClientRequest) for each in gc.get_objects())
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "reply"),
+    [
+        (PATH, CHAT, json_reply(WHOLE)),
+        (PATH, STREAM, Reply(body=ANSWER)),
+        ("/v1/messages", CLAUDE, json_reply(WHOLE)),
+        ("/v1/messages", {**CLAUDE, "stream": True}, Reply(body=ANSWER)),
+        (PATH, STREAM, json_reply({"error": {"message": "no"}}, 400)),
+        (PATH, STREAM, Reply(body=(chunk("a"), RESET))),
+        (PATH, {**CHAT, "model": "unknown"}, json_reply(WHOLE)),
+        (PATH, {**CHAT, "messages": 7}, json_reply(WHOLE)),
+    ],
+)
+async def test_an_answered_request_is_forgotten_at_once(
+    path: str, body: dict[str, object], reply: Reply
+) -> None:
+    """It may have megabytes. Nothing about it may wait for the garbage collector."""
+    gc.collect()
+    before = held()
+    gc.disable()
+    try:
+        async with client_of(application(bottle(reply, reply))) as client:
+            for _ in range(2):
+                response = await client("POST", path, body)
+                await response.read()
+            del response
+            await trio.testing.wait_all_tasks_blocked()
+            assert held() == before
+    finally:
+        gc.enable()
+
+
+async def test_so_is_one_that_no_account_can_carry() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    body = {**CHAT, "messages": [{"role": "user", "content": [picture]}]}
+    text_only = FakeContract("gitlab-chat", id="text", framing=Framing.WHOLE)
+    gc.collect()
+    before = held()
+    gc.disable()
+    try:
+        async with client_of(application(bottle(contracts=(text_only,), names="ab"))) as client:
+            response = await client("POST", PATH, body)
+            assert response.status == 400
+            await response.read()
+            del response
+            await trio.testing.wait_all_tasks_blocked()
+            assert held() == before
+    finally:
+        gc.enable()
+
+
+async def test_so_is_one_whose_client_has_left(autojump_clock: trio.testing.MockClock) -> None:
+    gc.collect()
+    before = held()
+    gc.disable()
+    try:
+        async with client_of(application(bottle(Reply(body=(chunk("a"), 1000.0))))) as client:
+            response = await client("POST", PATH, STREAM)
+            assert held() > before
+            response.leave.set()
+            del response
+            await trio.sleep(1)
+            assert held() == before
+    finally:
+        gc.enable()
