@@ -309,9 +309,7 @@ class Attempts(Generic[T]):
                 ways.reasons.append(exc.failure)
         raise self._given_up(candidate, ways.verdict())
 
-    def _given_up(
-        self, candidate: Candidate, verdict: Failure | BadRequest
-    ) -> AttemptFailed | BadRequest:
+    def _given_up(self, candidate: Candidate, verdict: Failure | BadRequest) -> AttemptFailed | BadRequest:
         """Say what became of a candidate; the model rests if there is a reason."""
         if isinstance(verdict, BadRequest):
             return verdict

@@ -67,6 +67,8 @@ class StreamHead:
     veil: Veil = field(factory=Veil, repr=False)
     """Over what they may quote."""
     body: trio.MemoryReceiveChannel[bytes] = field(repr=False)
+    way: trio.MemorySendChannel[bytes] = field(repr=False)
+    """The other end of it, for signs of life while nothing comes."""
     keepalive: bytes = b""
 
 
@@ -104,7 +106,8 @@ class Outlet:
         self._send = send
         self.is_committed = True
         self.recorder.first_byte()
-        self.task_status.started(StreamHead(headers=headers, veil=veil, body=receive, keepalive=keepalive))
+        head = StreamHead(headers=headers, veil=veil, body=receive, way=send, keepalive=keepalive)
+        self.task_status.started(head)
         held = b"".join(self._held)
         self._held.clear()
         if len(held) > OPENING_BYTES:
@@ -188,9 +191,9 @@ class Pump:
 
     async def _carry(self) -> None:
         exchange = self.outlet.recorder
-        with trio.CancelScope(deadline=self._deadline()) as limit, self.ending.by(exchange, limit):
+        began = trio.current_time()
+        with trio.CancelScope(deadline=self._deadline(began)) as limit, self.ending.by(exchange, limit):
             while True:
-                began = trio.current_time()
                 data = await self.stream.read()
                 if self.outlet.is_committed:
                     exchange.pace.waited(trio.current_time() - began)
@@ -203,7 +206,8 @@ class Pump:
                 await self._deliver(step, limit, at_end=is_last)
                 if is_last:
                     return
-                limit.deadline = self._deadline()
+                began = trio.current_time()
+                limit.deadline = self._deadline(began)
         await self._fail(self._interruption())
 
     def _step(self, data: bytes) -> Step:
@@ -225,8 +229,8 @@ class Pump:
             message = incomplete_after(self.total_s)
         return Failure(kind=Kind.TIMEOUT, scope=Scope.MODEL, message=message)
 
-    def _deadline(self) -> float:
-        return min(trio.current_time() + self.idle_s, self._ends_at)
+    def _deadline(self, now: float) -> float:
+        return min(now + self.idle_s, self._ends_at)
 
     async def _deliver(self, step: Step, limit: trio.CancelScope, *, at_end: bool) -> None:
         outlet = self.outlet

@@ -44,5 +44,6 @@ async def with_blanks(
     del begun.headers["Content-Length"]
     # Nothing leaves for the client before there is something of the body.
     send.send_nowait(BLANK)
-    begun.response = ChannelBody(receive, BLANK, interval_s)
+    begun.response = body = ChannelBody(receive)
+    nursery.start_soon(body.keep_alive, send, BLANK, interval_s)
     return begun

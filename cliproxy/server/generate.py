@@ -103,8 +103,10 @@ class Generate:
         response.headers["Cache-Control"] = "no-cache"
         response.headers["X-Accel-Buffering"] = "no"
         del response.headers["Content-Length"]
-        keepalive = b"\n" if is_array else head.keepalive
-        response.response = ChannelBody(head.body, keepalive, self.world.keepalive_s())
+        response.response = body = ChannelBody(head.body)
+        sign = b"\n" if is_array else head.keepalive
+        if sign and (interval := self.world.keepalive_s()) > 0:
+            nursery_of(request).start_soon(body.keep_alive, head.way, sign, interval, name="signs of life")
         return response
 
 

@@ -49,7 +49,7 @@ def test_broken_compression_is_the_clients_fault(raw: bytes) -> None:
 
 async def test_what_is_ready_goes_out_as_one_message() -> None:
     send, receive = trio.open_memory_channel[bytes](4)
-    async with ChannelBody(receive, b": k\n\n", 0) as body:
+    async with ChannelBody(receive) as body:
         for piece in (b"a", b"b", b"c"):
             send.send_nowait(piece)
         assert await anext(body) == b"abc"
@@ -60,14 +60,13 @@ async def test_what_is_ready_goes_out_as_one_message() -> None:
 
 async def test_joining_is_bounded() -> None:
     send, receive = trio.open_memory_channel[bytes](4)
-    async with ChannelBody(receive, b"", 0) as body:
+    async with ChannelBody(receive) as body:
         for _ in range(3):
             send.send_nowait(b"x" * JOIN_BYTES)
         assert len(await anext(body)) == JOIN_BYTES
 
 
 async def test_silence_is_filled_and_nothing_is_lost(autojump_clock: trio.testing.MockClock) -> None:
-    """The timer surrounds a receive that survives being cancelled: three signs of life, then the item."""
     send, receive = trio.open_memory_channel[bytes](0)
 
     async def late() -> None:
@@ -75,15 +74,64 @@ async def test_silence_is_filled_and_nothing_is_lost(autojump_clock: trio.testin
             await trio.sleep(50)
             await send.send(b"late")
 
-    async with ChannelBody(receive, b": k\n\n", 15) as body, trio.open_nursery() as nursery:
+    async with ChannelBody(receive) as body, trio.open_nursery() as nursery:
         nursery.start_soon(late)
+        nursery.start_soon(body.keep_alive, send, b": k\n\n", 15)
         assert [piece async for piece in body] == [b": k\n\n"] * 3 + [b"late"]
-    assert trio.current_time() >= 50
+        assert trio.current_time() == 50
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_sign_of_life_comes_a_whole_interval_after_the_last_message(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    send, receive = trio.open_memory_channel[bytes](4)
+
+    async def events() -> None:
+        for _ in range(4):
+            await trio.sleep(10)
+            await send.send(b"x")
+        await trio.sleep(31)
+        send.close()
+
+    async with ChannelBody(receive) as body, trio.open_nursery() as nursery:
+        nursery.start_soon(events)
+        nursery.start_soon(body.keep_alive, send, b"k", 15)
+        came = [(trio.current_time(), piece) async for piece in body]
+        nursery.cancel_scope.cancel()
+    assert came == [(10, b"x"), (20, b"x"), (30, b"x"), (40, b"x"), (55, b"k"), (70, b"k")]
+
+
+async def test_a_client_that_does_not_read_gets_no_signs_of_life(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """They would come all at once when it does."""
+    send, receive = trio.open_memory_channel[bytes](4)
+    async with ChannelBody(receive) as body, trio.open_nursery() as nursery:
+        nursery.start_soon(body.keep_alive, send, b"k", 15)
+        send.send_nowait(b"x")
+        assert await anext(body) == b"x"
+        await trio.sleep(100)
+        send.send_nowait(b"y")
+        assert await anext(body) == b"y"
+        assert await anext(body) == b"k"
+        assert trio.current_time() == pytest.approx(115, abs=15)
+        nursery.cancel_scope.cancel()
+
+
+async def test_signs_of_life_end_with_the_answer(autojump_clock: trio.testing.MockClock) -> None:
+    send, receive = trio.open_memory_channel[bytes](4)
+    async with ChannelBody(receive) as body, trio.open_nursery() as nursery:
+        nursery.start_soon(body.keep_alive, send, b"k", 15)
+        send.close()
+        assert [piece async for piece in body] == []
+        await trio.sleep(100)
+        nursery.cancel_scope.cancel()
 
 
 async def test_leaving_closes_the_channel() -> None:
     send, receive = trio.open_memory_channel[bytes](0)
-    async with ChannelBody(receive, b"", 0):
+    async with ChannelBody(receive):
         pass
     with pytest.raises(trio.BrokenResourceError):
         await send.send(b"x")
