@@ -169,9 +169,28 @@ class Connection(TCPServer):
 
     async def protocol_send(self, event: Event) -> None:  # noqa: ASYNC910 - the parent waits, or nobody does
         """Send on; what is no data may change how long the next request is waited for."""
-        if not isinstance(event, Updated):
+        if isinstance(event, RawData) and not self.send_lock.locked():
+            await self._send_at_once(event.data)
+        elif isinstance(event, Updated):
+            self._go_by(event)
+        else:
             await super().protocol_send(event)
-            return
+
+    async def _send_at_once(self, data: bytes) -> None:
+        """Send while nobody else does. The parent does the same, and gives way to all other tasks before."""
+        self.send_lock.acquire_nowait()
+        try:
+            with trio.CancelScope(shield=True):
+                await self.stream.send_all(data)
+                return
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        finally:
+            self.send_lock.release()
+        await self.protocol.handle(Closed())
+
+    def _go_by(self, event: Updated) -> None:
+        """Wait for the next request as long as fits what the protocol is doing."""
         self._is_in_head = False
         idle_until = trio.current_time() + self.config.keep_alive_timeout
         self._patience.deadline = idle_until if event.idle else inf
