@@ -20,6 +20,10 @@ QUIET: Final = ("httpx2", "httpcore2", "hypercorn.access")
 """Loggers of libraries that say too much."""
 
 
+UNUSED: Final = ("logThreads", "logProcesses", "logMultiprocessing")
+"""What the library finds out for each record unless told that no line shows it."""
+
+
 class Output(logging.Handler):
     """Renders a record and hands the line to everybody who keeps one."""
 
@@ -62,6 +66,8 @@ def configure(
     root.addHandler(output)
     root.setLevel(level)
     set_debug(debug=debug, level=level)
+    for fact in UNUSED:
+        setattr(logging, fact, False)
     for noisy in QUIET:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     return output

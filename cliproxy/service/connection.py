@@ -178,6 +178,7 @@ class Connection(TCPServer):
 
     async def _send_at_once(self, data: bytes) -> None:
         """Send while nobody else does. The parent does the same, and gives way to all other tasks before."""
+        await trio.lowlevel.checkpoint_if_cancelled()
         self.send_lock.acquire_nowait()
         try:
             with trio.CancelScope(shield=True):
