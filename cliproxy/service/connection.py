@@ -40,6 +40,7 @@ from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.typing import H11SendableEvent
 
 from cliproxy.service.door import Door, say_goodbye
+from cliproxy.service.intake import Intake
 
 VERSIONS: Final = frozenset({b"1.0", b"1.1"})
 LINGER_S: Final = 5.0
@@ -270,3 +271,4 @@ def install() -> None:
     """Let the server use these classes; it offers no other way to name one's own."""
     run.TCPServer = Connection  # type: ignore[attr-defined]  # imported there, not declared
     protocol.H11Protocol = Http1  # type: ignore[attr-defined]  # imported there, not declared
+    protocol.h11.HTTPStream = Intake  # type: ignore[attr-defined]  # imported there, not declared
