@@ -49,6 +49,8 @@ def _shown(value: JsonValue) -> str:
     if isinstance(value, bool):
         return "1" if value else "0"
     text = str(value)
+    if isinstance(value, int | float):
+        return text
     # Masked first: an escape in front of a secret would hide where it begins.
     return dumps_text(redacted(text)) if _ODD.search(text) else text
 

@@ -121,15 +121,16 @@ _ATTEMPT_COLUMNS: Final = (
         "cost_micros",
     ),
 )
+MOST_VALUES: Final = 999
+"""What every version of the database takes in one statement."""
 _LABELS: Final = ("client_id", "client", "provider", "model", "credential")
 
 
-def _insert(table: str, columns: Sequence[str], verb: str = "INSERT") -> str:
-    return f"{verb} INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+def _insert(table: str, columns: Sequence[str], verb: str = "INSERT", rows: int = 1) -> str:
+    row = f"({', '.join('?' * len(columns))})"
+    return f"{verb} INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"
 
 
-_INSERT_REQUEST: Final = _insert("usage_request", _REQUEST_COLUMNS)
-_INSERT_ATTEMPT: Final = _insert("usage_attempt", _ATTEMPT_COLUMNS)
 _ADD_HOUR, _ADD_DAY = (
     _insert(f"usage_{period}", (period, *_LABELS, *SUMMED))
     + f" ON CONFLICT ({', '.join((period, *_LABELS))}) DO UPDATE SET "
@@ -381,9 +382,27 @@ def translated(path: Path) -> Iterator[None]:
 
 def write_requests(connection: sqlite3.Connection, requests: Iterable[RequestRow]) -> None:
     """Insert requests with their attempts. Buckets are another matter."""
-    for request in requests:
-        number = connection.execute(_INSERT_REQUEST, _request_values(request)).lastrowid
-        connection.executemany(_INSERT_ATTEMPT, _attempt_values(number or 0, request))
+    remaining = iter(requests)
+    while portion := tuple(islice(remaining, MOST_VALUES // len(_REQUEST_COLUMNS))):
+        last = _insert_rows(connection, "usage_request", _REQUEST_COLUMNS, map(_request_values, portion))
+        # The rows of one statement have numbers one after the other.
+        numbered = enumerate(portion, last - len(portion) + 1)
+        attempts = (values for number, request in numbered for values in _attempt_values(number, request))
+        while some := tuple(islice(attempts, MOST_VALUES // len(_ATTEMPT_COLUMNS))):
+            _insert_rows(connection, "usage_attempt", _ATTEMPT_COLUMNS, some)
+
+
+def _insert_rows(
+    connection: sqlite3.Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
+) -> int:
+    """Insert rows with one statement; return the number of the last.
+
+    At each step of a statement the interpreter changes hands between this thread and the one that serves,
+    which costs more than the step.
+    """
+    values = [value for row in rows for value in row]
+    statement = _insert(table, columns, rows=len(values) // len(columns))
+    return connection.execute(statement, values).lastrowid or 0
 
 
 def add_buckets(connection: sqlite3.Connection, buckets: Buckets) -> None:
