@@ -1,6 +1,10 @@
 """What is never in the log."""
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cliproxy.observe.logs import LONGEST, one_line, redacted
 
@@ -22,6 +26,47 @@ def test_whatever_looks_like_a_token_is_masked(secret: str) -> None:
 
 def test_bearer_values_are_masked_whatever_they_look_like() -> None:
     assert redacted("Authorization: Bearer abcdefgh12345678") == "Authorization: Bearer ***"
+
+
+PIECES = [
+    *(
+        "sk-",
+        "pk-x",
+        "glpat-",
+        "AIza",
+        "ya29.",
+        "ghp_",
+        "eyJ",
+        "Bearer ",
+        "bearer",
+        "-",
+        "_",
+        ".",
+        " ",
+        "***",
+        "a",
+    ),
+    *("abcdefghij", "0123456789_-", "sk-abcdefghijkl", "eyJhbGciOiJIUzI1NiJ9", ".eyJzdWIiOiIxMjM0In0.c2ln"),
+]
+OBVIOUS = re.compile(
+    r"(?<![A-Za-z0-9])(?:(?:sk|pk|rk)-[\w\-]{12,}|glpat-[\w\-.]{10,}|AIza[\w\-]{20,}|ya29\.[\w\-.]{10,}"
+    r"|gh[opsu]_[A-Za-z0-9]{20,}|eyJ[\w\-]{10,}\.[\w\-]{10,}\.)|[Bb]earer [\w\-.=+/]{8,}"
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_nothing_that_looks_like_a_token_is_left_however_it_is_put_together(text: str) -> None:
+    shown = redacted(text)
+    assert not OBVIOUS.search(shown)
+    assert redacted(shown) == shown
+    if not OBVIOUS.search(text):
+        assert shown == text
+
+
+def test_a_text_of_beginnings_takes_no_time() -> None:
+    """Looking from each of them to the end would take an hour."""
+    text = "-eyJabcdefghijk" * 500_000
+    assert redacted(text) == text
 
 
 def test_ordinary_text_is_left_alone() -> None:
