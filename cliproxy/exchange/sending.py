@@ -73,9 +73,10 @@ class Sender(Generic[T]):
         try:
             return await self._signed_or_not(candidate, contract, token)
         except AttemptFailed as exc:
-            renewed = await self._renewed(candidate, contract, token, exc.failure)
-            if renewed is None:
-                raise
+            failure = exc.failure
+        renewed = await self._renewed(candidate, contract, token, failure)
+        if renewed is None:
+            raise AttemptFailed(failure)
         return await self._signed_or_not(candidate, contract, renewed)
 
     def note(

@@ -23,10 +23,10 @@ class Intake(HTTPStream):
 
     _held = b""
 
-    async def handle(self, event: Event) -> None:
+    async def handle(self, event: Event) -> None:  # noqa: ASYNC910 - waits only where there is no room
         """Take what has come of the request."""
         if self.closed:
-            return  # noqa: ASYNC910 - nobody listens any more
+            return  # noqa: ASYNC910
         held, self._held = self._held, bytes(event.data) if isinstance(event, Body) else b""
         is_last = isinstance(event, EndBody)
         if held or is_last:
@@ -42,7 +42,7 @@ def at_once(put: Put) -> Put:
     channel = getattr(put, "__self__", None)
     assert isinstance(channel, trio.MemorySendChannel), "the server has always handed over a channel's method"
 
-    async def put_at_once(message: ASGIReceiveEvent) -> None:
+    async def put_at_once(message: ASGIReceiveEvent) -> None:  # noqa: ASYNC910 - as it is called
         try:
             channel.send_nowait(message)
         except trio.WouldBlock:
