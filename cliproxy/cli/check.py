@@ -14,7 +14,7 @@ from cliproxy.cli.flags import Arguments
 from cliproxy.cli.output import complain_about, say
 from cliproxy.cli.world import config_of, log_quietly
 from cliproxy.config.load import Loaded
-from cliproxy.credentials.model import Credential, CredentialId, TokenSlot
+from cliproxy.credentials.model import Credential, CredentialId, CredentialKind, TokenSlot
 from cliproxy.errors import ConfigError, LoginError, Problem, StoreError
 from cliproxy.providers import PROVIDERS
 from cliproxy.service.ask import ask
@@ -148,7 +148,8 @@ async def _looked_at(
     provider = service.snapshots.providers[credential.provider]
     if provider.check is None:
         policy = provider.slots.get(TokenSlot.ACCOUNT)
-        if policy is not None and policy.renew is not None:
+        is_login = credential.kind is CredentialKind.ACCOUNT
+        if is_login and policy is not None and policy.renew is not None:
             # A login that has ended shows only when a token is wanted.
             await service.tokens.ensure_fresh(credential, TokenSlot.ACCOUNT)
         return ()

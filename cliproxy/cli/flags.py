@@ -35,8 +35,9 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     USAGE: {"show": "", "export": "a file", "import": "a file"},
 }
 """What may stand behind a command, and what each of these needs; the first may be left out."""
-"""What can stand behind ``keys``; nothing means the first."""
 ALIASES: Final[Mapping[str, str]] = {"doctor": "check", "serve": SERVER}
+ASKING: Final = frozenset({"help", "version"})
+"""Flags that may be given as words, as people try them first."""
 EVERY: Final = frozenset(COMMANDS)
 MAX_NUMBER: Final = 65535
 
@@ -219,6 +220,7 @@ def parse(arguments: Sequence[str]) -> Arguments:
             words.append(argument)
     switches = frozenset(name for name, text in given.items() if known[name] == "bool" and text in _TRUE)
     values = {name: text for name, text in given.items() if known[name] != "bool"}
+    switches |= ASKING.intersection(words[:1])
     if switches & {"help", "h", "version"}:
         return Arguments(switches=switches)
     command, login = _command(words, switches, values)

@@ -48,7 +48,8 @@ def _ask(config: Config, host: str, port: int) -> int:
         response = connection.getresponse()
         body = response.read(LONGEST)
     except (OSError, HTTPException) as exc:
-        say(f"no answer from {host} port {port}: {exc}")
+        reason = getattr(exc, "strerror", None) or exc
+        say(f"no answer from {host} port {port}: {reason}; is the server running there?")
         return FAILURE
     finally:
         connection.close()

@@ -2,12 +2,14 @@
 
 import os
 import secrets
-import sys
+import shlex
 from pathlib import Path
 
 from cliproxy.cli.exits import FAILURE, OK
 from cliproxy.cli.flags import Arguments
+from cliproxy.cli.output import complain, say
 from cliproxy.config.example import starter_config
+from cliproxy.stores.atomic import refused
 
 KEY_BYTES = 32
 
@@ -20,11 +22,23 @@ def run(arguments: Arguments) -> int:
     try:
         with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
-    except FileExistsError:
-        print(f"cliproxy: {path} exists already; `init -force` overwrites it", file=sys.stderr)
-        return FAILURE
     except OSError as exc:
-        print(f"cliproxy: cannot write {path}: {exc.strerror}", file=sys.stderr)
+        complain(_explained(path, exc))
         return FAILURE
-    print(f"Wrote {path} with a new client key. Next: `cliproxy login gitlab`, then `cliproxy server`.")
+    named = f" -config {shlex.quote(str(path))}" if "config" in arguments.values else ""
+    say(
+        f"Wrote {path} with a new client key. "
+        f"Next: `cliproxy login gitlab{named}`, then `cliproxy server{named}`."
+    )
     return OK
+
+
+def _explained(path: Path, exc: OSError) -> str:
+    if path.is_dir():
+        return f"{path} is a directory; name a file in it"
+    if isinstance(exc, FileExistsError):
+        return f"{path} exists already; `init -force` overwrites it, with a new key and without your settings"
+    reason = str(refused("write", path, exc))
+    if not path.parent.is_dir():
+        return f"{reason}; make the directory {path.parent} first"
+    return f"{reason}; `-config FILE` names another place"

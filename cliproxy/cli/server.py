@@ -52,10 +52,11 @@ async def _serve(arguments: Arguments) -> int:
     config = state.loaded.config
     configure(debug=config.debug, form=config.log_format)
     extra = (demo_credential(),) if "demo" in arguments.switches else ()
-    source, lines = state.loaded.source, state.loaded.lines
-    binding = choose_binding(config, source, None if "host" in arguments.values else lines.get("host"))
-    check_certificate(config.tls, source, lines)
-    sockets = _listening(binding, source)
+    lines = state.loaded.lines
+    line = None if "host" in arguments.values else lines.get("host")
+    binding = choose_binding(config, _place_of(state, arguments, "host"), line)
+    check_certificate(config.tls, state.loaded.source, lines)
+    sockets = _listening(binding, _place_of(state, arguments, "host", "port"))
     _report(state)
     options = Options(
         state=state,
@@ -71,6 +72,13 @@ async def _serve(arguments: Arguments) -> int:
         settle()
         print("\n".join(greeting(urls, binding, [*state.credentials, *extra], config)), flush=True)
     return OK
+
+
+def _place_of(state: State, arguments: Arguments, *flags: str) -> str:
+    """Say where the settings come from that these flags override, for messages."""
+    if any(flag in arguments.values for flag in flags):
+        return "command line"
+    return state.loaded.source if state.has_config_file else "default settings"
 
 
 def _listening(binding: Binding, source: str) -> list[socket.socket]:

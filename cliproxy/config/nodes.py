@@ -40,6 +40,13 @@ _DECIMAL: Final = re.compile(r"[-+]?[0-9][0-9_]*")
 _PREFIXED: Final = re.compile(r"([-+]?)0(x[0-9a-fA-F_]+|o[0-7_]+|b[01_]+)")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _MAX_DIGITS: Final = 40
+_REMEDIES: Final = {
+    "mapping values are not allowed here": "; check the indentation, and quote a text with a colon in it",
+    "expected <block end>": "; check the indentation: entries of one group begin in one column",
+    "'\\t'": "; indent with spaces",
+    "while scanning a quoted scalar": "; a quotation mark is missing",
+}
+"""What the usual mistakes look like to the parser, and what is to be done. The first that fits counts."""
 
 
 @frozen(kw_only=True)
@@ -148,7 +155,8 @@ def parse(text: str) -> Tree:
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         reason = ", ".join(part for part in (exc.context, exc.problem) if part)
-        raise YamlError(Problem(f"not YAML: {reason}", line=mark.line + 1 if mark else None)) from exc
+        remedy = next((said for words, said in _REMEDIES.items() if words in reason), "")
+        raise YamlError(Problem(f"not YAML: {reason}{remedy}", line=mark.line + 1 if mark else None)) from exc
 
 
 def solid(node: Node) -> SolidNode:

@@ -12,9 +12,10 @@ would be fetched, and paid for, from the upstream. ``TCP_NOTSENT_LOWAT`` bounds 
 on its way, so that fast clients are as fast as before.
 """
 
+import errno
 import ipaddress
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from attrs import frozen
@@ -34,6 +35,12 @@ _OPTIONS: Final = (
     ("TCP_NOTSENT_LOWAT", UNSENT_BYTES),
 )
 """Not every system has them."""
+
+_REMEDIES: Final[Mapping[int, str]] = {
+    errno.EADDRINUSE: "another program, perhaps a cliproxy, listens there: stop it, or choose another port",
+    errno.EADDRNOTAVAIL: "this machine has no such address: correct `host`, or leave it empty",
+    errno.EACCES: "this user may not listen on it: choose a port from 1024 on",
+}
 
 
 @frozen
@@ -115,7 +122,9 @@ def _addresses(hosts: Sequence[str]) -> list[tuple[socket.AddressFamily, str]]:
         try:
             known = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except OSError as exc:
-            raise OSError(exc.errno, f"cannot listen on {host}: {exc.strerror}") from exc
+            raise OSError(
+                exc.errno, f"cannot listen on {host}: {exc.strerror}; `host` takes an address of this machine"
+            ) from exc
         for family, _, _, _, address in known:
             if (family, str(address[0])) not in found:
                 found.append((family, str(address[0])))
@@ -136,7 +145,11 @@ def _listening(family: socket.AddressFamily, address: str, port: int) -> socket.
         sock.setblocking(False)
     except OSError as exc:
         sock.close()
-        raise OSError(exc.errno, f"cannot listen on {address} port {port}: {exc.strerror}") from exc
+        remedy = _REMEDIES.get(exc.errno or 0)
+        message = f"cannot listen on {address} port {port}: {exc.strerror}" + (
+            f"; {remedy}" if remedy else ""
+        )
+        raise OSError(exc.errno, message) from exc
     return sock
 
 

@@ -140,6 +140,15 @@ def test_accounts_that_are_well(place: Path, capsys: Capture) -> None:
     assert "  signed in" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("section", ["claude-api-key", "codex-api-key", "gemini-api-key", "xai-api-key"])
+def test_keys_have_no_login_to_look_at(place: Path, section: str, capsys: Capture) -> None:
+    write(place, f"{section}:\n  - api-key: some-key\n    base-url: http://127.0.0.1:9/v1\n")
+    assert main(["check"]) == 0
+    out = capsys.readouterr().out
+    assert f"account {section}[0]" in out
+    assert "error" not in out
+
+
 ALIASES = """\
 oauth-model-alias:
   vendor: [{name: known, alias: mine}]

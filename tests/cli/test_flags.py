@@ -93,9 +93,16 @@ def test_mistakes_are_named(line: str, said: str) -> None:
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize("line", ["-h", "-help", "--help", "server -help", "nonsense -h"])
+@pytest.mark.parametrize(
+    "line", ["-h", "-help", "--help", "server -help", "nonsense -h", "help", "help login"]
+)
 def test_help_is_given_whatever_else_is_said(line: str) -> None:
     assert parse(line.split()).wants_help
+
+
+def test_the_version_may_be_asked_for_with_a_word() -> None:
+    assert parse(["version"]).wants_version
+    assert not parse(["keys", "new", "help"]).wants_help
 
 
 def test_after_two_dashes_everything_is_a_word() -> None:

@@ -23,7 +23,7 @@ def test_a_server_says_how_it_is(elsewhere: Path, capsys: pytest.CaptureFixture[
         assert main(["health", "-port", port]) == 0
         assert capsys.readouterr().out == "ready\n"
     assert main(["health", "-port", port]) == 1
-    assert f"no answer from 127.0.0.1 port {port}" in capsys.readouterr().out
+    assert f"no answer from 127.0.0.1 port {port}: Connection refused; is the" in capsys.readouterr().out
 
 
 def test_a_server_without_accounts_is_not_ready(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,4 +38,22 @@ def test_an_existing_file_is_kept_unless_forced(tmp_path: Path, capsys: pytest.C
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", "-config", str(tmp_path / "missing" / "config.yaml")]) == 1
-    assert "missing" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "no such file or directory" in err
+    assert f"make the directory {tmp_path / 'missing'} first" in err
+
+
+def test_a_directory_is_no_place_for_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for force in ((), ("-force",)):
+        assert main(["init", *force, "-config", str(tmp_path)]) == 1
+        assert f"{tmp_path} is a directory" in capsys.readouterr().err
+
+
+def test_the_next_steps_name_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main(["init"])
+    assert "then `cliproxy server`." in capsys.readouterr().out
+    main(["init", "-config", "my own.yaml"])
+    assert "then `cliproxy server -config 'my own.yaml'`." in capsys.readouterr().out

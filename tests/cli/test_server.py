@@ -36,8 +36,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("port: [1\n", [], "line 3: "),
         ("api-keys:\n  - your-api-key-1\n", [], "line 3: api-keys[0]: is a sample"),
         ("host: 0.0.0.0\n", [], "line 2: host: `0.0.0.0` is reachable from other machines"),
-        ("", ["-host", "192.0.2.1"], "host: `192.0.2.1` is reachable from other machines"),
-        ("host: 127.0.0.1\n", ["-host", "0.0.0.0"], "config.yaml: host: `0.0.0.0` is reachable"),
+        (
+            "",
+            ["-host", "192.0.2.1"],
+            "host: `192.0.2.1` is reachable from other machines",
+        ),
+        ("host: 127.0.0.1\n", ["-host", "0.0.0.0"], "host: `0.0.0.0` is reachable"),
         ("tls:\n  enable: true\n", [], "tls.cert: is needed"),
         (
             "tls:\n  enable: true\n  cert: gone.pem\n  key: gone.key\n",
@@ -56,7 +60,8 @@ def test_a_start_that_is_refused_says_where_and_why(
     assert main(["server", *arguments]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith(f"cliproxy: {place / 'config.yaml'}: ")
+    blamed = "command line" if arguments else place / "config.yaml"
+    assert captured.err.startswith(f"cliproxy: {blamed}: ")
     assert said in captured.err
     assert "Traceback" not in captured.err
 
@@ -72,7 +77,8 @@ def test_a_port_that_is_taken(place: Path, capsys: Capture) -> None:
         port = taken.getsockname()[1]
         assert main(["server", "-demo", "-host", "127.0.0.1", "-port", str(port)]) == 1
     err = capsys.readouterr().err
-    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in err
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use; another program" in err
+    assert err.startswith("cliproxy: command line: ")
     assert "Errno" not in err
 
 

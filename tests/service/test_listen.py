@@ -87,6 +87,18 @@ def test_a_taken_port_is_an_error_that_names_it() -> None:
             sock.close()
 
 
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("192.0.2.1", "this machine has no such address"),
+        ("no.such.host.invalid", "takes an address of this machine"),
+    ],
+)
+def test_an_address_of_somebody_else_is_an_error_with_a_remedy(host: str, said: str) -> None:
+    with pytest.raises(OSError, match=said):
+        open_sockets(Binding((host,), 0, ""))
+
+
 def test_urls_are_what_a_person_would_type() -> None:
     (sock, *_) = open_sockets(Binding(("127.0.0.1",), 0, ""))
     with sock:
