@@ -19,18 +19,20 @@ LONGEST: Final = 8 * 1024
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 TOKENS: Final = re.compile(
     r"""(?x)
-    (?<![A-Za-z0-9])(?:
+    # First of all, as it takes whatever the others take, and more.
+    (?<=[Bb]earer\ )[A-Za-z0-9_\-.=+/]{8,}
+    # All of these take a word to its end: three words with dots between them are looked for at its beginning.
+    | (?<![A-Za-z0-9])(?:
         (?:sk|pk|rk)-[A-Za-z0-9_\-]{12,}
       | glpat-[A-Za-z0-9_\-.]{10,} | gloas-[A-Za-z0-9_\-.]{10,} | glrt-[A-Za-z0-9_\-.]{10,}
       | AIza[A-Za-z0-9_\-]{20,}
       | ya29\.[A-Za-z0-9_\-.]{10,}
-      | gh[opsu]_[A-Za-z0-9]{20,}
+      | gh[opsu]_[A-Za-z0-9]{20,}[A-Za-z0-9_\-.]*
     )
     # Three words with dots between them. Whether there are dots is found out once for each word, as somebody
     # may send a text that is nothing but beginnings.
     | (?<![A-Za-z0-9_\-])(?=[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]{10,}\.)
       [A-Za-z0-9_\-]*?(?<![A-Za-z0-9])eyJ[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]{10,}\.[A-Za-z0-9_\-]*
-    | (?<=[Bb]earer\ )[A-Za-z0-9_\-.=+/]{8,}
     """
 )
 _SIGNS: Final = ("eyJ", "earer ")

@@ -75,6 +75,8 @@ class Connection(TCPServer):
     """Everything is said; what still comes is passed over."""
     _has_read: bool = False
     """Nothing is read any more."""
+    _is_over: bool = False
+    """Nothing can be said any more, so that no request has its turn."""
     _turn: trio.Event | None = None
     """Set when the next request has its turn, of which something is here already."""
     _reading: trio.CancelScope | None = None
@@ -127,8 +129,11 @@ class Connection(TCPServer):
         if not ahead:
             return await self.stream.receive_some(MAX_RECV)
         self._turn = trio.Event()
-        with trio.move_on_after(inf if ahead > AHEAD_BYTES else TURN_S):
-            await self._turn.wait()
+        if not self._is_over:
+            with trio.move_on_after(inf if ahead > AHEAD_BYTES else TURN_S):
+                await self._turn.wait()
+        if self._is_over:
+            raise trio.ClosedResourceError
         if self._turn.is_set():
             return None
         try:
@@ -156,6 +161,7 @@ class Connection(TCPServer):
         wrapper = getattr(self, "protocol", None)
         spoken = None if wrapper is None else wrapper.protocol
         if self._has_read or not isinstance(spoken, Http1) or not spoken.is_receiving:
+            self._give_no_turn()
             await super()._close()
         elif not self._is_lingering:
             self._is_lingering = True
@@ -170,17 +176,20 @@ class Connection(TCPServer):
 
     async def protocol_send(self, event: Event) -> None:  # noqa: ASYNC910 - the parent waits, or nobody does
         """Send on; what is no data may change how long the next request is waited for."""
-        if isinstance(event, RawData) and not self.send_lock.locked():
-            await self._send_at_once(event.data)
+        if isinstance(event, RawData):
+            await self._send(event.data)
         elif isinstance(event, Updated):
             self._go_by(event)
         else:
             await super().protocol_send(event)
 
-    async def _send_at_once(self, data: bytes) -> None:
-        """Send while nobody else does. The parent does the same, and gives way to all other tasks before."""
-        await trio.lowlevel.checkpoint_if_cancelled()
-        self.send_lock.acquire_nowait()
+    async def _send(self, data: bytes) -> None:
+        """Send, after whoever is sending. The parent does so too, and gives way to all other tasks before."""
+        if self.send_lock.locked():
+            await self.send_lock.acquire()
+        else:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            self.send_lock.acquire_nowait()
         try:
             with trio.CancelScope(shield=True):
                 await self.stream.send_all(data)
@@ -189,7 +198,15 @@ class Connection(TCPServer):
             pass
         finally:
             self.send_lock.release()
+        self._give_no_turn()
         await self.protocol.handle(Closed())
+
+    def _give_no_turn(self) -> None:
+        """Let nobody wait for a turn that never comes: what is received so far ahead that reading has stopped
+        would keep a connection for ever."""
+        self._is_over = True
+        if self._turn is not None:
+            self._turn.set()
 
     def _go_by(self, event: Updated) -> None:
         """Wait for the next request as long as fits what the protocol is doing."""

@@ -63,6 +63,17 @@ def test_nothing_that_looks_like_a_token_is_left_however_it_is_put_together(text
         assert shown == text
 
 
+@pytest.mark.parametrize(
+    "before",
+    ["ghp_abcdefghij0123456789-", "ghp_abcdefghij0123456789_sk-", "Bearer ghp_", "Bearer abc-", "x_"],
+)
+@pytest.mark.parametrize("after", ["", ".", "/more+of=it"])
+def test_a_token_of_three_words_is_masked_whatever_it_is_a_part_of(before: str, after: str) -> None:
+    shown = redacted(f"{before}eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl{after}")
+    assert "eyJ" not in shown
+    assert shown in ("***", f"***{after}", "Bearer ***")
+
+
 def test_a_text_of_beginnings_takes_no_time() -> None:
     """Looking from each of them to the end would take an hour."""
     text = "-eyJabcdefghijk" * 500_000

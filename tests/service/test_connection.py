@@ -321,6 +321,42 @@ async def test_a_client_that_leaves_is_noticed_whatever_it_has_sent_ahead(more: 
             await left.wait()
 
 
+@pytest.mark.parametrize("has_left", [True, False])
+async def test_who_is_far_ahead_keeps_no_connection_that_is_over(has_left: bool) -> None:
+    """Nothing is read then, so that nobody sees the end; the connection would be counted for ever."""
+    asked = trio.Event()
+
+    async def never_ready(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan" or scope["path"] == "/new":
+            await echo(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        asked.set()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(end_with_client, receive, nursery.cancel_scope)
+            while has_left:
+                await send({"type": "http.response.body", "body": bytes(1000), "more_body": True})
+                await trio.sleep(0.01)
+            await trio.testing.wait_all_tasks_blocked(0.1)
+            raise RuntimeError("between head and body")
+
+    async def end_with_client(receive: Any, scope: trio.CancelScope) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        scope.cancel()
+
+    async with served(keep_alive_s=1000, connections=1, app=never_ready) as (stream, _):
+        address = stream.socket.getpeername()
+        await stream.send_all(get("first") + get("again") * (2 * AHEAD_BYTES // len(get("again"))))
+        await asked.wait()
+        if has_left:
+            await stream.aclose()
+        await trio.testing.wait_all_tasks_blocked(0.2)
+        async with await trio.open_tcp_stream(*address) as another:
+            with trio.fail_after(5):
+                await answered(another, "new")
+
+
 async def test_no_more_than_so_much_is_received_ahead() -> None:
     """The rest waits in the system, and holds the client back; nothing is lost."""
     count = 4 * AHEAD_BYTES // len(get("again"))
