@@ -1,8 +1,8 @@
 """Parts, written as content blocks of the Claude dialect.
 
 What the API cannot take is left out with a note in the context: sound, moving pictures, images of other types
-than the four it reads, parts that only another dialect knows. Image types are told by the data rather than
-by what the client claims, because the API compares the two.
+than the four it reads, files that are neither documents nor text, parts that only another dialect knows.
+Image types are told by the data rather than by what the client claims, because the API compares the two.
 """
 
 import base64
@@ -122,6 +122,8 @@ def _write_document(part: Document) -> JsonObject | None:
             return _write_image(Image(source, cache=part.cache))
         if _TEXT_LIKE.fullmatch(source.mime.lower()):
             written = _write_plain(source)
+        elif not source.mime.lower().startswith("application/"):
+            return None
     if written is None:
         return None
     block: JsonObject = {"type": "document", "source": written}

@@ -25,8 +25,9 @@ _WHOLE: Final[Mapping[str, str]] = {
     "topK": "top_k",
     "candidateCount": "n",
     "seed": "seed",
-    "logprobs": "top_logprobs",
 }
+_PROBABILITIES: Final[Mapping[str, str]] = {"responseLogprobs": "logprobs", "logprobs": "top_logprobs"}
+"""Asked for by the dialect's own clients only: others are not told, and many models refuse."""
 _REAL: Final[Mapping[str, str]] = {
     "temperature": "temperature",
     "topP": "top_p",
@@ -38,8 +39,8 @@ _MODELLED: Final = frozenset(
     {
         *_WHOLE,
         *_REAL,
+        *_PROBABILITIES,
         "stopSequences",
-        "responseLogprobs",
         "responseMimeType",
         "responseSchema",
         "responseJsonSchema",
@@ -79,6 +80,7 @@ def decode_settings(raw: JsonObject) -> Settings:
         setattr(sampling, slot, checked_number(config, name, CONFIG))
     for name, slot in _WHOLE.items():
         setattr(sampling, slot, checked_integer(config, name, CONFIG))
+    sampling.top_logprobs = checked_integer(config, "logprobs", CONFIG)
     image = camel(child(config, "imageConfig"))
     rest = {name: value for name, value in config.items() if name not in _MODELLED}
     output = _decode_output(config, rest)
@@ -147,8 +149,7 @@ def encode_settings(request: IRRequest, ctx: ExchangeContext) -> JsonObject:
         config["maxOutputTokens"] = min(sampling.max_tokens, ctx.upstream_output)
     if sampling.stop:
         config["stopSequences"] = list[JsonValue](sampling.stop)
-    if sampling.logprobs is not None:
-        config["responseLogprobs"] = sampling.logprobs
+    config |= _probabilities(sampling, ctx)
     if modalities := _modalities(request.meta.modalities, ctx):
         config["responseModalities"] = [modality.upper() for modality in modalities]
     image = request.meta.image or {}
@@ -158,6 +159,16 @@ def encode_settings(request: IRRequest, ctx: ExchangeContext) -> JsonObject:
     if request.reasoning is not None and (thinking := encode_reasoning(request.reasoning, ctx)):
         config["thinkingConfig"] = thinking
     return _with_rest(config, child(request.extras.get(DIALECT_ID, {}), CONFIG))
+
+
+def _probabilities(sampling: Sampling, ctx: ExchangeContext) -> JsonObject:
+    wanted: JsonObject = {name: getattr(sampling, slot) for name, slot in _PROBABILITIES.items()}
+    wanted = {name: value for name, value in wanted.items() if value is not None}
+    if ctx.client_dialect in CLIENTS:
+        return wanted
+    if wanted.get("responseLogprobs"):
+        ctx.note("logprobs is not carried")
+    return {}
 
 
 def _modalities(wanted: list[str], ctx: ExchangeContext) -> list[str]:

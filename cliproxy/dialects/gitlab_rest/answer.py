@@ -16,7 +16,17 @@ from cliproxy.ir.estimate import estimate_text, estimate_tokens
 from cliproxy.ir.events import StreamError
 from cliproxy.ir.request import Text
 from cliproxy.ir.response import Choice, Ending, FinishReason, IRResponse, Usage
-from cliproxy.wire.jsontext import JsonError, JsonObject, child, dumps_text, integer, loads, objects, text
+from cliproxy.wire.jsontext import (
+    JsonError,
+    JsonObject,
+    child,
+    dumps_text,
+    integer,
+    loads,
+    objects,
+    strings,
+    text,
+)
 
 BAD_GATEWAY: Final = 502
 MAX_MESSAGE: Final = 300
@@ -52,9 +62,12 @@ def decode_response(body: JsonObject, ctx: ExchangeContext) -> IRResponse:
 
 
 def estimated(said: str, ctx: ExchangeContext) -> Usage:
-    """Estimate what an answer cost; of a request that was never decoded nothing is known."""
-    asked = None if ctx.original is None else estimate_tokens(ctx.original)
-    return Usage(fresh_input=asked, output=estimate_text(said))
+    """Estimate what an answer cost. A request to fill in the middle is never decoded; the texts around its
+    cursor are what it costs."""
+    if ctx.original is not None:
+        return Usage(fresh_input=estimate_tokens(ctx.original), output=estimate_text(said))
+    around = [*strings(ctx.original_body, "prompt"), *strings(ctx.original_body, "suffix")]
+    return Usage(fresh_input=sum(map(estimate_text, around)) or None, output=estimate_text(said))
 
 
 def model_of(body: JsonObject) -> str:

@@ -117,6 +117,12 @@ def test_image_keeps_its_mark() -> None:
         (Document(Inline("text/plain", "no base64!")), None),
         (Document(Inline("text/plain", "/w==")), None),
         (Document(Inline("text/plain", "IA==")), None),
+        (
+            Document(Inline("application/zip", "UEs=")),
+            {"type": "document", "source": base64("application/zip", "UEs=")},
+        ),
+        (Document(Inline("model/stl", "AA==")), None),
+        (Document(Inline("image/tiff", "AA==")), None),
         (Document(Stored("f", "gemini")), None),
         (Audio(Inline("audio/wav", "AA==")), None),
         (Video(Remote("https://x")), None),

@@ -30,7 +30,7 @@ def through(raw):
         meta=Meta(modalities=said.modalities, image=said.image),
         extras={"gemini": {"generationConfig": said.rest}},
     )
-    return encode_settings(again, make_context())
+    return encode_settings(again, make_context(client_dialect="gemini"))
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,19 @@ def test_output_formats_of_other_dialects(output, written):
 
 
 def test_sampling_of_other_dialects():
-    sampling = Sampling(max_tokens=9, n=1, stop=["X"], logprobs=False)
+    sampling = Sampling(max_tokens=9, n=1, stop=["X"])
     assert encode_settings(request(sampling=sampling), make_context()) == {
         "maxOutputTokens": 9,
         "stopSequences": ["X"],
-        "responseLogprobs": False,
     }
+
+
+def test_log_probabilities_that_nobody_could_be_told_are_not_asked_for():
+    """Most models refuse to tell them, so that asking in vain would cost the answer."""
+    sampling = Sampling(logprobs=True, top_logprobs=3)
+    ctx = make_context()
+    assert encode_settings(request(sampling=sampling), ctx) == {}
+    assert ctx.notes == ["logprobs is not carried"]
 
 
 @pytest.mark.parametrize(

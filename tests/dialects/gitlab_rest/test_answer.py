@@ -16,7 +16,7 @@ from cliproxy.errors import BadRequest, DialectError, Kind
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.request import IRRequest, Message, Text
 from cliproxy.ir.response import FinishReason, Usage
-from cliproxy.wire.jsontext import JsonError, dumps
+from cliproxy.wire.jsontext import JsonError, JsonValue, dumps
 from support.factories import make_context
 
 
@@ -48,6 +48,15 @@ def test_what_an_answer_cost_is_estimated() -> None:
     ctx.original = IRRequest(model="m", messages=[Message("user", [Text("eight ch")])])
     usage = decode_response({"response": "twelve chars"}, ctx).usage
     assert (usage.fresh_input, usage.output) == (6, 2)
+
+
+@pytest.mark.parametrize("prompt", ["eight ch", ["eight ch"]])
+def test_what_stands_around_the_cursor_is_counted(prompt: JsonValue) -> None:
+    """Nobody decodes a request to fill in the middle: it is a suggestion's own."""
+    ctx = context()
+    ctx.original_body = {"model": "gitlab-duo", "prompt": prompt, "suffix": "four"}
+    usage = decode_response({"response": "twelve chars"}, ctx).usage
+    assert (usage.fresh_input, usage.output) == (3, 2)
 
 
 def test_the_other_facts_of_a_completion() -> None:
