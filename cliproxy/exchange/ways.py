@@ -85,7 +85,9 @@ def _with_reasons(refused: BadRequest, reasons: str) -> BadRequest:
     message = refused.message
     if reasons:
         message = f"{message.rstrip('.')}; other ways are closed to the account: {reasons}"
-    return BadRequest(message, param=refused.param, code=refused.code)
+    return BadRequest(
+        message, kind=refused.kind, status=refused.status, param=refused.param, code=refused.code
+    )
 
 
 def no_way(model: str, action: Action, able: Collection[str] = ()) -> BadRequest:

@@ -72,10 +72,14 @@ def test_where_nothing_better_will_come_the_request_is_at_fault_and_the_client_l
     )
 
 
-def test_a_refusal_alone_stays_as_it_is() -> None:
-    told = verdict(refused=TEXT_ONLY)
-    assert isinstance(told, BadRequest)
-    assert (told.message, told.param, told.code) == (TEXT_ONLY.message, TEXT_ONLY.param, TEXT_ONLY.code)
+@pytest.mark.parametrize(
+    "refused",
+    [TEXT_ONLY, BadRequest("There is no picture.", kind=Kind.UPSTREAM, status=502, code="none", param="n")],
+)
+def test_a_refusal_alone_stays_as_it_is(refused: BadRequest) -> None:
+    told = verdict(refused=refused)
+    assert vars(told) == vars(refused)
+    assert str(told) == str(refused)
 
 
 def test_a_way_that_was_closed_before_counts_like_one_that_failed_now() -> None:
