@@ -29,7 +29,7 @@ READ_BYTES: Final = 16 * 1024
 """How much is received at a time. Several layers keep what they were given last; where the client is slow,
 that is as long as it takes."""
 LOOK_S: Final = 0.005
-"""How long it counts that nothing has come; an end that is on its way takes as long, unseen by anybody."""
+"""How long it counts that nothing has come."""
 _BROKEN: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
@@ -54,9 +54,13 @@ class SocketStream(httpcore2.AsyncNetworkStream):
         self._written = b""
         self._limit: float | None = None
         self._quiet_until = -inf
+        self._is_assumed_quiet = False
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the library's name
-        """Take bytes to be sent."""
+        """Take bytes to be sent. Where it was only assumed that the other side is still there, nothing has
+        been sent yet, and the pool takes another connection."""
+        if self._is_assumed_quiet and self._look():
+            raise httpcore2.ConnectionNotAvailable
         self._limit = timeout
         if len(self._written) + len(buffer) <= JOINED_BYTES:
             self._written += buffer
@@ -129,13 +133,15 @@ class SocketStream(httpcore2.AsyncNetworkStream):
 
     def _is_readable(self) -> bool:
         """Look, unless that was done a moment ago: the pool asks all that are idle with each request."""
-        now = trio.current_time()
-        if now < self._quiet_until:
-            return False
+        self._is_assumed_quiet = trio.current_time() < self._quiet_until
+        return not self._is_assumed_quiet and self._look()
+
+    def _look(self) -> bool:
+        self._is_assumed_quiet = False
         stream = self._stream
         plain = stream if isinstance(stream, trio.SocketStream) else stream.transport_stream
         is_readable = plain.socket.is_readable()
-        self._quiet_until = -inf if is_readable else now + LOOK_S
+        self._quiet_until = -inf if is_readable else trio.current_time() + LOOK_S
         return is_readable
 
 

@@ -103,6 +103,23 @@ async def test_nor_is_one_that_the_upstream_ends(then_close: bool) -> None:
         assert server.connections == 2
 
 
+async def test_nor_one_that_ends_a_moment_after_it_was_looked_at(mock_clock: trio.testing.MockClock) -> None:
+    """Nothing has been sent on it by then, so another one takes the request."""
+    has_answer = trio.Event()
+
+    async def answering(stream: trio.SocketStream, head: bytes) -> None:
+        await stream.send_all(body(b"x"))
+        await has_answer.wait()
+        await stream.aclose()
+
+    async with serving(answering) as server, direct() as connections:
+        assert await whole(await connections.ask(call(), target_of(server), [HOST])) == b"x"
+        has_answer.set()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert await whole(await connections.ask(call(), target_of(server), [HOST])) == b"x"
+        assert (server.connections, len(server.requests)) == (2, 2)
+
+
 # --- limits --------------------------------------------------------------------------------------------
 
 
