@@ -113,7 +113,10 @@ class Generate:
 def forget_frames(error: BaseException | None) -> None:
     """Let go of the places an error has come through: they hold the request, which may be large, and often
     the error itself, so that both would wait for the garbage collector."""
-    while error is not None:
+    seen = set[int]()
+    # What was kept and raised again may lead back to itself.
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
 

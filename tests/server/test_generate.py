@@ -15,6 +15,7 @@ from cliproxy.config.groups import Streaming
 from cliproxy.dialects.base import Action, ClientRequest, Framing
 from cliproxy.errors import Kind, TransportError
 from cliproxy.exchange.record import Outcome
+from cliproxy.server.generate import forget_frames
 from cliproxy.wire.formdata import FormData, Part
 from cliproxy.wire.jsontext import Document
 from cliproxy.wire.secret import Secret
@@ -376,3 +377,15 @@ async def test_so_is_one_whose_client_has_left(autojump_clock: trio.testing.Mock
             assert held() == before
     finally:
         gc.enable()
+
+
+def test_reasons_that_lead_back_to_themselves_have_an_end() -> None:
+    first, second = ValueError(), KeyError()
+    for error in (first, second):
+        try:
+            raise error
+        except Exception as exc:
+            assert exc.__traceback__ is not None
+    first.__cause__, second.__context__ = second, first
+    forget_frames(first)
+    assert first.__traceback__ is second.__traceback__ is None
