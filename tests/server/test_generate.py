@@ -382,10 +382,9 @@ async def test_so_is_one_whose_client_has_left(autojump_clock: trio.testing.Mock
 def test_reasons_that_lead_back_to_themselves_have_an_end() -> None:
     first, second = ValueError(), KeyError()
     for error in (first, second):
-        try:
+        with pytest.raises(type(error)):
             raise error
-        except Exception as exc:
-            assert exc.__traceback__ is not None
+        assert error.__traceback__ is not None
     first.__cause__, second.__context__ = second, first
     forget_frames(first)
     assert first.__traceback__ is second.__traceback__ is None
