@@ -30,6 +30,7 @@ from cliproxy.catalog.model import ModelInfo
 from cliproxy.config.sections import Section
 from cliproxy.credentials.model import Credential, TokenSlot
 from cliproxy.dialects.base import Action, Framing
+from cliproxy.dialects.gemini.canvas import put_on_canvas
 from cliproxy.dialects.gemini.embeddings import is_batch
 from cliproxy.dialects.gemini.errors import GoogleError, is_long, read_error, read_refusal
 from cliproxy.errors import Failure, Kind, Scope
@@ -145,7 +146,12 @@ def address_of(base_url: str, model: str) -> str:
 
 
 def _generated(call: Call) -> tuple[str, bytes]:
-    return (STREAM if call.stream else GENERATE), without_strays(call.body)
+    return (STREAM if call.stream else GENERATE), generate_body(call)
+
+
+def generate_body(call: Call) -> bytes:
+    """Return the body of a request for content as the model at hand takes it."""
+    return put_on_canvas(call.model, without_strays(call.body))
 
 
 def without_strays(body: bytes) -> bytes:

@@ -137,6 +137,14 @@ def test_bodies_are_sent_as_they_are_but_for_strays():
     assert json.loads(prepared(strays).body) == {"contents": [], "tools": [{"model": 1}]}
 
 
+def test_the_model_that_knows_no_proportions_gets_a_canvas():
+    asked = {**BODY, "generationConfig": {"imageConfig": {"aspectRatio": "16:9"}}}
+    assert json.loads(prepared(asked).body) == asked
+    sent = json.loads(prepared(asked, model="gemini-2.5-flash-image-preview").body)
+    assert sent["generationConfig"] == {"responseModalities": ["IMAGE", "TEXT"]}
+    assert [list(part) for part in sent["contents"][0]["parts"]] == [["text"], ["inlineData"], ["text"]]
+
+
 FULL = {
     **BODY,
     "model": "models/other",

@@ -17,13 +17,14 @@ from cliproxy.catalog import static
 from cliproxy.catalog.model import ModelInfo
 from cliproxy.credentials.model import Credential, CredentialId, Token, TokenSlot
 from cliproxy.dialects.base import Action, Framing
+from cliproxy.dialects.gemini.canvas import on_canvas
 from cliproxy.dialects.gemini.errors import GoogleError, is_long, read_error, read_refusal
 from cliproxy.errors import Failure, Kind, Scope
 from cliproxy.providers.base import Call, Contract, own_headers
 from cliproxy.providers.gemini_cli.setup import CODE_ASSIST_URL
 from cliproxy.providers.gemini_cli.tokens import PROJECT_MEMBER, projects_of
 from cliproxy.wire.http import Headers, HttpCall, UpstreamCall
-from cliproxy.wire.jsontext import Document, JsonError, child, dumps, text
+from cliproxy.wire.jsontext import Document, JsonError, JsonObject, child, dumps, text
 
 KEY: Final = "gemini-cli"
 HOST: Final = CODE_ASSIST_URL.partition("://")[2]
@@ -138,7 +139,11 @@ def failure_of(status: int, body: bytes) -> Failure | None:
 
 
 def _generate_body(call: Call) -> bytes:
-    return Document.parse(call.body).patch({PROJECT: project_of(call.credential, call.token)})
+    document = Document.parse(call.body)
+    inner = child(document.value, "request")
+    canvas = on_canvas(call.model, inner)
+    drawn: JsonObject = {"request": {**inner, **canvas}} if canvas else {}
+    return document.patch({PROJECT: project_of(call.credential, call.token), **drawn})
 
 
 def _count_body(call: Call) -> bytes:

@@ -12,7 +12,7 @@ from cliproxy.credentials.model import Credential, TokenSlot
 from cliproxy.dialects.base import Action, Framing
 from cliproxy.errors import Failure
 from cliproxy.providers.base import Call, Contract, own_headers
-from cliproxy.providers.gemini import GENERATE, STREAM, counted, failure_of, without_strays
+from cliproxy.providers.gemini import GENERATE, STREAM, counted, failure_of, generate_body
 from cliproxy.providers.vertex.account import KEY, location_of, project_of
 from cliproxy.wire.http import Headers, HttpCall, UpstreamCall
 from cliproxy.wire.jsontext import dumps
@@ -45,7 +45,7 @@ class VertexContract:
         if call.action is Action.COUNT:
             method, body = "countTokens", dumps(counted(call.body))
         else:
-            method, body = STREAM if call.stream else GENERATE, without_strays(call.body)
+            method, body = STREAM if call.stream else GENERATE, generate_body(call)
         return HttpCall(
             method="POST",
             url=f"{address_of(call.credential, call.model)}:{method}",

@@ -34,7 +34,7 @@ def prepared(body=BODY, *, action=Action.GENERATE, stream=False, account=None, t
         Call(
             credential=account or credential(),
             token=token,
-            model="gemini-2.5-pro",
+            model=body["model"],
             action=action,
             body=json.dumps(body).encode(),
             stream=stream,
@@ -65,6 +65,15 @@ def test_the_request(stream, method, accept):
 def test_a_clients_own_project_is_replaced():
     body = json.loads(prepared({**BODY, "project": "theirs", "user_prompt_id": "x"}).body)
     assert body == {**BODY, "project": "p1", "user_prompt_id": "x"}
+
+
+def test_the_model_that_knows_no_proportions_gets_a_canvas():
+    config = {"imageConfig": {"aspectRatio": "1:1"}}
+    inner = {**BODY["request"], "generationConfig": config, "session_id": "s"}
+    sent = json.loads(prepared({"model": "gemini-2.5-flash-image-preview", "request": inner}).body)
+    assert (sent["project"], sent["request"]["session_id"]) == ("p1", "s")
+    assert sent["request"]["generationConfig"] == {"responseModalities": ["IMAGE", "TEXT"]}
+    assert len(sent["request"]["contents"][0]["parts"]) == 3
 
 
 def test_a_count_names_the_model_in_the_request_and_nothing_around_it():
