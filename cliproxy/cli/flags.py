@@ -57,6 +57,8 @@ class Flag:
     """Commands it means something to."""
     value: str = ""
     """What to call its value in the help text."""
+    provider: str = ""
+    """Whose login alone it means something to."""
     is_hidden: bool = False
 
 
@@ -92,6 +94,16 @@ LOGINS: Final = (
     LoginFlag("kiro-login", "kiro", "Kiro account.", is_available=False),
 )
 
+VENDORS: Final[Mapping[str, str]] = {
+    "anthropic": "claude",
+    "chatgpt": "codex",
+    "openai": "codex",
+    "google": "gemini-cli",
+    "copilot": "github-copilot",
+    "grok": "xai",
+}
+"""What people call some providers, for suggestions."""
+
 _ONLY_LOGIN: Final = frozenset({LOGIN})
 _ONLY_SERVER: Final = frozenset({SERVER})
 _ONLY_KEYS: Final = frozenset({KEYS})
@@ -124,7 +136,7 @@ FLAGS: Final = (
     Flag("host", "text", "Address to listen on, in place of the configuration's.", _PLACED, "ADDRESS"),
     Flag("port", "number", "Port to listen on, in place of the configuration's.", _PLACED, "PORT"),
     Flag("debug", "bool", "Log decisions as well.", EVERY),
-    Flag("gitlab-url", "text", "GitLab instance; default: https://gitlab.com.", _ONLY_LOGIN, "URL"),
+    Flag("gitlab-url", "text", "GitLab instance; default: https://gitlab.com.", _ONLY_LOGIN, "URL", "gitlab"),
     Flag("method", "text", "Which login of a provider that has several.", _ONLY_LOGIN, "NAME"),
     Flag(
         "project_id",
@@ -132,6 +144,7 @@ FLAGS: Final = (
         "Google Cloud project, several with commas, or ALL (Gemini CLI).",
         _ONLY_LOGIN,
         "PROJECT",
+        "gemini-cli",
     ),
     Flag(
         "location",
@@ -139,6 +152,7 @@ FLAGS: Final = (
         "Region to use Vertex AI in, or global; default: us-central1.",
         _ONLY_LOGIN,
         "REGION",
+        "vertex",
     ),
     Flag("email", "text", "Name for an account whose vendor does not say whose it is.", _ONLY_LOGIN, "NAME"),
     Flag("import", "bool", "Take over the login of the vendor's own program.", _ONLY_LOGIN),
@@ -225,6 +239,8 @@ def parse(arguments: Sequence[str]) -> Arguments:
         return Arguments(switches=switches)
     command, login = _command(words, switches, values)
     _refuse_misplaced(command, given)
+    if login is not None:
+        _refuse_foreign(login, given)
     if values.get("by", USAGE_BY[0]) not in USAGE_BY:
         raise UsageError(f"-by {values['by']}: usage can be divided by {', '.join(USAGE_BY)}")
     behind = _words_behind(command, words[1:]) if command in WORDS else ()
@@ -273,6 +289,8 @@ def _command(
     flagged = [login for login in LOGINS if login.name in switches or login.name in values]
     if len(flagged) > 1:
         raise UsageError("one login at a time: " + ", ".join(f"-{login.name}" for login in flagged))
+    if flagged and values.get("method", flagged[0].method) != flagged[0].method:
+        raise UsageError(f"-{flagged[0].name} is one method already; leave out -method {values['method']}")
     if not words:
         return (LOGIN, flagged[0]) if flagged else (SERVER, None)
     command = ALIASES.get(words[0], words[0])
@@ -299,11 +317,15 @@ def _named_login(
             raise UsageError(f"-{flagged[0].name} is a login of {flagged[0].provider}, not of {words[0]}")
         return flagged[0]
     if not words:
+        if "method" in values:
+            raise UsageError("-method needs a provider, as in `login gitlab -method oauth`")
         return None
     offered = [login for login in LOGINS if login.provider == words[0]]
     if not offered:
         providers = {login.provider: "" for login in LOGINS}
-        raise UsageError(f"unknown provider: {words[0]}{_suggestion(words[0], providers, '')}")
+        meant = VENDORS.get(words[0].lower())
+        hint = f"; did you mean {meant}?" if meant else _suggestion(words[0], providers, "")
+        raise UsageError(f"unknown provider: {words[0]}{hint or '; `cliproxy login` lists them'}")
     method = values.get("method")
     if method is None:
         return offered[0]
@@ -333,6 +355,13 @@ def _refuse_misplaced(command: str, given: Mapping[str, str]) -> None:
         if flag.name in given and command not in flag.commands:
             where = ", ".join(f"`{name}`" for name in COMMANDS if name in flag.commands)
             raise UsageError(f"-{flag.name} means nothing to `{command}`; it belongs to {where}")
+
+
+def _refuse_foreign(login: LoginFlag, given: Mapping[str, str]) -> None:
+    for flag in FLAGS:
+        if flag.name in given and flag.provider not in {"", login.provider}:
+            here, there = f"login {login.provider}", f"login {flag.provider}"
+            raise UsageError(f"-{flag.name} means nothing to `{here}`; it belongs to `{there}`")
 
 
 def _suggestion(name: str, known: Mapping[str, object], dash: str) -> str:

@@ -130,9 +130,13 @@ async def _make(source: Source, name: str, arguments: Arguments) -> int:
     after = set_value(before, path, entry)
     place = f"{SECTION}[{path[1]}]"
     faults = [problem for problem in examine(after).errors if problem.path.startswith(place)]
-    if faults:
-        for fault in faults:
-            complain(f"{fault.path.removeprefix(place).removeprefix('.') or name}: {fault.message}")
+    for fault in faults:
+        complain(f"{fault.path.removeprefix(place).removeprefix('.') or name}: {fault.message}")
+    end = end_of(arguments.values.get("expires", ""))
+    is_over = end is not None and end <= time.time()
+    if is_over:
+        complain(f"expires: {arguments.values['expires']} is over; the key could never be used")
+    if faults or is_over:
         return FAILURE
     if is_saved:
         await source.store.write_config(after, expected=stored.digest if stored is not None else None)

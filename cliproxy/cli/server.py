@@ -58,6 +58,8 @@ async def _serve(arguments: Arguments) -> int:
     check_certificate(config.tls, state.loaded.source, lines)
     sockets = _listening(binding, _place_of(state, arguments, "host", "port"))
     _report(state)
+    if "password" in arguments.values:
+        logger.warning("-password has no effect: this version has no management interface")
     options = Options(
         state=state,
         providers=PROVIDERS,

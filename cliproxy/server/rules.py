@@ -33,6 +33,10 @@ logger = logging.getLogger(__name__)
 
 API_PREFIXES: Final = ("/v1/", "/v1beta/", "/v1internal:")
 ALLOWED_METHODS: Final = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
+VERSIONED: Final = frozenset(
+    {"/v1/models", *(endpoint.path for dialect in DIALECTS for endpoint in dialect.endpoints)}
+)
+VERSIONED_TWICE: Final = ("/v1/v1/", "/v1/v1beta/", "/v1beta/v1/", "/v1beta/v1beta/")
 _REQUEST_ID: Final = "cliproxy.request_id"
 _STARTED: Final = "cliproxy.started"
 _STATUS: Final = "cliproxy.status"
@@ -108,13 +112,22 @@ def refused(request: Request, exc: HTTPException) -> Response:
     """Tell what the framework refused."""
     status = exc.code or 500
     if status in {404, 405}:
-        if not request.path.startswith(API_PREFIXES):
+        remedy = _base_url(request.path)
+        if not remedy and not request.path.startswith(API_PREFIXES):
             return Response(b"404 page not found", status=404, content_type="text/plain; charset=utf-8")
-        error: ProxyError = NotFound(f"There is no route {request.method} {request.path}.", code="not_found")
+        message = f"There is no route {request.method} {request.path}.{remedy}"
+        error: ProxyError = NotFound(message, code="not_found")
     else:
         kind = Kind.TOO_LARGE if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else Kind.INVALID_REQUEST
         error = ProxyError(exc.description or exc.name, kind=kind, status=status)
     return error_response(error, dialect_of_path(request.path))
+
+
+def _base_url(path: str) -> str:
+    """Say what is wrong with the base URL that made such a path: some packages add the version themselves."""
+    if path.startswith(VERSIONED_TWICE):
+        return " The base URL of this client has a version too many."
+    return " The base URL of this client has to end in `/v1`." if f"/v1{path}" in VERSIONED else ""
 
 
 def failed(request: Request, exc: Exception) -> Response:

@@ -236,8 +236,8 @@ class Service:
                     # What is cut off now is cut off by us, and its record says so.
                     self.ending.end()
                     raise KeyboardInterrupt
-                drain = self.config.timeouts.drain_seconds
-                logger.info("stopping on %s; open requests have %g s", signal.Signals(number).name, drain)
+                drain, name = self.config.timeouts.drain_seconds, signal.Signals(number).name
+                logger.info("stopping on %s; open requests have %g s, or until a second signal", name, drain)
                 self.stop()
 
 

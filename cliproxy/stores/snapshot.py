@@ -243,7 +243,7 @@ def rows_in(data: bytes, now_ns: int, known: Collection[str] = ()) -> Iterator[R
     try:
         found = loads_object(data)
     except JsonError as exc:
-        raise NotUsage(f"no usage can be read: {exc}") from exc
+        raise NotUsage(f"no usage can be read, it is not what `usage export` writes: {exc}") from exc
     version = found.get("version", 0)
     if version not in {0, VERSION}:
         raise NotUsage(f"this is usage of version {version}, and only {VERSION} is known")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cliproxy.cli.flags import COMMANDS, FLAGS, KEY_SETTINGS, LOGINS, Arguments, UsageError, parse
+from cliproxy.cli.flags import COMMANDS, FLAGS, KEY_SETTINGS, LOGINS, VENDORS, Arguments, UsageError, parse
 from cliproxy.config.entries import ClientKey
 from cliproxy.config.keys import keys_of
 from cliproxy.providers import PROVIDERS
@@ -85,6 +85,13 @@ def test_the_last_of_a_repeated_flag_counts() -> None:
         ("check -no-browser", "belongs to `login`"),
         ("server -gitlab-url x", "belongs to `login`"),
         ("-login true", "unknown command: true"),
+        ("login nobody", "unknown provider: nobody; `cliproxy login` lists them"),
+        ("login OpenAI", "did you mean codex?"),
+        ("login codex -gitlab-url x", "means nothing to `login codex`; it belongs to `login gitlab`"),
+        ("-claude-login -project_id x", "it belongs to `login gemini-cli`"),
+        ("login gitlab -location x", "it belongs to `login vertex`"),
+        ("login -method oauth", "-method needs a provider"),
+        ("-gitlab-login -method token", "leave out -method token"),
     ],
 )
 def test_mistakes_are_named(line: str, said: str) -> None:
@@ -98,6 +105,12 @@ def test_mistakes_are_named(line: str, said: str) -> None:
 )
 def test_help_is_given_whatever_else_is_said(line: str) -> None:
     assert parse(line.split()).wants_help
+
+
+def test_vendors_are_taken_for_providers_that_exist() -> None:
+    providers = {login.provider for login in LOGINS}
+    assert set(VENDORS.values()) <= providers
+    assert not providers & set(VENDORS)
 
 
 def test_the_version_may_be_asked_for_with_a_word() -> None:

@@ -72,6 +72,7 @@ def test_every_key_is_another(config: Path, capsys: pytest.CaptureFixture[str]) 
         (("-tokens-per-day", "lots"), "tokens-per-day: must be a number"),
         (("-tokens-per-day", "0"), "tokens-per-day: must be at least 1"),
         (("-expires", "soon"), "expires: is neither a date"),
+        (("-expires", "2020-01-01"), "expires: 2020-01-01 is over"),
         (("-models", "a,,b"), "models[1]: is empty"),
     ],
 )

@@ -82,6 +82,13 @@ def test_a_port_that_is_taken(place: Path, capsys: Capture) -> None:
     assert "Errno" not in err
 
 
+def test_a_flag_without_an_effect_is_named(place: Path) -> None:
+    with running(place, "-password", "hunter2") as server:
+        log = server.log()
+    assert "-password has no effect" in log
+    assert "hunter2" not in log
+
+
 # --- what it says ---------------------------------------------------------------------------------
 
 

@@ -214,7 +214,7 @@ def test_names_of_providers_are_no_keys(config: Path, tmp_path: Path, capsys: Ca
     ("content", "said"),
     [
         (None, "there is no file"),
-        ("{", "no usage can be read"),
+        ("{", "it is not what `usage export` writes"),
         ("[]", "no usage can be read"),
         ('{"version": 2, "usage": {}}', "version 2, and only 1 is known"),
         ('{"version": 1}', "there is no `usage` in it"),

@@ -90,6 +90,30 @@ async def test_a_known_path_with_another_method_is_not_found(method: str) -> Non
         assert "There is no route" in (await response.json())["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/chat/completions", "has to end in `/v1`"),
+        ("/responses", "has to end in `/v1`"),
+        ("/models", "has to end in `/v1`"),
+        ("/v1/v1/messages", "has a version too many"),
+        ("/v1/v1beta/models/demo:generateContent", "has a version too many"),
+    ],
+)
+async def test_a_base_url_that_is_wrong_is_explained(path: str, said: str) -> None:
+    async with client_of(application(bottle())) as client:
+        response = await client("POST", path)
+        assert response.status == 404
+        assert said in (await response.json())["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/favicon.ico", "/v2/models", "/chat"])
+async def test_other_paths_are_just_not_found(path: str) -> None:
+    async with client_of(application(bottle())) as client:
+        response = await client("GET", path)
+        assert (response.status, await response.read()) == (404, b"404 page not found")
+
+
 async def test_a_fault_on_the_short_way_is_a_500_that_gives_nothing_away(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
