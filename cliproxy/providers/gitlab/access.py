@@ -5,7 +5,7 @@ slot                comes from                                      ends
 ==================  ==============================================  =======================================
 ``account``         the file or the configuration; OAuth tokens     never told (personal), 2 h (OAuth; the
                     are renewed at ``/oauth/token``                  refresh token rotates)
-``gateway``         ``code_suggestions/direct_access``               ``expires_at``
+``gateway``         ``code_suggestions/direct_access``               ``expires_at``, else 10 min
 ``agent-gateway``   ``ai/third_party_agents/direct_access``          30 min, not told
 ==================  ==============================================  =======================================
 
@@ -16,6 +16,8 @@ still takes it, so that a passing refusal does not condemn a good token.
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
+
+from attrs import evolve
 
 from cliproxy.credentials.model import Credential, Token, TokenSlot
 from cliproxy.credentials.times import rfc3339, unix_time
@@ -47,6 +49,8 @@ AGENT_BODY: Final[JsonObject] = {
 }
 """The flags that clients of the agent platform set; their names differ between GitLab's versions."""
 AGENT_LIFE_S: Final = 1800.0
+UNTOLD_LIFE_S: Final = 600.0
+"""Of a gateway token that names no end: it is asked for anew in the second half."""
 NO_ADDRESS_S: Final = 300.0
 LEAD_S: Final = 300.0
 DIRECT_ACCESS_RATE: Final = RateRule(8, 300.0)
@@ -204,7 +208,11 @@ def _renew_agent(credential: Credential, tokens: Mapping[TokenSlot, Token]) -> F
 
 
 def _renew_gateway(credential: Credential, tokens: Mapping[TokenSlot, Token]) -> Flow[Token]:
-    return ask_gateway(instance_of(credential), tokens[TokenSlot.ACCOUNT].value)
+    token = yield from ask_gateway(instance_of(credential), tokens[TokenSlot.ACCOUNT].value)
+    if token.expires_at is not None:
+        return token
+    now = yield Now()
+    return evolve(token, expires_at=now + UNTOLD_LIFE_S)
 
 
 def initial_gateway(credential: Credential) -> Token | None:

@@ -4,6 +4,7 @@ import pytest
 
 from cliproxy.credentials.model import Credential, CredentialId, CredentialKind, Token, TokenSlot
 from cliproxy.errors import LoginError
+from cliproxy.login.freshness import Advice, advise, due_at, span_of
 from cliproxy.login.steps import Now, Persist
 from cliproxy.providers.gitlab.access import (
     SLOTS,
@@ -198,6 +199,17 @@ def test_a_gateway_token_says_where_and_until_when_and_which_model() -> None:
         "model_name": "claude-x",
         "model_details": details,
     }
+
+
+def test_a_gateway_token_that_does_not_say_when_it_ends_is_due_after_five_minutes() -> None:
+    """It is used until it is refused at the latest; a login does not write down an end nobody has named."""
+    reply = answer(201, {"base_url": "https://g/ai", "token": "G"})
+    token = play(SLOTS[TokenSlot.GATEWAY].renew(account(), ACCOUNT), [Beat(GATEWAY, reply), Beat(Now(), NOW)])
+    span = span_of(token.expires_at, NOW, 0.0, is_new=True)
+    due = due_at(span, SLOTS[TokenSlot.GATEWAY].lead_s)
+    assert (due, advise(span, SLOTS[TokenSlot.GATEWAY].lead_s, due + 1)) == (300, Advice.USE_AND_RENEW)
+    named = play(ask_gateway(HOST, Secret("glpat")), [Beat(GATEWAY, reply)])
+    assert "duo_gateway_expires_at" not in gateway_members(named)
 
 
 def test_what_a_login_wrote_is_read_back() -> None:
