@@ -182,7 +182,7 @@ class Config:
         (), "Keys of the xAI API.", active=True, example={"api-key": "xai-..."}
     )
     oauth_clients: Mapping[str, OAuthClient] = setting(
-        {}, "OAuth applications for logins, by provider.", active=True, example={"gemini-cli": {}}
+        {}, "OAuth applications for logins, by provider.", active=True, example={"gemini": {}}
     )
     oauth_request_scoped_errors: Mapping[str, tuple[ScopedError, ...]] = setting(
         {},
@@ -210,7 +210,9 @@ class Config:
         minimum=-1,
         below=-1,
     )
-    quota_exceeded: QuotaExceeded = setting(QuotaExceeded(), "What to try when a quota is used up.")
+    quota_exceeded: QuotaExceeded = setting(
+        QuotaExceeded(), "What to try when a quota is used up.", active=True
+    )
     request_delay: str = setting(
         "", 'Random wait before upstream requests in seconds: "min,max".', active=True
     )
@@ -230,7 +232,7 @@ class Config:
     claude_header_defaults: ClaudeHeaderDefaults = setting(
         ClaudeHeaderDefaults(), "Header values for Claude accounts."
     )
-    codex: CodexOptions = setting(CodexOptions(), "Codex upstreams.")
+    codex: CodexOptions = setting(CodexOptions(), "Codex upstreams.", active=True)
     xai: XaiOptions = setting(XaiOptions(), "xAI upstreams.")
     antigravity_signature_cache_enabled: bool = setting(
         True, "Remember signatures of thoughts (Antigravity)."

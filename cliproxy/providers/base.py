@@ -225,6 +225,8 @@ class Provider:
     limits: Mapping[str, CallLimit] = field(factory=dict)
     """Limits to respect without being told, by the id of the contract; most upstreams only tell."""
     logins: tuple[Login, ...] = ()
+    oauth_client: str = ""
+    """Key below ``oauth-clients`` where its logins look for an application of the owner's; empty: nowhere."""
     imports: tuple[Import, ...] = ()
     """Logins of the vendor's own programs that can be taken over."""
     expand: Callable[[Credential], tuple[Credential, ...]] = as_one

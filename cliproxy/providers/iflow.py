@@ -384,6 +384,7 @@ PROVIDER: Final = Provider(
     contracts_for=contracts_for,
     static_models=static_models,
     slots={TokenSlot.ACCOUNT: SlotPolicy(initial=initial, renew=renew, lead_s=LEAD_S, background=True)},
+    oauth_client=APPLICATION.name,
     logins=(
         Login(
             flag="iflow-login",

@@ -72,6 +72,13 @@ def test_what_has_no_effect_yet_says_so():
     )
 
 
+def test_a_group_with_a_setting_that_works_is_not_said_to_be_without_effect():
+    for name, declared in keys_of(Config).items():
+        if is_section(declared.type):
+            works = any(inner.info.active for inner in keys_of(declared.type).values())
+            assert declared.info.active == works, name
+
+
 @pytest.mark.parametrize("key", ["sk-0123456789abcdef0123", 'odd "key\\ with: signs #1'])
 def test_the_starter_file_holds_the_new_key_and_nothing_to_complain_about(key):
     loaded = load_config(starter_config(key))

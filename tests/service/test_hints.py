@@ -2,6 +2,7 @@
 
 import pytest
 
+from cliproxy.config.example import example_config
 from cliproxy.config.load import load_config
 from cliproxy.providers import PROVIDERS
 from cliproxy.service.hints import BY_PROVIDER, with_hints
@@ -46,3 +47,17 @@ model-facts: {codex: [{name: a}]}
 def test_a_configuration_without_mistakes_stays_as_it_is(key: str) -> None:
     loaded = load_config(f"{key}: {{}}\n")
     assert with_hints(loaded, PROVIDERS) is loaded
+
+
+def test_oauth_clients_that_no_login_looks_for_are_named() -> None:
+    text = "oauth-clients:\n  gemini: {client-secret: x}\n  gemini-cli: {client-secret: x}\n"
+    (warning,) = with_hints(load_config(text), PROVIDERS).warnings
+    assert (warning.path, warning.line) == ("oauth-clients.gemini-cli", 3)
+    assert "antigravity, gemini, gitlab, iflow" in warning.message
+
+
+def test_the_example_names_an_oauth_client_that_exists() -> None:
+    text = example_config().replace("\n#", "\n")
+    start = text.index("oauth-clients:\n")
+    name = text[start:].split("\n")[1].strip().rstrip(":")
+    assert name in {provider.oauth_client for provider in PROVIDERS}

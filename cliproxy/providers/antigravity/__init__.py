@@ -22,7 +22,7 @@ from typing import Final
 
 from cliproxy.credentials.files import CredentialCodec
 from cliproxy.credentials.model import TokenSlot
-from cliproxy.providers.antigravity.account import CALLBACK_PORT, KEY, SLOTS, log_in
+from cliproxy.providers.antigravity.account import APPLICATION, CALLBACK_PORT, KEY, SLOTS, log_in
 from cliproxy.providers.antigravity.contracts import HOSTS, contracts_for
 from cliproxy.providers.antigravity.models import discover, static_models
 from cliproxy.providers.base import Login, Provider
@@ -35,6 +35,7 @@ PROVIDER: Final = Provider(
     discover=discover,
     discover_needs=TokenSlot.ACCOUNT,
     slots=SLOTS,
+    oauth_client=APPLICATION.name,
     logins=(
         Login(
             flag="antigravity-login",

@@ -26,7 +26,7 @@ from cliproxy.providers.base import Login, Provider
 from cliproxy.providers.gemini_cli.contracts import HOST, KEY, contracts_for, expand, static_models
 from cliproxy.providers.gemini_cli.imported import IMPORT
 from cliproxy.providers.gemini_cli.login import log_in
-from cliproxy.providers.gemini_cli.tokens import CALLBACK_PORT, FILE_TYPE, SLOTS
+from cliproxy.providers.gemini_cli.tokens import APPLICATION, CALLBACK_PORT, FILE_TYPE, SLOTS
 
 PROVIDER: Final = Provider(
     key=KEY,
@@ -35,6 +35,7 @@ PROVIDER: Final = Provider(
     static_models=static_models,
     expand=expand,
     slots=SLOTS,
+    oauth_client=APPLICATION.name,
     logins=(
         Login(
             flag="login",

@@ -27,7 +27,7 @@ from cliproxy.providers.gitlab.access import CALLBACK_PORT, SLOTS
 from cliproxy.providers.gitlab.check import check
 from cliproxy.providers.gitlab.contracts import LIMITS, contracts_for
 from cliproxy.providers.gitlab.discovery import discover
-from cliproxy.providers.gitlab.login import oauth_flow, token_login
+from cliproxy.providers.gitlab.login import OAUTH_CLIENT, oauth_flow, token_login
 from cliproxy.providers.gitlab.models import static_models
 
 PROVIDER: Final = Provider(
@@ -40,6 +40,7 @@ PROVIDER: Final = Provider(
     check=check,
     slots=SLOTS,
     limits=LIMITS,
+    oauth_client=OAUTH_CLIENT,
     logins=(
         Login(
             flag="gitlab-token-login",

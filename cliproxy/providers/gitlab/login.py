@@ -40,6 +40,9 @@ from cliproxy.providers.gitlab.tiers import REST_MEANS, REST_WHAT, Tiers, find_t
 from cliproxy.wire.jsontext import JsonObject, JsonValue, flag, strings, text
 from cliproxy.wire.secret import Secret
 
+OAUTH_CLIENT: Final = "gitlab"
+"""Key below ``oauth-clients``."""
+
 REFRESH_INTERVAL_S: Final = 240
 """Written for other programs that read the file; ours goes by the tokens' ends."""
 
@@ -94,7 +97,7 @@ def token_login(inputs: LoginInputs) -> Flow[LoginResult]:
 def oauth_flow(inputs: LoginInputs) -> Flow[LoginResult]:
     """Log in with an OAuth application in the browser."""
     instance = normal_url((yield from _setting(inputs, URL)))
-    known = inputs.oauth_clients.get("gitlab", {})
+    known = inputs.oauth_clients.get(OAUTH_CLIENT, {})
     ask = evolve(CLIENT_ID, prompt=f"{CLIENT_ID.prompt} ({_how_to_register(instance, _port(inputs))})")
     client: dict[str, JsonValue] = {"oauth_client_id": (yield from _client(inputs, known, "client_id", ask))}
     secret = yield from _client(inputs, known, "client_secret", CLIENT_SECRET)
