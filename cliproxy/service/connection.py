@@ -9,6 +9,9 @@ The one task that remains waits for the end of the server, and ends a connection
 deadline bounds the head of a request, which the server would wait for as long as its bytes trickle: it starts
 with the first byte, no later byte extends it, and who is too slow is told so.
 
+**Faults.** What fails in one connection would be the end of the server, and an address that is not ASCII is
+enough where HTTP/2 lets it through. Here it is the end of the connection.
+
 **Numbers.** Who comes when there are too many connections is told so and not served
 (:mod:`cliproxy.service.door`).
 
@@ -25,6 +28,7 @@ a client that is answered before it has sent all of its request goes on sending;
 it takes the answer back. Here it is read from a little longer.
 """
 
+import logging
 from http import HTTPStatus
 from math import inf
 from typing import Final
@@ -40,7 +44,10 @@ from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.typing import H11SendableEvent
 
 from cliproxy.service.door import Door, say_goodbye
+from cliproxy.service.http2 import Http2
 from cliproxy.service.intake import Intake
+
+logger = logging.getLogger(__name__)
 
 VERSIONS: Final = frozenset({b"1.0", b"1.1"})
 LINGER_S: Final = 5.0
@@ -89,9 +96,15 @@ class Connection(TCPServer):
             if is_in:
                 first = min(self.config.header_timeout, self.config.keep_alive_timeout)
                 self._patience = trio.CancelScope(deadline=trio.current_time() + first)
-                await super().run()
+                await self._serve()
         if not is_in:
             await door.refuse(self.stream)
+
+    async def _serve(self) -> None:  # noqa: ASYNC910 - the parent waits
+        try:
+            await super().run()
+        except* Exception as group:
+            logger.error("a connection was cut by a fault", exc_info=group)
 
     async def _read_data(self) -> None:
         with self._patience:
@@ -287,5 +300,6 @@ class Http1(H11Protocol):
 def install() -> None:
     """Let the server use these classes; it offers no other way to name one's own."""
     run.TCPServer = Connection  # type: ignore[attr-defined]  # imported there, not declared
+    protocol.H2Protocol = Http2  # type: ignore[attr-defined]  # imported there, not declared
     protocol.H11Protocol = Http1  # type: ignore[attr-defined]  # imported there, not declared
     protocol.h11.HTTPStream = Intake  # type: ignore[attr-defined]  # imported there, not declared

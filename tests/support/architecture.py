@@ -74,6 +74,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
         "httpx2": words("net/http.py net/websocket.py"),
         "httpcore2": words("net/http.py net/direct.py net/sockets.py"),
         "h11": words("net/callback.py service/connection.py"),
+        "h2": words("service/http2.py"),
         "trio": IMPURE - {"observe"},
         "quart quart_trio flask werkzeug": words("server"),
         "hypercorn": words("service server"),

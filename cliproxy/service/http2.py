@@ -1,0 +1,23 @@
+"""HTTP/2 as the ASGI server speaks it, corrected where it takes a whole connection for one request.
+
+A request may be answered before all of it has come: a key is wrong, a body too large. The server has
+forgotten it by then, and fails over what still comes of it; all other requests of the connection would end
+with it. Here that is passed over, so that the client can send to its end and read its answer.
+"""
+
+from h2.events import DataReceived
+from h2.events import Event as H2Event
+from hypercorn.protocol.h2 import H2Protocol
+
+
+class Http2(H2Protocol):
+    """HTTP/2 that passes over what comes of a request that is answered already."""
+
+    async def _handle_events(self, events: list[H2Event]) -> None:  # noqa: ASYNC910 - as the parent
+        for event in events:
+            if isinstance(event, DataReceived) and event.stream_id not in self.streams:
+                # The client may send as much of something else.
+                self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            else:
+                await super()._handle_events([event])
+        await self._flush()

@@ -1,0 +1,117 @@
+"""HTTP/2, which clients choose inside TLS: one request is no danger to another."""
+
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+import trio
+import trustme
+
+from cliproxy.config.groups import Tls
+from cliproxy.config.model import Config
+from cliproxy.service.service import hypercorn_config, serve_app
+
+
+async def early(scope: Any, receive: Any, send: Any) -> None:
+    """Answer before the body has come."""
+    if scope["type"] == "lifespan":
+        while True:
+            kind = (await receive())["type"]
+            await send({"type": f"{kind}.complete"})
+            if kind == "lifespan.shutdown":
+                return
+    await send({"type": "http.response.start", "status": 401, "headers": []})
+    await send({"type": "http.response.body", "body": scope["path"].encode(), "more_body": False})
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
+        self.stream = stream
+        self.state = h2.connection.H2Connection(
+            h2.config.H2Configuration(validate_outbound_headers=False, header_encoding=None)
+        )
+        self.state.initiate_connection()
+
+    async def begin(self, path: bytes) -> int:
+        number = self.state.get_next_available_stream_id()
+        fields = [(b":method", b"POST"), (b":path", path), (b":scheme", b"https"), (b":authority", b"x")]
+        self.state.send_headers(number, fields)
+        await self.stream.send_all(self.state.data_to_send())
+        return number
+
+    async def go_on(self, number: int, data: bytes) -> None:
+        self.state.send_data(number, data)
+        await self.stream.send_all(self.state.data_to_send())
+
+    async def answer(self, number: int) -> bytes:
+        body = b""
+        with trio.fail_after(10):
+            while data := await self.stream.receive_some(65536):
+                for event in self.state.receive_data(data):
+                    if isinstance(event, h2.events.DataReceived) and event.stream_id == number:
+                        body += event.data or b""
+                    if isinstance(event, h2.events.StreamEnded) and event.stream_id == number:
+                        return body
+        return body
+
+
+@asynccontextmanager
+async def served(directory: Path) -> AsyncIterator[Callable[[], Awaitable[Client]]]:
+    """Serve inside TLS; what connects a client."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost")
+    chain, key = directory / "chain.pem", directory / "key.pem"
+    chain.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    key.write_bytes(issued.private_key_pem.bytes())
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    context.set_alpn_protocols(["h2"])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        config = hypercorn_config(Config(tls=Tls(enable=True, cert=str(chain), key=str(key))), [listener])
+        listener.detach()
+    stop = trio.Event()
+
+    async def connect() -> Client:
+        plain = await trio.open_tcp_stream(*address)
+        return Client(trio.SSLStream(plain, context, server_hostname="localhost", https_compatible=True))
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve_app, early, config, stop.wait)
+        yield connect
+        stop.set()
+
+
+async def test_what_comes_of_a_request_that_is_answered_is_passed_over(tmp_path: Path) -> None:
+    """More than the client may send without being told that it may."""
+    async with served(tmp_path) as connect:
+        client = await connect()
+        async with client.stream:
+            first = await client.begin(b"/first")
+            assert await client.answer(first) == b"/first"
+            for _ in range(10):
+                await client.go_on(first, bytes(16_000))
+                another = await client.begin(b"/another")
+                assert await client.answer(another) == b"/another"
+
+
+async def test_a_fault_ends_its_connection_and_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(tmp_path) as connect:
+        client = await connect()
+        async with client.stream:
+            assert await client.answer(await client.begin(b"/\xff")) == b""
+        assert "a connection was cut by a fault" in caplog.text
+        another = await connect()
+        async with another.stream:
+            assert await another.answer(await another.begin(b"/another")) == b"/another"
