@@ -26,8 +26,8 @@ from emulators.openai_media import (
     read_generation,
     read_json_edit,
 )
-from emulators.openai_responses import check_count, check_responses, read_responses
-from emulators.openai_responses_answer import Reply, responses_answer
+from emulators.openai_responses import check_compact, check_count, check_responses, read_responses
+from emulators.openai_responses_answer import Reply, compact_answer, responses_answer
 from emulators.openai_rules import MODELS, Model, error_body, failure, refuse, worded
 from emulators.scenario import Prompt, choose
 from emulators.turns import Text, Turn, turn_from_json
@@ -102,6 +102,7 @@ class OpenAi:
             ("POST", "/v1/chat/completions"): self._chat,
             ("POST", "/v1/responses"): self._responses,
             ("POST", "/v1/responses/input_tokens"): self._input_tokens,
+            ("POST", "/v1/responses/compact"): self._compact,
             ("POST", "/v1/completions"): self._completions,
             ("POST", "/v1/embeddings"): self._embeddings,
             ("POST", "/v1/images/generations"): self._generations,
@@ -112,7 +113,7 @@ class OpenAi:
             self._check_key(request)
             return partial(self._models, path.removeprefix("/v1/models").strip("/"))
         if self.compatible:
-            del handlers["POST", "/v1/responses"], handlers["POST", "/v1/responses/input_tokens"]
+            handlers = {key: value for key, value in handlers.items() if "/responses" not in key[1]}
         handler = handlers.get((request.method, path))
         if handler is None:
             if any(path == known for _, known in handlers):
@@ -196,6 +197,11 @@ class OpenAi:
         check_count(body, self._model(body), frozenset(self.stored))
         counted: JsonObject = {"object": "response.input_tokens", "input_tokens": len(dumps(body)) // 4}
         return lambda _turn: json_answer(counted)
+
+    def _compact(self, body: JsonObject) -> Ready:
+        check_compact(body, self._model(body), frozenset(self.stored))
+        reply = Reply(body=body, ids=self.ids, now=self.clock())
+        return lambda _turn: json_answer(compact_answer(reply))
 
     def _completions(self, body: JsonObject) -> Ready:
         self._check_plain(body, _COMPLETION)

@@ -251,12 +251,27 @@ _COUNTED = (
 )
 COUNT_BODY = Obj({name: BODY.fields[name] for name in _COUNTED}, ("model",))
 """What `POST /v1/responses/input_tokens` takes."""
+_COMPACTED = (
+    *("model", "input", "instructions", "previous_response_id", "service_tier"),
+    *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
+)
+COMPACT_BODY = Obj({name: BODY.fields[name] for name in _COMPACTED}, ("model", "input"))
+"""What `POST /v1/responses/compact` takes: no tools, and no wish to stream."""
 
 
 def check_count(body: JsonObject, model: Model, stored: frozenset[str]) -> None:
     """Raise `Refusal` for what counting would turn down: anything that has no tokens, to begin with."""
+    _check_part(COUNT_BODY, body, model, stored)
+
+
+def check_compact(body: JsonObject, model: Model, stored: frozenset[str]) -> None:
+    """Raise `Refusal` for what compacting a conversation would turn down."""
+    _check_part(COMPACT_BODY, body, model, stored)
+
+
+def _check_part(members: Obj, body: JsonObject, model: Model, stored: frozenset[str]) -> None:
     try:
-        COUNT_BODY.check(body, ())
+        members.check(body, ())
     except Problem as problem:
         raise worded(problem, responses=True) from problem
     check_responses(body, model, stored)
@@ -365,12 +380,14 @@ def _check_reasoning(items: list[JsonObject], stored: frozenset[str]) -> None:
     for at, item in enumerate(items):
         if item.get("type") == "item_reference" and item["id"] not in stored:
             raise refuse(f"Item with id '{item['id']}' not found.", param="input", status=404)
-        if item.get("type") != "reasoning":
+        if item.get("type") not in {"reasoning", "compaction"}:
             continue
         sealed = item.get("encrypted_content")
         if isinstance(sealed, str) and not is_openai_encrypted(sealed):
             text = f"The encrypted content {sealed[:5]}...{sealed[-4:]} could not be verified."
             raise refuse(text, code="invalid_encrypted_content")
+        if item["type"] == "compaction":
+            continue
         name = as_text(item.get("id"))
         if sealed is None and name not in stored:
             text = f"Item with id '{name}' not found. Items are not persisted when `store` is set to"

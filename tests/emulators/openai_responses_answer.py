@@ -11,7 +11,18 @@ from attrs import evolve, frozen
 
 from emulators.signing import openai_encrypted
 from emulators.turns import Block, Call, Decline, Image, Text, Thinking, Turn, cut
-from emulators.values import SSE_TYPE, Answer, Ids, Json, JsonObject, as_list, as_object, dumps, json_answer
+from emulators.values import (
+    SSE_TYPE,
+    Answer,
+    Ids,
+    Json,
+    JsonObject,
+    as_list,
+    as_object,
+    dumps,
+    json_answer,
+    objects,
+)
 
 _ECHOED: JsonObject = {
     "instructions": None,
@@ -85,6 +96,38 @@ def responses_answer(reply: Reply, turn: Turn) -> tuple[Answer, JsonObject]:
         error_piece=b"".join(_numbered(iter(troubles), 1000)),
     )
     return answer, whole
+
+
+def compact_answer(reply: Reply) -> JsonObject:
+    """What the conversation becomes: the user's messages, and one sealed item for everything else."""
+    given = reply.body["input"]
+    said = [{"role": "user", "content": given}] if isinstance(given, str) else objects(given)
+    size = len(dumps(given)) // 4
+    return {
+        "id": reply.ids.next("resp_", 48),
+        "object": "response.compaction",
+        "created_at": int(reply.now),
+        "output": [*(_kept(reply, item) for item in said if item.get("role") == "user"), _sealed(reply)],
+        "usage": {
+            "input_tokens": size,
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+            "output_tokens": 20,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": size + 20,
+        },
+    }
+
+
+def _kept(reply: Reply, item: JsonObject) -> JsonObject:
+    content = item["content"]
+    parts: Json = [{"type": "input_text", "text": content}] if isinstance(content, str) else content
+    name = reply.ids.next("msg_", 48)
+    return {"id": name, "type": "message", "role": "user", "status": "completed", "content": parts}
+
+
+def _sealed(reply: Reply) -> JsonObject:
+    sealed = openai_encrypted(dumps(reply.body["input"]).decode())
+    return {"id": reply.ids.next("cmp_", 48), "type": "compaction", "encrypted_content": sealed}
 
 
 def _shell(reply: Reply) -> JsonObject:

@@ -205,6 +205,18 @@ def test_tokens_are_counted_of_what_has_tokens():
     assert refusal(service, path, body, HEADERS)[0] == 404
 
 
+def test_a_conversation_is_compacted_by_what_says_it():
+    service, path = OpenAi(lambda: 0.0), "/v1/responses/compact"
+    body = {"model": "gpt-5", "input": [USER], "instructions": "Be brief."}
+    assert refusal(service, path, body, HEADERS) is None
+    for stray in ("stream", "store", "tools"):
+        assert f"Unknown parameter: '{stray}'" in refusal(service, path, {**body, stray: 1}, HEADERS)[1]
+    foreign = {"type": "compaction", "encrypted_content": "mine"}
+    assert "could not be verified" in responses(input=[foreign])[1]
+    service.configure({"vendor": "compatible"})
+    assert refusal(service, path, body, HEADERS)[0] == 404
+
+
 def test_a_compatible_server_takes_more_and_less():
     service = OpenAi(lambda: 0.0)
     service.configure({"vendor": "compatible"})
