@@ -40,6 +40,7 @@ from cliproxy.ir.events import Event, StreamError
 from cliproxy.ir.request import IRRequest, Reasoning
 from cliproxy.ir.response import IRResponse, Usage
 from cliproxy.ir.rules import TargetRules
+from cliproxy.ir.thinking import ThinkingSupport
 from cliproxy.wire.formdata import FormData
 from cliproxy.wire.jsontext import Changes, Document, JsonObject, dumps, integer, loads_object, number
 from cliproxy.wire.sse import Frame
@@ -204,7 +205,8 @@ class ListedModel:
     output_tokens: int | None = None
     input_modalities: tuple[str, ...] = ("text",)
     output_modalities: tuple[str, ...] = ("text",)
-    can_think: bool | None = None
+    thinking: ThinkingSupport | None = None
+    """``None``: it is not known whether it thinks."""
 
 
 @frozen(kw_only=True)

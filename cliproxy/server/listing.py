@@ -65,5 +65,5 @@ def listed(entry: Listing) -> ListedModel:
         output_tokens=info.output_tokens,
         input_modalities=info.input_modalities,
         output_modalities=info.output_modalities,
-        can_think=None if info.thinking is None else info.thinking.can_think,
+        thinking=info.thinking,
     )

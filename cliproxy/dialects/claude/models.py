@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from cliproxy.dialects.base import ListedModel, ModelLists
+from cliproxy.ir.thinking import ThinkingSupport
 from cliproxy.wire.jsontext import JsonObject
 
 
@@ -21,6 +22,7 @@ def encode_one(model: ListedModel) -> JsonObject:
     """Render one model."""
     rendered: JsonObject = {
         "type": "model",
+        "object": "model",
         "id": model.id,
         "display_name": model.display_name or model.id,
         "created_at": datetime.fromtimestamp(model.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -30,9 +32,22 @@ def encode_one(model: ListedModel) -> JsonObject:
         rendered["max_input_tokens"] = model.context_tokens
     if model.output_tokens is not None:
         rendered["max_tokens"] = model.output_tokens
-    if model.can_think is not None:
-        rendered["thinking"] = model.can_think
+    if model.thinking is not None:
+        rendered |= {"thinking": model.thinking.can_think, "extended_thinking": _extended(model.thinking)}
     return rendered
+
+
+def _extended(support: ThinkingSupport) -> JsonObject:
+    """Say how much a model can be asked to think."""
+    if not support.can_think:
+        return {"supported": False}
+    budgets: JsonObject = {"min": support.min_budget or 0, "max": support.max_budget or 0}
+    return {
+        "supported": True,
+        **(budgets if support.has_budgets else {}),
+        "zero_allowed": support.can_stop,
+        "dynamic_allowed": support.can_decide,
+    }
 
 
 def encode_list(models: Sequence[ListedModel]) -> JsonObject:

@@ -33,8 +33,11 @@ def encode_one(model: ListedModel) -> JsonObject:
         rendered["inputTokenLimit"] = model.context_tokens
     if model.output_tokens is not None:
         rendered["outputTokenLimit"] = model.output_tokens
-    if model.can_think is not None:
-        rendered["thinking"] = model.can_think
+    if model.thinking is not None:
+        rendered["thinking"] = model.thinking.can_think
+    if not _embeds(model):
+        rendered["supportedInputModalities"] = [kind.upper() for kind in model.input_modalities]
+        rendered["supportedOutputModalities"] = [kind.upper() for kind in model.output_modalities]
     return rendered
 
 

@@ -4,8 +4,9 @@ from google.genai import types
 
 from cliproxy.dialects.base import ListedModel
 from cliproxy.dialects.gemini.models import METHODS, MODEL_LISTS, claims, encode_list, encode_one
+from cliproxy.ir.thinking import ThinkingSupport
 
-MODEL = ListedModel(id="m", display_name="M", context_tokens=9, output_tokens=5, can_think=False)
+MODEL = ListedModel(id="m", display_name="M", context_tokens=9, output_tokens=5, thinking=ThinkingSupport())
 
 
 def test_the_vendors_own_type_reads_it() -> None:
@@ -22,8 +23,15 @@ def test_the_vendors_own_type_reads_it() -> None:
     assert (rendered["outputTokenLimit"], rendered["thinking"]) == (5, False)
 
 
+def test_what_a_model_reads_and_writes() -> None:
+    rendered = encode_one(ListedModel(id="m", input_modalities=("text", "image")))
+    assert rendered["supportedInputModalities"] == ["TEXT", "IMAGE"]
+    assert rendered["supportedOutputModalities"] == ["TEXT"]
+
+
 def test_a_model_for_embeddings_says_so() -> None:
     rendered = encode_one(ListedModel(id="m", output_modalities=("embedding",)))
+    assert "supportedOutputModalities" not in rendered
     assert rendered["supportedGenerationMethods"] == ["embedContent", "batchEmbedContents"]
 
 
