@@ -12,21 +12,25 @@ import h2.connection
 import h2.events
 import pytest
 import trio
+import trio.testing
 import trustme
 
-from cliproxy.config.groups import Tls
+from cliproxy.config.groups import Timeouts, Tls
 from cliproxy.config.model import Config
 from cliproxy.service.service import hypercorn_config, serve_app
 
 
 async def early(scope: Any, receive: Any, send: Any) -> None:
-    """Answer before the body has come."""
+    """Answer before the body has come, or never."""
     if scope["type"] == "lifespan":
         while True:
             kind = (await receive())["type"]
             await send({"type": f"{kind}.complete"})
             if kind == "lifespan.shutdown":
                 return
+    while scope["path"] == "/never":
+        if (await receive())["type"] == "http.disconnect":
+            return
     await send({"type": "http.response.start", "status": 401, "headers": []})
     await send({"type": "http.response.body", "body": scope["path"].encode(), "more_body": False})
 
@@ -50,6 +54,10 @@ class Client:
 
     async def go_on(self, number: int, data: bytes) -> None:
         self.state.send_data(number, data)
+        await self.stream.send_all(self.state.data_to_send())
+
+    async def take_back(self, number: int) -> None:
+        self.state.reset_stream(number)
         await self.stream.send_all(self.state.data_to_send())
 
     async def answer(self, number: int) -> bytes:
@@ -115,3 +123,18 @@ async def test_a_fault_ends_its_connection_and_no_other(
         another = await connect()
         async with another.stream:
             assert await another.answer(await another.begin(b"/another")) == b"/another"
+
+
+async def test_who_takes_its_request_back_is_idle(tmp_path: Path, mock_clock: trio.testing.MockClock) -> None:
+    async with served(tmp_path) as connect:
+        client = await connect()
+        async with client.stream:
+            number = await client.begin(b"/never")
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            await client.take_back(number)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            mock_clock.jump(Timeouts().keep_alive_seconds + 1)
+            with trio.fail_after(10):
+                mock_clock.rate = 1
+                while await client.stream.receive_some(65536):
+                    pass
