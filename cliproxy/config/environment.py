@@ -57,6 +57,8 @@ class ConfigSource:
     """The path was asked for: its absence is an error. Otherwise absence means defaults."""
     auth_dir: PurePath | None = None
     """Replaces the configuration's ``auth-dir`` when a remote store is active."""
+    wish: str = ""
+    """The variable that asks for a remote store, if one does."""
 
 
 @frozen(kw_only=True)
@@ -142,7 +144,10 @@ def choose_source(environment: Environment, flag: str, cwd: PurePath) -> ConfigS
     if store is not None:
         base = cwd / (environment.store_base or "") / store.folder
         return ConfigSource(
-            path=base / "config" / DEFAULT_CONFIG_NAME, explicit=False, auth_dir=base / "auths"
+            path=base / "config" / DEFAULT_CONFIG_NAME,
+            explicit=False,
+            auth_dir=base / "auths",
+            wish=store.switch,
         )
     if flag:
         return ConfigSource(path=cwd / flag, explicit=True)

@@ -6,7 +6,7 @@ configuration that cannot be used raises; a credential file that cannot be used 
 the others are served. So is a directory that cannot be used: keys of the configuration need none.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -90,8 +90,17 @@ async def read_config(source: ConfigSource, home: Path) -> Source:
         loaded=loaded,
         has_file=stored is not None,
         is_blank=stored is not None and not content.strip(),
-        warnings=stored.warnings if stored is not None else (),
+        warnings=(*_unfulfilled(source), *(stored.warnings if stored is not None else ())),
     )
+
+
+def _unfulfilled(source: ConfigSource) -> Iterator[str]:
+    """Say that a remote store was asked for: the places of its local copy are used, and nothing else is."""
+    if source.wish:
+        yield (
+            f"{source.wish} asks for a store that this version does not have: only the local files "
+            f"{source.path} and {source.auth_dir} are used, whatever -config says"
+        )
 
 
 def database_path(store: FileStore, config: Config) -> Path:

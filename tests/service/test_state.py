@@ -120,6 +120,10 @@ async def test_a_remote_store_has_its_own_places(tmp_path: Path) -> None:
     source = await read_config(chosen, tmp_path)
     assert source.store.auth_dir == tmp_path / "copy" / "pgstore" / "auths"
     assert not source.has_file
+    (warning,) = source.warnings
+    assert warning.startswith("PGSTORE_DSN asks for a store that this version does not have")
+    assert str(source.store.auth_dir) in warning
+    assert "postgres://" not in warning
 
 
 # --- the credentials ------------------------------------------------------------------------------
