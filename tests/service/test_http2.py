@@ -73,7 +73,7 @@ class Client:
 
 
 @asynccontextmanager
-async def served(directory: Path) -> AsyncIterator[Callable[[], Awaitable[Client]]]:
+async def served(directory: Path, app: Any = early) -> AsyncIterator[Callable[[], Awaitable[Client]]]:
     """Serve inside TLS; what connects a client."""
     authority = trustme.CA()
     issued = authority.issue_cert("localhost")
@@ -94,7 +94,7 @@ async def served(directory: Path) -> AsyncIterator[Callable[[], Awaitable[Client
         return Client(trio.SSLStream(plain, context, server_hostname="localhost", https_compatible=True))
 
     async with trio.open_nursery() as nursery:
-        await nursery.start(serve_app, early, config, stop.wait)
+        await nursery.start(serve_app, app, config, stop.wait)
         yield connect
         stop.set()
 
@@ -138,3 +138,25 @@ async def test_who_takes_its_request_back_is_idle(tmp_path: Path, mock_clock: tr
                 mock_clock.rate = 1
                 while await client.stream.receive_some(65536):
                     pass
+
+
+async def test_an_answer_that_waits_for_its_client_ends_with_the_connection(tmp_path: Path) -> None:
+    """Whether or not whoever makes it wants to know that the client has left."""
+    left = trio.Event()
+
+    async def wide(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await early(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(1_000_000), "more_body": False})
+        left.set()
+
+    async with served(tmp_path, wide) as connect:
+        client = await connect()
+        await client.begin(b"/wide")
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert not left.is_set()
+        await trio.aclose_forcefully(client.stream)
+        with trio.fail_after(5):
+            await left.wait()
