@@ -4,6 +4,8 @@ import gc
 import gzip
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import trio
@@ -312,6 +314,19 @@ def held() -> int:
     return sum(isinstance(each, Document | ClientRequest) for each in gc.get_objects())
 
 
+@contextmanager
+def forgetting() -> Iterator[None]:
+    """What is asked meanwhile has to be forgotten at the end, without the collector's help."""
+    gc.collect()
+    before = held()
+    gc.disable()
+    try:
+        yield
+        assert held() == before
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize(
     ("path", "body", "reply"),
     [
@@ -329,54 +344,36 @@ async def test_an_answered_request_is_forgotten_at_once(
     path: str, body: dict[str, object], reply: Reply
 ) -> None:
     """It may have megabytes. Nothing about it may wait for the garbage collector."""
-    gc.collect()
-    before = held()
-    gc.disable()
-    try:
-        async with client_of(application(bottle(reply, reply))) as client:
+    async with client_of(application(bottle(reply, reply))) as client:
+        with forgetting():
             for _ in range(2):
                 response = await client("POST", path, body)
                 await response.read()
             del response
             await trio.testing.wait_all_tasks_blocked()
-            assert held() == before
-    finally:
-        gc.enable()
 
 
 async def test_so_is_one_that_no_account_can_carry() -> None:
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
     body = {**CHAT, "messages": [{"role": "user", "content": [picture]}]}
     text_only = FakeContract("gitlab-chat", id="text", framing=Framing.WHOLE)
-    gc.collect()
-    before = held()
-    gc.disable()
-    try:
-        async with client_of(application(bottle(contracts=(text_only,), names="ab"))) as client:
+    async with client_of(application(bottle(contracts=(text_only,), names="ab"))) as client:
+        with forgetting():
             response = await client("POST", PATH, body)
             assert response.status == 400
             await response.read()
             del response
             await trio.testing.wait_all_tasks_blocked()
-            assert held() == before
-    finally:
-        gc.enable()
 
 
 async def test_so_is_one_whose_client_has_left(autojump_clock: trio.testing.MockClock) -> None:
-    gc.collect()
-    before = held()
-    gc.disable()
-    try:
-        async with client_of(application(bottle(Reply(body=(chunk("a"), 1000.0))))) as client:
+    async with client_of(application(bottle(Reply(body=(chunk("a"), 1000.0))))) as client:
+        with forgetting():
             response = await client("POST", PATH, STREAM)
-            assert held() > before
+            assert held()
             response.leave.set()
             del response
             await trio.sleep(1)
-            assert held() == before
-    finally:
-        gc.enable()
 
 
 def test_reasons_that_lead_back_to_themselves_have_an_end() -> None:
