@@ -211,8 +211,10 @@ class Connection(TCPServer):
             pass
         finally:
             self.send_lock.release()
-        self._give_no_turn()
-        await self.protocol.handle(Closed())
+        # The reader tells everybody. The parent has it done here, by a request that may be the first to be
+        # told, and end before the others are.
+        self._patience.cancel(reason="nobody is there to be answered")
+        await trio.lowlevel.checkpoint()
 
     def _give_no_turn(self) -> None:
         """Let nobody wait for a turn that never comes: what is received so far ahead that reading has stopped

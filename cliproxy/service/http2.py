@@ -11,6 +11,7 @@ What is to be sent waits until there is room for it, and the server forgets thos
 ends, the reader of the connection among them. Here they go on then.
 """
 
+import trio
 from h2.events import DataReceived, StreamReset
 from h2.events import Event as H2Event
 from hypercorn.events import Closed, Event
@@ -31,7 +32,9 @@ class Http2(H2Protocol):
 
     async def stream_send(self, event: StreamEvent) -> None:  # noqa: ASYNC910 - as the parent
         """Send a piece of an answer, while there is somebody to send it to."""
-        if not self.closed:
+        if self.closed:
+            await trio.lowlevel.checkpoint()
+        else:
             await super().stream_send(event)
 
     async def _handle_events(self, events: list[H2Event]) -> None:  # noqa: ASYNC910 - as the parent

@@ -160,3 +160,37 @@ async def test_an_answer_that_waits_for_its_client_ends_with_the_connection(tmp_
         await trio.aclose_forcefully(client.stream)
         with trio.fail_after(5):
             await left.wait()
+
+
+async def test_everybody_is_told_that_the_client_has_left(tmp_path: Path) -> None:
+    """Also where one of them finds out, and ends in the middle of telling it."""
+    told, may_answer = [], trio.Event()
+
+    async def waiting(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await early(scope, receive, send)
+            return
+        async with trio.open_nursery() as nursery:
+            if scope["path"] == "/answers":
+                nursery.start_soon(answer, send)
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            told.append(scope["path"])
+            nursery.cancel_scope.cancel()
+
+    async def answer(send: Any) -> None:
+        await may_answer.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while True:
+            await send({"type": "http.response.body", "body": bytes(1000), "more_body": True})
+
+    async with served(tmp_path, waiting) as connect:
+        client = await connect()
+        for path in (b"/answers", b"/waits", b"/waits", b"/waits"):
+            await client.begin(path)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        may_answer.set()
+        await trio.aclose_forcefully(client.stream)
+        with trio.fail_after(5):
+            while len(told) < 4:
+                await trio.testing.wait_all_tasks_blocked()
