@@ -24,6 +24,7 @@ from cliproxy.config.groups import Limits, Timeouts
 from cliproxy.config.model import Config
 from cliproxy.service.connection import AHEAD_BYTES, LINGER_S, Http1
 from cliproxy.service.service import hypercorn_config, serve_app
+from support.lifespan import lived
 from support.server import Server, running
 
 REQUESTS = 40
@@ -60,12 +61,8 @@ def test_clients_that_close_after_the_answer_leave_nothing_behind(tmp_path: Path
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
     """Answer with the path: at once, in pieces, or when it is time."""
-    if scope["type"] == "lifespan":
-        while True:
-            kind = (await receive())["type"]
-            await send({"type": f"{kind}.complete"})
-            if kind == "lifespan.shutdown":
-                return
+    if await lived(scope, receive, send):
+        return
     path = scope["path"].removeprefix("/")
     if path == "slow":
         await trio.sleep(30)
@@ -277,8 +274,7 @@ async def test_a_turn_that_comes_at_the_very_moment_when_it_is_not_waited_for_an
     """Which of the two is first is left to chance; both happen."""
 
     async def late(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            await echo(scope, receive, send)
+        if await lived(scope, receive, send):
             return
         body = scope["path"].encode()
         length = (b"content-length", str(len(body)).encode())
@@ -303,8 +299,7 @@ async def test_a_client_that_leaves_is_noticed_whatever_it_has_sent_ahead(more: 
     asked, left = trio.Event(), trio.Event()
 
     async def waiting(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            await echo(scope, receive, send)
+        if await lived(scope, receive, send):
             return
         asked.set()
         while (await receive())["type"] != "http.disconnect":

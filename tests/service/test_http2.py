@@ -18,16 +18,13 @@ import trustme
 from cliproxy.config.groups import Timeouts, Tls
 from cliproxy.config.model import Config
 from cliproxy.service.service import hypercorn_config, serve_app
+from support.lifespan import lived
 
 
 async def early(scope: Any, receive: Any, send: Any) -> None:
     """Answer before the body has come, or never."""
-    if scope["type"] == "lifespan":
-        while True:
-            kind = (await receive())["type"]
-            await send({"type": f"{kind}.complete"})
-            if kind == "lifespan.shutdown":
-                return
+    if await lived(scope, receive, send):
+        return
     while scope["path"] == "/never":
         if (await receive())["type"] == "http.disconnect":
             return
@@ -145,8 +142,7 @@ async def test_an_answer_that_waits_for_its_client_ends_with_the_connection(tmp_
     left = trio.Event()
 
     async def wide(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            await early(scope, receive, send)
+        if await lived(scope, receive, send):
             return
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": bytes(1_000_000), "more_body": False})
@@ -167,8 +163,7 @@ async def test_everybody_is_told_that_the_client_has_left(tmp_path: Path) -> Non
     told, may_answer = [], trio.Event()
 
     async def waiting(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            await early(scope, receive, send)
+        if await lived(scope, receive, send):
             return
         async with trio.open_nursery() as nursery:
             if scope["path"] == "/answers":

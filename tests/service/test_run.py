@@ -27,6 +27,7 @@ from cliproxy.service.service import Service, proxy_of
 from cliproxy.service.state import State, read_state
 from cliproxy.wire.jsontext import text
 from cliproxy.wire.secret import Secret
+from support.lifespan import lived
 from support.routes import credential
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX systems")
@@ -158,10 +159,7 @@ class Page:
         self.service = service
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            for kind in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{kind}.complete"})
+        if await lived(scope, receive, send):
             return
         body = ",".join(self.service.snapshots.current().registry.names()).encode()
         await send({"type": "http.response.start", "status": 200, "headers": []})

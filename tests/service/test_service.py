@@ -35,6 +35,7 @@ from cliproxy.service.snapshots import Snapshots
 from cliproxy.wire.http import HttpCall
 from cliproxy.wire.secret import Secret
 from support import upstream
+from support.lifespan import lived
 from support.records import record
 from support.routes import credential
 
@@ -88,10 +89,7 @@ class Page:
         self.versions: list[str] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            for kind in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{kind}.complete"})
+        if await lived(scope, receive, send):
             return
         self.versions.append(scope["http_version"])
         self.asked.set()
