@@ -54,6 +54,8 @@ class App(QuartTrio):
         self._world = world
         self._short: dict[str, Handler] = {}
         """Handlers that need nothing of the framework, by the names of their endpoints."""
+        self._fixed: dict[tuple[str, str], Handler] = {}
+        """Those of paths without anything variable, by method and path: there is nothing to be matched."""
 
     def set_bounds(self, config: Config) -> None:
         """Bound the bodies of requests; the framework wants to know before it has one."""
@@ -72,6 +74,8 @@ class App(QuartTrio):
             return await handler(request, arguments)
 
         self._short[name] = handler
+        if "<" not in path:
+            self._fixed[method, path] = handler
         self.add_url_rule(
             path, endpoint=name, view_func=view, methods=[method], provide_automatic_options=False
         )
@@ -91,6 +95,8 @@ class App(QuartTrio):
         return rules.end(self._world, request, response)
 
     def _find(self, request: Request) -> tuple[Handler, dict[str, str]] | None:
+        if fixed := self._fixed.get((request.method, request.path)):
+            return fixed, {}
         try:
             name, arguments = self._table.match(request.path, request.method)
         except HTTPException:
