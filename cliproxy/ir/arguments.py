@@ -11,7 +11,7 @@ run by somebody. It reads as an empty object; :func:`is_readable` tells such a t
 import re
 from typing import Final
 
-from cliproxy.ir.request import ToolCall
+from cliproxy.ir.request import CallKind, ToolCall
 from cliproxy.wire.jsontext import JsonError, JsonObject, JsonValue, loads
 
 MAX_DEPTH: Final = 100
@@ -40,8 +40,11 @@ def to_object(arguments: str) -> JsonObject:
     return {} if value is None else {"value": value}
 
 
-def arguments_of(call: ToolCall) -> JsonObject:
-    """Return a call's arguments as an object, which is not to be changed."""
+def as_object(call: ToolCall) -> JsonObject:
+    """Return a call's arguments as an object, which is not to be changed. Free text is the one argument that
+    its tool is declared with where there are only functions."""
+    if call.kind is CallKind.CUSTOM:
+        return {"input": call.arguments}
     return to_object(call.arguments) if call.written is None else call.written
 
 

@@ -83,7 +83,7 @@ class SocketStream(httpcore2.AsyncNetworkStream):
         except _BROKEN as exc:
             raise httpcore2.WriteError(str(exc)) from exc
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - as above
         """Send what waits, and receive; empty at the end."""
         if self._written:
             try:

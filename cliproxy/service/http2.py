@@ -40,7 +40,7 @@ class Http2(H2Protocol):
     async def _handle_events(self, events: list[H2Event]) -> None:  # noqa: ASYNC910 - as the parent
         for event in events:
             if self.closed:
-                return  # noqa: ASYNC910
+                return  # noqa: ASYNC910 - as above
             if isinstance(event, DataReceived) and event.stream_id not in self.streams:
                 # The client may send as much of something else.
                 self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)

@@ -26,7 +26,7 @@ class Intake(HTTPStream):
     async def handle(self, event: Event) -> None:  # noqa: ASYNC910 - waits only where there is no room
         """Take what has come of the request."""
         if self.closed:
-            return  # noqa: ASYNC910
+            return  # noqa: ASYNC910 - nobody listens any more
         held, self._held = self._held, bytes(event.data) if isinstance(event, Body) else b""
         is_last = isinstance(event, EndBody)
         if held or is_last:

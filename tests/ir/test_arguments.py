@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cliproxy.dialects import by_id
-from cliproxy.ir.arguments import arguments_of, is_readable, to_object
-from cliproxy.ir.request import ToolCall
+from cliproxy.ir.arguments import as_object, is_readable, to_object
+from cliproxy.ir.request import CallKind, ToolCall
 from cliproxy.wire.jsontext import JsonObject, dumps_text
 from support.factories import make_context
 
@@ -95,10 +95,15 @@ def test_never_fails(text):
 def test_what_the_source_had_as_an_object_is_not_read_again(members: JsonObject) -> None:
     """Both forms of a call's arguments say the same; only one counts when calls are compared."""
     call = ToolCall("c", "f", dumps_text(members), written=members)
-    assert arguments_of(call) is members
-    assert arguments_of(call.known_as("other")) is members
-    assert arguments_of(evolve(call, written=None)) == members
+    assert as_object(call) is members
+    assert as_object(call.known_as("other")) is members
+    assert as_object(evolve(call, written=None)) == members
     assert evolve(call, written=None) == call
+
+
+def test_free_text_is_one_argument() -> None:
+    call = ToolCall("c", "f", '{"x": 1}', CallKind.CUSTOM)
+    assert as_object(call) == {"input": '{"x": 1}'}
 
 
 @pytest.mark.parametrize("dialect", ["claude", "gemini"])

@@ -236,8 +236,8 @@ def _read_search(block: JsonObject) -> Part:
 
 def _read_tool_use(block: JsonObject) -> Part:
     given = block.get("input")
-    call = ToolCall(text(block, "id"), text(block, "name"), arguments_of(given))
-    call.written = given if isinstance(given, dict) else None
+    written = given if isinstance(given, dict) else None
+    call = ToolCall(text(block, "id"), text(block, "name"), arguments_of(given), written=written)
     if not _PLAIN_CALL.issuperset(block):
         call.cache = cache_mark(block)
         call.extras = extras_of(block, *_PLAIN_CALL, "cache_control")

@@ -12,12 +12,11 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from cliproxy.dialects.claude.reading import ID, RAW
-from cliproxy.ir.arguments import arguments_of
+from cliproxy.ir.arguments import as_object
 from cliproxy.ir.context import ExchangeContext
 from cliproxy.ir.request import (
     Audio,
     CacheMark,
-    CallKind,
     Document,
     Extras,
     Image,
@@ -144,10 +143,8 @@ def _write_plain(source: Inline) -> JsonObject | None:
 
 
 def write_call(part: ToolCall, call_id: str, name: str) -> JsonObject:
-    """Write a call. Free text goes into the one argument its tool was declared with."""
-    is_free = part.kind is CallKind.CUSTOM
-    arguments: JsonObject = {"input": part.arguments} if is_free else arguments_of(part)
-    block: JsonObject = {"type": "tool_use", "id": call_id, "name": name, "input": arguments}
+    """Write a call."""
+    block: JsonObject = {"type": "tool_use", "id": call_id, "name": name, "input": as_object(part)}
     return with_cache(block | own_extras(part.extras) if part.extras else block, part.cache)
 
 

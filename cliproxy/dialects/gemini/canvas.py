@@ -35,9 +35,13 @@ _IMAGE: Final = "imageConfig"
 _SPELLINGS: Final = (CONFIG, "generation_config")
 
 
+def _knows_proportions(model: str) -> bool:
+    return model.removeprefix("models/") != MODEL
+
+
 def put_on_canvas(model: str, body: bytes) -> bytes:
     """Return a request as the model takes it; those for other models are not even looked at."""
-    if model.removeprefix("models/") != MODEL:
+    if _knows_proportions(model):
         return body
     document = Document.parse(body)
     return document.patch(on_canvas(model, document.value))
@@ -45,7 +49,7 @@ def put_on_canvas(model: str, body: bytes) -> bytes:
 
 def on_canvas(model: str, body: JsonObject) -> JsonObject:
     """Return what to replace in a request for pictures; nothing unless this model is told proportions."""
-    if model.removeprefix("models/") != MODEL:
+    if _knows_proportions(model):
         return {}
     name = next((name for name in _SPELLINGS if name in body), CONFIG)
     config = camel(child(body, name))

@@ -17,11 +17,10 @@ from attrs import evolve
 
 from cliproxy.dialects.gemini.spelling import camel
 from cliproxy.errors import DialectError
-from cliproxy.ir.arguments import arguments_of
+from cliproxy.ir.arguments import as_object
 from cliproxy.ir.media import mime_of_name, standard_base64
 from cliproxy.ir.request import (
     Audio,
-    CallKind,
     Document,
     Extras,
     Family,
@@ -305,9 +304,7 @@ def _file(uri: str, mime: str) -> JsonObject:
 
 def encode_call(part: ToolCall, **head: JsonValue) -> JsonObject:
     """Write a call as a part, without signature; ``head`` are members to go before the name."""
-    custom = part.kind is CallKind.CUSTOM
-    arguments: JsonObject = {"input": part.arguments} if custom else arguments_of(part)
-    return with_extras({"functionCall": {**head, "name": part.name, "args": arguments}}, part.extras)
+    return with_extras({"functionCall": {**head, "name": part.name, "args": as_object(part)}}, part.extras)
 
 
 def encode_result(part: ToolResult, **head: JsonValue) -> tuple[JsonObject, list[Media]]:
